@@ -1,0 +1,13 @@
+"""The errors an operator, steward or analyst sees: what is wrong, where, and what to do."""
+
+from __future__ import annotations
+
+
+class OperatorError(Exception):
+    """One clear sentence for a person; the command line and the socket print it, never a traceback."""
+
+    def __init__(self, what: str, *, where: str, remedy: str) -> None:
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+        super().__init__(f"{where}: {what}. {remedy}")
