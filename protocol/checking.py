@@ -1,0 +1,111 @@
+"""Openings, and the MAC check every one of them waits for (``docs/protocol.md``, sections 4.3 and 5.7)."""
+
+from __future__ import annotations
+
+import attrs
+import numpy as np
+
+from protocol import field
+from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
+from protocol.field import ELEMENT_BYTES, Elements
+from protocol.party import Party, field_elements, single
+from protocol.prg import Prg
+from protocol.secret import Secret
+from protocol.shares import MacKey, Shared
+
+
+class Unchecked(Secret):
+    """Values that were opened but whose MACs were not checked yet.
+
+    Any attempt to use them as numbers fails.  :meth:`masked` is for the protocol itself, on values that a uniform
+    mask hides; :meth:`released` gives them to anybody else, after :meth:`Checker.check` only.
+    """
+
+    __slots__ = ("_checked", "_values")
+
+    def __init__(self, values: Elements) -> None:
+        self._values = values
+        self._checked = False
+
+    def __len__(self) -> int:
+        return int(self._values.size)
+
+    def __array__(self, *_: object, **__: object) -> np.ndarray:
+        raise LocalProtocolError("an unchecked opening is not a number")
+
+    def masked(self) -> Elements:
+        """The values, for linear use inside the protocol (a Beaver step, a masked comparison)."""
+        return self._values
+
+    def released(self) -> Elements:
+        """The values, once the MAC check that covers them has passed."""
+        if not self._checked:
+            raise LocalProtocolError("this opening was not covered by a MAC check")
+        return self._values
+
+    def mark_checked(self) -> None:
+        """Called by the checker, nobody else."""
+        self._checked = True
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Pending(Secret):
+    opening: Unchecked
+    mac: Elements
+
+
+class Checker:
+    """Opens shares and checks, in one random linear combination, everything opened since the last check."""
+
+    def __init__(self, party: Party, key: MacKey, fault: Fault = Fault.MAC_CHECK) -> None:
+        self._party = party
+        self._key = key
+        self._fault = fault
+        self._pending: list[_Pending] = []
+
+    async def open(self, label: str, shared: Shared) -> Unchecked:
+        """Sum everybody's value shares (step 5.7); the MAC check is still due."""
+        party = self._party
+        received = await party.to_all(label, shared.value)
+        values = field.total(
+            [shared.value, *(field_elements(single(received[k], k), len(shared), k) for k in party.peers)]
+        )
+        # Parties that were told different shares now hold different sums; the record makes that an equivocation.
+        party.record(label, values)
+        opening = Unchecked(values)
+        self._pending.append(_Pending(opening, shared.mac))
+        return opening
+
+    def expect_zero(self, shared: Shared) -> None:
+        """Add values that must be zero to the next check, without opening their shares."""
+        self._pending.append(_Pending(Unchecked(np.zeros(len(shared), dtype=np.uint64)), shared.mac))
+
+    async def check(self, label: str = "mac") -> None:
+        """Check every opening since the last check (step 5.8).
+
+        Raises :class:`RemoteProtocolError` with this checker's fault when the MACs do not fit, naming neither a
+        party nor a position: which one failed must not leak.
+        """
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        party, key = self._party, self._key
+        challenge = Prg(await party.coin(label), "mac-check coefficients")
+        sigma = await party.work(_combination, challenge, pending, key.delta)
+        opened = await party.commit_then_open(f"{label}/sigma", sigma.to_bytes(ELEMENT_BYTES, "little"))
+        parts = [int.from_bytes(value, "little") for value in opened]
+        if any(part >= field.P for part in parts):
+            raise RemoteProtocolError(Fault.MALFORMED, "a MAC-check value is not below p", party=None)
+        if sum(parts) % field.P != 0:
+            raise RemoteProtocolError(self._fault, "the MAC check failed: somebody changed a value or its MAC")
+        for item in pending:
+            item.opening.mark_checked()
+
+
+def _combination(challenge: Prg, pending: list[_Pending], delta: int) -> int:
+    sigma = 0
+    for item in pending:
+        coefficients = challenge.elements(item.mac.size)
+        value = field.dot(coefficients, item.opening.masked())
+        sigma += field.dot(coefficients, item.mac) - delta * value
+    return sigma % field.P

@@ -1,0 +1,40 @@
+"""Lattice layer: linearly homomorphic encryption of vectors over F_p, and proofs of plaintext knowledge.
+
+BGV at depth zero (``docs/protocol-lattice.md``).  Synchronous and pure: bytes and arrays in and out, randomness
+as seeds.  Heavy parts release the GIL; every function may run in any thread.  Read in this order:
+
+``params``
+    all constants, and every bound that follows from them
+``arithmetic``, ``transform``, ``slots``
+    residues in floating point; transforms modulo the primes of q, and modulo p
+``packing``, ``sampling``, ``kernels``
+    bytes of polynomials; random polynomials; the compiled inner loops
+``keys``, ``encryption``, ``proof``, ``switching``
+    what callers use: keys, ciphertexts, proofs, replies and their decryption
+"""
+
+from __future__ import annotations
+
+from protocol.lattice.encryption import CiphertextBatch, Openings, Slots, VerifiedCiphertexts, encrypt
+from protocol.lattice.keys import PublicKey, SecretKey, keygen
+from protocol.lattice.params import PARAMETERS, Parameters
+from protocol.lattice.proof import ProverState, commit, verify
+from protocol.lattice.switching import decrypt, reply
+
+__all__ = [
+    "PARAMETERS",
+    "CiphertextBatch",
+    "Openings",
+    "Parameters",
+    "ProverState",
+    "PublicKey",
+    "SecretKey",
+    "Slots",
+    "VerifiedCiphertexts",
+    "commit",
+    "decrypt",
+    "encrypt",
+    "keygen",
+    "reply",
+    "verify",
+]

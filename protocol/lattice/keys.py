@@ -1,0 +1,126 @@
+"""Key pairs (``docs/protocol-lattice.md``, step L.6): b = −a·s + p·e with a common, public a.
+
+``a`` comes from the epoch's id through SHAKE-256, so nobody chooses it.  Nothing is proved about b: replies hide
+their sender's input for any b (step L.8).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import numpy as np
+
+from protocol._jit import kernel
+from protocol.errors import LocalProtocolError
+from protocol.lattice import packing, sampling
+from protocol.lattice.arithmetic import canonical, mul_mod
+from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
+from protocol.lattice.params import KEPT, PARAMETERS
+from protocol.lattice.transform import LIMBS, PLAIN, Q_INVERSE, TABLES, Floats, Q, forward
+from protocol.prg import Prg, labelled_hash
+from protocol.secret import Secret
+
+N: Final = PARAMETERS.slots
+PRIMES: Final = PARAMETERS.primes
+SEED_BYTES: Final = 32
+_SECRET_BYTES: Final = N  # one byte a coefficient
+
+
+@attrs.frozen(eq=False)
+class PublicKey:
+    """b and a, in evaluation form float64[6, N]; ``digest`` names the key and its epoch."""
+
+    epoch_id: bytes
+    b: Floats = attrs.field(repr=False)
+    a: Floats = attrs.field(repr=False)
+    packed: Bytes = attrs.field(repr=False)
+    digest: bytes = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        digest = labelled_hash("lattice public key", self.epoch_id, self.packed.reshape(-1).data)
+        object.__setattr__(self, "digest", digest)
+
+    def to_array(self) -> Bytes:
+        """uint8[6·102400], for the wire and for storage."""
+        return self.packed.reshape(-1)
+
+    @classmethod
+    def from_array(cls, epoch_id: bytes, array: Bytes, *, party: int | str | None = None) -> PublicKey:
+        """A peer's key; :class:`RemoteProtocolError` (``malformed-message``) unless size and residues fit."""
+        array = packing.received(array, len(PRIMES) * PACKED_BYTES, "a public key", party)
+        packed = array.reshape(len(PRIMES), PACKED_BYTES).copy()
+        packing.check_residues(packed, PRIMES, "a public key", party)
+        words = np.empty((len(PRIMES), N), dtype=np.uint64)
+        for limb, residues in zip(packed, words, strict=True):
+            packing.unpack(limb, residues)
+        return cls(epoch_id, words.astype(np.float64), public_a(epoch_id), packed)
+
+
+@attrs.frozen(eq=False, repr=False)
+class SecretKey(Secret):
+    """s: uint8[N] with s + 1 in {0, 1, 2}, and its evaluations modulo the primes that replies keep."""
+
+    epoch_id: bytes
+    digits: Bytes
+    s: Floats
+
+    def to_bytes(self) -> bytes:
+        """For storage under the caller's seal only."""
+        return self.digits.tobytes()
+
+    @classmethod
+    def from_bytes(cls, epoch_id: bytes, data: bytes) -> SecretKey:
+        """The inverse of :meth:`to_bytes`; :class:`LocalProtocolError` if the bytes are no key."""
+        digits = np.frombuffer(data, dtype=np.uint8)
+        if digits.size != _SECRET_BYTES or digits.max() > 2:
+            raise LocalProtocolError("the stored bytes are no secret key")
+        return cls(epoch_id, digits.copy(), _evaluate(digits.astype(np.float64) - 1.0, KEPT))
+
+
+def public_a(epoch_id: bytes) -> Floats:
+    """The common polynomial of an epoch: float64[6, N], uniform."""
+    return sampling.public_residues(labelled_hash("lattice a", epoch_id)).astype(np.float64)
+
+
+def _evaluate(coefficients: Floats, count: int) -> Floats:
+    """Evaluation form of small integer coefficients modulo the first ``count`` primes."""
+    result = np.empty((count, N))
+    for limb in range(count):
+        forward(coefficients.copy(), result[limb], LIMBS[limb], TABLES[limb])
+    return result
+
+
+@kernel
+def _public(a: Floats, s: Floats, e: Floats, limb: Floats, out: Words) -> None:
+    q, qi, plain = limb[Q], limb[Q_INVERSE], limb[PLAIN]
+    for i in range(N):
+        out[i] = canonical(mul_mod(e[i], plain, q, qi) - mul_mod(a[i], s[i], q, qi), q, qi)
+
+
+def check_seed(seed: bytes) -> None:
+    """Seeds are 32 bytes; anything else is a caller's mistake."""
+    if len(seed) != SEED_BYTES:
+        raise LocalProtocolError(f"a seed takes {SEED_BYTES} bytes, not {len(seed)}")
+
+
+def keygen(epoch_id: bytes, seed: bytes) -> tuple[SecretKey, PublicKey]:
+    """A fresh key pair for an epoch, from a seed of 32 random bytes used for nothing else."""
+    check_seed(seed)
+    prg = Prg(seed, "lattice key")
+    words = np.empty((2, N), dtype=np.uint64)
+    sampling.ternary(prg, words[0])
+    sampling.binomial(prg, words[1])
+    s = _evaluate(words[0].astype(np.float64) - 1.0, len(PRIMES))
+    e = _evaluate(words[1].astype(np.float64) - float(PARAMETERS.noise), len(PRIMES))
+    a = public_a(epoch_id)
+    residues = np.empty((len(PRIMES), N), dtype=np.uint64)
+    packed = np.empty((len(PRIMES), PACKED_BYTES), dtype=np.uint8)
+    for limb in range(len(PRIMES)):
+        _public(a[limb], s[limb], e[limb], LIMBS[limb], residues[limb])
+        packing.pack(residues[limb], packed[limb])
+    secret = SecretKey(epoch_id, words[0].astype(np.uint8), s[:KEPT].copy())
+    return secret, PublicKey(epoch_id, residues.astype(np.float64), a, packed)
+
+
+__all__ = ["PRIMES", "SEED_BYTES", "PublicKey", "SecretKey", "check_seed", "keygen", "public_a"]

@@ -1,0 +1,281 @@
+"""Every constant of the lattice layer and every bound that follows (``docs/protocol-lattice.md``, section L.2 on).
+
+Bounds are Python integers computed from the constants; a set of constants that does not fit cannot be
+constructed.  Nothing here is secret or negotiable: all parties use :data:`PARAMETERS`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import cached_property
+from typing import Final
+
+import attrs
+
+from protocol.errors import LocalProtocolError
+from protocol.field import P
+
+LOG_Q_MAX: Final = 438  # Homomorphic Encryption Standard: N = 16384, ternary secret, 128 bits
+PRIME_BITS: Final = 50  # 8q < 2^53: eight residues still add up exactly in a float64
+KEPT: Final = 2  # primes that survive the modulus switch of a reply
+DIGIT_BITS: Final = 49  # wide integers travel and are lifted in digits of this size
+FLOOD_DIGITS: Final = 4
+FLOOD_DIGIT_BITS: Final = 53
+REJECTION_BITS: Final = 7  # an honest proof restarts with probability below 2^−7
+STATISTICAL_BITS_MIN: Final = 64
+_EXACT: Final = 8  # kernels hold |x| < 8q < 2^53
+_PRODUCT_ERROR: Final = Fraction(19, 100)  # step L.3: |x·w mod q| ≤ (1/2 + 0.19·|x|/q)·q for |w| ≤ q/2
+_CENTRED: Final = Fraction(51, 100)
+
+
+def is_prime(n: int) -> bool:
+    """Miller–Rabin with the first twelve primes as bases: a proof below 2^81 (Sorenson, Webster 2015)."""
+    odd, twos = n - 1, 0
+    while odd % 2 == 0:
+        odd, twos = odd // 2, twos + 1
+    for base in (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37):
+        power = pow(base, odd, n)
+        if power in (1, n - 1):
+            continue
+        for _ in range(twos - 1):
+            power = power * power % n
+            if power == n - 1:
+                break
+        else:
+            return False
+    return True
+
+
+def primitive_root(prime: int, order: int) -> int:
+    """An element of exactly this order, a power of two: the smallest candidate's power that has it."""
+    candidate = 2
+    while pow(candidate, (prime - 1) // 2, prime) != prime - 1:
+        candidate += 1
+    return pow(candidate, (prime - 1) // order, prime)
+
+
+def _largest_primes(count: int, bits: int, order: int) -> tuple[int, ...]:
+    primes: list[int] = []
+    candidate = (1 << bits) + 1
+    while len(primes) < count:
+        candidate -= order
+        if is_prime(candidate):
+            primes.append(candidate)
+    return tuple(primes)
+
+
+def _product(values: tuple[int, ...]) -> int:
+    result = 1
+    for value in values:
+        result *= value
+    return result
+
+
+@attrs.frozen
+class Range:
+    """One kind of secret coefficient and its mask in a proof (steps L.6 and L.7).
+
+    A secret is at most ``secret``; the mask is uniform in [−2^mask_bits, 2^mask_bits).
+    """
+
+    secret: int
+    mask_bits: int
+    batch_max: int
+
+    @property
+    def mask(self) -> int:
+        """Masks lie in [−mask, mask)."""
+        return 1 << self.mask_bits
+
+    @property
+    def shift(self) -> int:
+        """The most that a sum of secrets can move a mask: U·B."""
+        return self.batch_max * self.secret
+
+    @property
+    def accepted(self) -> int:
+        """Responses lie in [−accepted, accepted)."""
+        return self.mask - self.shift
+
+    @property
+    def proved(self) -> int:
+        """What two accepted responses to different challenges prove about the secret."""
+        return 2 * self.accepted - 1
+
+
+@attrs.frozen
+class Parameters:
+    """A set of constants, its derived bounds, and the inequalities that must hold between them."""
+
+    slots: int = 1 << 14  # N
+    primes: tuple[int, ...] = attrs.field(factory=lambda: _largest_primes(6, PRIME_BITS, 1 << 15))
+    noise: int = 21  # centred binomial: 21 bits less 21 bits, σ = 3.24
+    rows: int = 64  # V: a false proof survives one coin with probability 2^−V
+    batch_max: int = 256  # U: ciphertexts under one proof
+
+    def __attrs_post_init__(self) -> None:
+        for holds, what in self.inequalities():
+            if not holds:
+                raise LocalProtocolError(f"lattice parameters do not fit: {what}")
+
+    # --- secrets and masks (L.6, L.7) -----------------------------------------------------------------------
+
+    def _range(self, secret: int) -> Range:
+        least = (4 * self.slots * self.rows * self.batch_max * secret) << REJECTION_BITS
+        return Range(secret, (least - 1).bit_length(), self.batch_max)
+
+    @cached_property
+    def message(self) -> Range:
+        """Plaintext coefficients, centred."""
+        return self._range((P - 1) // 2)
+
+    @cached_property
+    def ternary(self) -> Range:
+        """The randomness v."""
+        return self._range(1)
+
+    @cached_property
+    def error(self) -> Range:
+        """The errors e0 and e1."""
+        return self._range(self.noise)
+
+    @property
+    def rejection(self) -> Fraction:
+        """An upper bound of the probability that an honest proof restarts."""
+        parts = (self.message, self.ternary, self.error, self.error)
+        return self.rows * self.slots * sum((Fraction(r.shift, r.mask) for r in parts), Fraction(0))
+
+    # --- flooding (L.8) -------------------------------------------------------------------------------------
+
+    @property
+    def flood(self) -> int:
+        """How many consecutive integers a flooding coefficient is uniform over."""
+        return 1 << (FLOOD_DIGITS * FLOOD_DIGIT_BITS)
+
+    @property
+    def flood_max(self) -> int:
+        """The largest magnitude of a flooding coefficient: all digits at −2^52."""
+        digit = 1 << (FLOOD_DIGIT_BITS - 1)
+        return sum(digit << (FLOOD_DIGIT_BITS * j) for j in range(FLOOD_DIGITS))
+
+    @property
+    def plain_max(self) -> int:
+        """The largest magnitude of a coefficient of x."""
+        return (P - 1) // 2
+
+    def spills(self, message: int, ternary: int, error: int) -> tuple[int, int, int]:
+        """What x leaves in (v, e0, e1) of a reply to a ciphertext with these bounds."""
+        spread = self.slots * self.plain_max
+        carry = (spread * message + P) // P + 1
+        return spread * ternary, spread * error + carry, spread * error
+
+    @property
+    def proved_spills(self) -> tuple[int, int, int]:
+        """The spills of a ciphertext of which only the proof is known."""
+        return self.spills(self.message.proved, self.ternary.proved, self.error.proved)
+
+    @property
+    def honest_spills(self) -> tuple[int, int, int]:
+        """The spills of an honest ciphertext."""
+        return self.spills(self.message.secret, self.ternary.secret, self.error.secret)
+
+    @property
+    def distance(self) -> Fraction:
+        """Statistical distance between replies with any two x: at most N·(T_v + T_e0 + T_e1)/flood."""
+        return Fraction(self.slots * sum(self.proved_spills), self.flood)
+
+    @property
+    def statistical_bits(self) -> int:
+        """Largest k with distance ≤ 2^−k."""
+        return (self.distance.denominator // self.distance.numerator).bit_length() - 1
+
+    # --- decryption (L.9, L.10) -----------------------------------------------------------------------------
+
+    @property
+    def modulus(self) -> int:
+        """The modulus q."""
+        return _product(self.primes)
+
+    @property
+    def kept(self) -> int:
+        """The modulus q' of a reply."""
+        return _product(self.primes[:KEPT])
+
+    @property
+    def dropped(self) -> int:
+        """The factor q / q' of the modulus switch."""
+        return _product(self.primes[KEPT:])
+
+    @property
+    def reply_phase(self) -> int:
+        """The phase of an honest reply before the switch, at most."""
+        v, e0, e1 = (spill + self.flood_max for spill in self.honest_spills)
+        return P * (self.slots * self.noise * v + e0 + self.slots * e1) + P
+
+    @property
+    def switched_phase(self) -> int:
+        """The phase of an honest reply after the switch, at most: it rounds by less than p + 1 per coefficient."""
+        return self.reply_phase // self.dropped + 1 + (P + 1) * (self.slots + 1)
+
+    @property
+    def phase_digits(self) -> int:
+        """The anomaly check: a phase within ± this many times the first prime passes."""
+        return self.switched_phase // self.primes[0] + 1
+
+    # --- float kernels (L.3, L.4) ---------------------------------------------------------------------------
+
+    @property
+    def forward_peak(self) -> Fraction:
+        """The largest intermediate of the forward transform, in units of q; inputs are at most 1."""
+        size = peak = Fraction(1)
+        for turn in range(7):
+            kept = _CENTRED if turn in (3, 5) else size
+            middle = kept + _reduced(size)
+            size = middle + _reduced(middle)
+            peak = max(peak, size)
+        return peak
+
+    @property
+    def inverse_peak(self) -> Fraction:
+        """The same for the inverse transform."""
+        size = peak = Fraction(1)
+        for _ in range(7):
+            peak = max(peak, 4 * size, 2 * _reduced(2 * size))
+            size = max(_CENTRED, _reduced(4 * size), _reduced(2 * _reduced(2 * size)))
+        return peak
+
+    def inequalities(self) -> list[tuple[bool, str]]:
+        """Everything the derivations assume, with its name."""
+        n, order = self.slots, 2 * self.slots
+        digit = Fraction(1 << (FLOOD_DIGIT_BITS - 1), min(self.primes))
+        return [
+            (n == 1 << 14, "the kernels are written for N = 16384"),
+            (len(set(self.primes)) == len(self.primes) > KEPT, "primes repeat or are too few"),
+            (all(q % order == 1 and is_prime(q) for q in self.primes), "a factor is no prime ≡ 1 mod 2N"),
+            (
+                all(1 << (PRIME_BITS - 1) < q < 1 << PRIME_BITS for q in self.primes),
+                "a prime has a wrong size",
+            ),
+            (P % order == 1, "p ≢ 1 mod 2N"),
+            (self.modulus.bit_length() <= LOG_Q_MAX, "q is too large for 128 bits of security"),
+            (self.forward_peak < _EXACT and self.inverse_peak < _EXACT, "a transform leaves the exact range"),
+            (digit + 3 * _reduced(digit) < _EXACT, "a flooding digit leaves the exact range"),
+            (self.rejection < Fraction(1, 1 << REJECTION_BITS), "proofs restart too often"),
+            (self.message.mask_bits + 1 <= 2 * DIGIT_BITS, "a masked message needs more than two digits"),
+            (self.error.mask_bits + 1 <= DIGIT_BITS, "a masked error needs more than one digit"),
+            (self.batch_max * 2 * self.noise < 1 << 14, "a sum of errors leaves its field of an opening"),
+            (self.batch_max << PRIME_BITS < 1 << 63, "a sum of residues leaves 64 bits"),
+            (self.statistical_bits >= STATISTICAL_BITS_MIN, "flooding hides too little"),
+            (2 * self.reply_phase < self.modulus, "a reply does not decrypt before the switch"),
+            (
+                2 * (self.phase_digits + 1) * self.primes[0] < self.kept,
+                "a reply does not decrypt after the switch",
+            ),
+        ]
+
+
+def _reduced(size: Fraction) -> Fraction:
+    return Fraction(1, 2) + _PRODUCT_ERROR * size
+
+
+PARAMETERS: Final = Parameters()

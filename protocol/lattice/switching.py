@@ -1,0 +1,136 @@
+"""Replies and their decryption (``docs/protocol-lattice.md``, steps L.8 to L.10).
+
+P_j multiplies its plaintext x into P_i's proved ciphertext of y, adds a mask r, and floods everything that could
+carry x.  The reply is then divided by four of its six primes, which costs no secrecy and leaves 25 bytes a slot.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from protocol import field
+from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
+from protocol.field import P
+from protocol.lattice import kernels, packing, sampling, slots
+from protocol.lattice.encryption import Slots, VerifiedCiphertexts, check_count, check_slots, encode
+from protocol.lattice.keys import PRIMES, PublicKey, SecretKey, check_seed
+from protocol.lattice.packing import PACKED_BYTES, Bytes
+from protocol.lattice.params import FLOOD_DIGIT_BITS, FLOOD_DIGITS, KEPT, PARAMETERS
+from protocol.lattice.transform import LIMBS, TABLES, Floats, centred
+from protocol.prg import Prg
+
+N: Final = PARAMETERS.slots
+REPLY_BYTES: Final = 2 * KEPT * PACKED_BYTES
+
+_RADIX: Final[Floats] = np.array(
+    [[centred(1 << (FLOOD_DIGIT_BITS * j), q) for j in range(FLOOD_DIGITS)] for q in PRIMES]
+)
+
+# Constants of kernels.finish: inverses for the mixed-radix digits of c modulo the dropped primes …
+_Q2, _Q3, _Q4, _Q5 = PRIMES[KEPT:]
+_GARNER: Final[Floats] = np.array(
+    [
+        centred(pow(_Q2, -1, _Q3), _Q3),
+        centred(pow(_Q2, -1, _Q4), _Q4),
+        centred(pow(_Q3, -1, _Q4), _Q4),
+        centred(pow(_Q2, -1, _Q5), _Q5),
+        centred(pow(_Q3, -1, _Q5), _Q5),
+        centred(pow(_Q4, -1, _Q5), _Q5),
+    ]
+)
+_RADICES: Final = (1, _Q2, _Q2 * _Q3, _Q2 * _Q3 * _Q4)
+# … those radices and 1/(q2q3q4q5) modulo the kept primes …
+_SPREAD: Final[Floats] = np.array(
+    [[*(centred(r, q) for r in _RADICES[1:]), centred(pow(PARAMETERS.dropped, -1, q), q)] for q in PRIMES[:KEPT]]
+)
+# … and −radix/(q2q3q4q5) mod p, for the correction that keeps the plaintext.
+_CORRECTION: Final = np.array([-r * pow(PARAMETERS.dropped, -1, P) % P for r in _RADICES], dtype=np.uint64)
+
+_DIGITS: Final[Floats] = np.array([centred(pow(PRIMES[0], -1, PRIMES[1]), PRIMES[1])])
+_RESTORE: Final = np.array([f * PARAMETERS.dropped % P for f in (1, PRIMES[0], -PARAMETERS.kept)], dtype=np.uint64)
+_BOUND: Final = np.uint64(PARAMETERS.phase_digits)
+
+
+def reply(key: PublicKey, ciphertexts: VerifiedCiphertexts, x: Slots, seed: bytes) -> tuple[Bytes, Slots]:
+    """Multiply plaintext slots x uint64[U, N] into a peer's proved ciphertexts, masked (steps L.8, L.9).
+
+    One ciphertext serves any number of vectors; otherwise there is one vector a ciphertext.  Returns the bytes to
+    send, uint8[U·409600], and the share −r kept: slots uint64[U, N].  The seed is 32 random bytes used for
+    nothing else: two replies with one seed would show the difference of their x.
+    """
+    check_seed(seed)
+    check_slots(x)
+    if ciphertexts.key != key.digest:
+        raise LocalProtocolError("these ciphertexts were proved under another key")
+    if ciphertexts.count not in (1, x.shape[0]):
+        raise LocalProtocolError(f"{x.shape[0]} plaintexts do not match {ciphertexts.count} ciphertexts")
+    flood_prg, mask_prg = Prg(seed, "lattice reply flood"), Prg(seed, "lattice reply mask")
+    kept = np.empty_like(x)
+    packed = np.empty((x.shape[0], 2, KEPT, PACKED_BYTES), dtype=np.uint8)
+    c = np.empty((2, len(PRIMES), N), dtype=np.uint64)
+    flood = np.empty((3, FLOOD_DIGITS, N), dtype=np.uint64)
+    product: Floats = np.empty((2, len(PRIMES), N))
+    work: Floats = np.empty((3, N))
+    spread: Floats = np.empty((len(PRIMES), N))
+    none = np.zeros(N, dtype=np.uint64)
+    plain = np.empty(N, dtype=np.uint64)
+    switched = np.empty((KEPT, N), dtype=np.uint64)
+    for index in range(x.shape[0]):
+        if index < ciphertexts.count:
+            ciphertexts.batch.unpack(index, c)
+        encode(x[index], plain)
+        mask = mask_prg.elements(N)
+        sampling.fill(flood_prg, flood)
+        kernels.expand(flood[0], _RADIX, LIMBS, spread)
+        for limb in range(len(PRIMES)):
+            kernels.reply_limb(
+                plain,
+                spread[limb],
+                c[0, limb],
+                c[1, limb],
+                key.b[limb],
+                key.a[limb],
+                LIMBS[limb],
+                TABLES[limb],
+                work,
+                product[0, limb],
+                product[1, limb],
+            )
+        for part, added in enumerate((mask, none)):
+            kernels.finish(
+                product[part], flood[1 + part], added, _RADIX, LIMBS, _GARNER, _SPREAD, _CORRECTION, switched
+            )
+            for limb in range(KEPT):
+                packing.pack(switched[limb], packed[index, part, limb])
+        slots.to_slots(mask)
+        kept[index] = field.neg(mask)
+    return packed.reshape(-1), kept
+
+
+def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | None = None) -> Slots:
+    """Decrypt a peer's replies to one's own ciphertexts: x·y + r, slots uint64[count, N] (step L.10).
+
+    :class:`RemoteProtocolError` ``malformed-message`` for a wrong size or residue, and ``decryption-anomaly`` for
+    noise that no honest reply has.  After an anomaly the key must be destroyed and never used again: its
+    occurrence may depend on s.
+    """
+    check_count(count)
+    replies = packing.received(replies, count * REPLY_BYTES, f"{count} replies", party)
+    packed = replies.reshape(count, 2, KEPT, PACKED_BYTES)
+    packing.check_residues(packed, PRIMES[:KEPT], "a reply", party)
+    result = np.empty((count, N), dtype=np.uint64)
+    c = np.empty((2, KEPT, N), dtype=np.uint64)
+    digits = np.empty((KEPT, N), dtype=np.uint64)
+    work: Floats = np.empty((2 + KEPT, N))
+    anomaly = 0
+    for index in range(count):
+        for polynomial, words in zip(packed[index].reshape(-1, PACKED_BYTES), c.reshape(-1, N), strict=True):
+            packing.unpack(polynomial, words)
+        kernels.phase(c[0], c[1], key.s, LIMBS, TABLES, work, _DIGITS, digits)
+        anomaly |= int(kernels.decode(digits, _BOUND, np.uint64(PRIMES[1]), _RESTORE, result[index]))
+        slots.to_slots(result[index])
+    if anomaly:  # only now, so that the place does not show in the time
+        raise RemoteProtocolError(Fault.DECRYPTION, "a reply's noise is beyond any honest one", party=party)
+    return result

@@ -1,0 +1,94 @@
+"""An epoch: everybody's lattice keys, and one MAC key nobody knows (``docs/protocol.md``, section 6)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import attrs
+import msgspec
+import numpy as np
+
+from protocol.errors import LocalProtocolError
+from protocol.field import P
+from protocol.lattice import PARAMETERS, PublicKey, SecretKey, VerifiedCiphertexts, encrypt, keygen
+from protocol.offline.proofs import prove_all
+from protocol.party import SEED_BYTES, Party
+from protocol.prg import Prg, labelled_hash
+from protocol.secret import Secret
+from protocol.shares import MacKey
+
+STATE_FORMAT: Final = 1
+
+
+@attrs.frozen(eq=False, repr=False)
+class Epoch(Secret):
+    """What a party keeps for as long as material of this epoch may be made or used."""
+
+    epoch_id: bytes
+    mac_key: MacKey
+    secret_key: SecretKey
+    public_keys: tuple[PublicKey, ...]
+    deltas: tuple[VerifiedCiphertexts, ...]  # Enc_k(Δ_k) of every party k, proved to be constant
+
+
+class _Stored(msgspec.Struct, array_like=True, frozen=True):
+    format: int
+    epoch_id: bytes
+    index: int
+    delta: int
+    secret_key: bytes
+    public_keys: list[bytes]
+    deltas: list[bytes]
+
+
+async def found(party: Party, charter_digest: bytes) -> Epoch:
+    """Found a new epoch together (steps 6.1–6.4)."""
+    epoch_id = labelled_hash("epoch", charter_digest, party.parties.to_bytes(2, "little"), await party.coin("epoch"))
+    secret_key, own_key = await party.work(keygen, epoch_id, party.entropy(SEED_BYTES))
+    told = await party.broadcast("public-key", own_key.to_array())
+    public_keys = tuple(
+        own_key if k == party.index else PublicKey.from_array(epoch_id, part, party=k) for k, part in enumerate(told)
+    )
+    delta = int(Prg(party.entropy(SEED_BYTES), "mac key").elements(1)[0])
+    slots = np.full((1, PARAMETERS.slots), delta, dtype=np.uint64)
+    own, openings = await party.work(partial(encrypt, constant=True), own_key, slots, party.entropy(SEED_BYTES))
+    deltas = await prove_all(party, "delta", public_keys, own, openings, constant=True)
+    await party.confirm()
+    return Epoch(epoch_id, MacKey(delta, party.index == 0), secret_key, public_keys, tuple(deltas))
+
+
+def seal(epoch: Epoch, index: int) -> bytes:
+    """The epoch as bytes, for storage under a key of the daemon's."""
+    return msgspec.msgpack.encode(
+        _Stored(
+            STATE_FORMAT,
+            epoch.epoch_id,
+            index,
+            epoch.mac_key.delta,
+            epoch.secret_key.to_bytes(),
+            [key.to_array().tobytes() for key in epoch.public_keys],
+            [delta.to_bytes() for delta in epoch.deltas],
+        )
+    )
+
+
+def unseal(data: bytes) -> Epoch:
+    """The inverse of :func:`seal`; the bytes are the daemon's own, authenticated by its storage key."""
+    try:
+        stored = msgspec.msgpack.decode(data, type=_Stored)
+    except msgspec.DecodeError as error:
+        raise LocalProtocolError(f"the stored epoch cannot be read: {error}") from error
+    if stored.format != STATE_FORMAT or not 0 <= stored.delta < P:
+        raise LocalProtocolError("the stored epoch has an unknown format")
+    public_keys = tuple(
+        PublicKey.from_array(stored.epoch_id, np.frombuffer(key, dtype=np.uint8), party=k)
+        for k, key in enumerate(stored.public_keys)
+    )
+    return Epoch(
+        stored.epoch_id,
+        MacKey(stored.delta, stored.index == 0),
+        SecretKey.from_bytes(stored.epoch_id, stored.secret_key),
+        public_keys,
+        tuple(VerifiedCiphertexts.from_bytes(delta) for delta in stored.deltas),
+    )

@@ -1,0 +1,277 @@
+"""The offline phase: what it makes is right, and every lie in it is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import numpy as np
+import pytest
+
+from protocol import field
+from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
+from protocol.field import Elements
+from protocol.offline import epoch as epochs
+from protocol.offline.epoch import Epoch, found, seal, unseal
+from protocol.offline.factory import Made, Product, ciphertexts_for, make
+from protocol.offline.slots import SLOTS_PER_CIPHERTEXT
+from protocol.party import Party
+from tests.cluster import Cluster, Outcome, Tamper, lie_at
+
+CHARTER = b"c" * 32
+_epochs: dict[int, list[Epoch]] = {}
+
+
+async def epoch_for(parties: int) -> list[Epoch]:
+    """An epoch founded once per number of parties; the tests only read it."""
+    if parties not in _epochs:
+        _epochs[parties] = await Cluster(parties, seed=parties).run(lambda party: found(party, CHARTER))
+    return _epochs[parties]
+
+
+async def made(parties: int, product: Product, seed: int = 7) -> tuple[list[Epoch], list[Made]]:
+    keys = await epoch_for(parties)
+    return keys, await Cluster(parties, seed=seed).run(lambda party: make(product, party, keys[party.index], 1))
+
+
+def total(rows: list[Elements]) -> Elements:
+    return field.total([np.ascontiguousarray(r) for r in rows])
+
+
+def check_macs(keys: list[Epoch], values: list[Elements], macs: list[Elements]) -> Elements:
+    delta = sum(k.mac_key.delta for k in keys) % field.P
+    plain = total(values)
+    np.testing.assert_array_equal(total(macs), field.scale(plain, delta))
+    return plain
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+async def test_an_epoch_is_founded_alike_everywhere(parties: int) -> None:
+    keys = await epoch_for(parties)
+    assert len({k.epoch_id for k in keys}) == 1
+    assert [k.mac_key.adds_constants for k in keys] == [True] + [False] * (parties - 1)
+    assert len({k.mac_key.delta for k in keys}) == parties
+    for index, key in enumerate(keys):
+        again = unseal(seal(key, index))
+        assert again.epoch_id == key.epoch_id
+        assert again.mac_key == key.mac_key or again.mac_key.delta == key.mac_key.delta
+        assert seal(again, index) == seal(key, index)
+
+
+def test_a_damaged_epoch_is_refused() -> None:
+    with pytest.raises(LocalProtocolError):
+        unseal(b"\x00" * 40)
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+async def test_triples_multiply_and_are_authenticated(parties: int) -> None:
+    keys, results = await made(parties, Product.TRIPLES)
+    assert len({r.digest for r in results}) == 1
+    columns = [r.batches[0].columns for r in results]
+    assert {r.batches[0].kind for r in results} == {"triple"}
+    assert columns[0].shape == (6, SLOTS_PER_CIPHERTEXT)
+    a, b, c = (check_macs(keys, [m[k] for m in columns], [m[k + 3] for m in columns]) for k in range(3))
+    np.testing.assert_array_equal(c, field.mul(a, b))
+    for plain in (a, b, columns[0][0], columns[1][4]):
+        cells = np.bincount((plain >> np.uint64(57)).astype(int), minlength=16)
+        assert float(((cells - plain.size / 16) ** 2 / (plain.size / 16)).sum()) < 45  # χ², p ≈ 10^−4
+    assert len(np.unique(a)) == a.size
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+async def test_bits_are_bits(parties: int) -> None:
+    keys, results = await made(parties, Product.BITS)
+    columns = [r.batches[0].columns for r in results]
+    bits = check_macs(keys, [m[0] for m in columns], [m[1] for m in columns])
+    assert set(bits.tolist()) == {0, 1}
+    assert abs(int(bits.sum()) - bits.size / 2) < 4 * np.sqrt(bits.size) / 2
+    assert bits.size == SLOTS_PER_CIPHERTEXT
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+async def test_masks_are_known_to_their_owner_alone(parties: int) -> None:
+    keys, results = await made(parties, Product.MASKS)
+    for owner in range(parties):
+        columns = [r.batches[owner].columns for r in results]
+        assert {r.batches[owner].kind for r in results} == {f"mask/{owner}"}
+        plain = check_macs(keys, [m[0] for m in columns], [m[1] for m in columns])
+        assert plain.size == SLOTS_PER_CIPHERTEXT - 1
+        np.testing.assert_array_equal(plain, columns[owner][2])
+        for k in range(parties):
+            assert columns[k].shape[0] == (3 if k == owner else 2)
+            if k != owner:
+                assert not columns[k][0].any()
+
+
+def test_batches_are_bounded() -> None:
+    assert ciphertexts_for(1) == 1
+    assert ciphertexts_for(SLOTS_PER_CIPHERTEXT) == 2
+    assert ciphertexts_for(10**12) == ciphertexts_for(10**9)
+
+
+# --- liars ------------------------------------------------------------------------------------------------
+
+
+def flip_byte(array: np.ndarray) -> np.ndarray:
+    flat = array.reshape(-1)
+    flat[flat.size // 2] ^= 1
+    return array
+
+
+def add_one(array: np.ndarray) -> np.ndarray:
+    array[0] = (array[0] + np.uint64(1)) % np.uint64(field.P)
+    return array
+
+
+async def lying(product: Product | None, tamper: Tamper) -> list[Outcome]:
+    """Two honest parties and a third whose messages are changed; ``None`` founds an epoch."""
+    keys = None if product is None else await epoch_for(3)
+
+    async def seat(party: Party) -> object:
+        if keys is None or product is None:
+            return await found(party, CHARTER)
+        return await make(product, party, keys[party.index], 1)
+
+    outcomes = (await Cluster(3, seed=11, liar=2, tamper=tamper).outcomes(seat))[:2]
+    assert all(o.value is None for o in outcomes), "something was made"
+    assert all(isinstance(o.error, RemoteProtocolError) for o in outcomes), outcomes
+    return outcomes
+
+
+def faults(outcomes: list[Outcome]) -> set[Fault]:
+    return {o.error.fault for o in outcomes if isinstance(o.error, RemoteProtocolError)}
+
+
+LIES: list[tuple[Product | None, str, Callable[[np.ndarray], np.ndarray], int | None, set[Fault]]] = [
+    (None, "public-key", flip_byte, 1, {Fault.EQUIVOCATION}),
+    (None, "delta/ciphertexts", flip_byte, 1, {Fault.EQUIVOCATION}),
+    (None, "delta/0/response", flip_byte, None, {Fault.PROOF_EQUATION, Fault.PROOF_BOUND, Fault.MALFORMED}),
+    (Product.TRIPLES, "triple/0/commit", flip_byte, 0, {Fault.EQUIVOCATION}),
+    (Product.TRIPLES, "triple/0/response", flip_byte, None, {Fault.PROOF_EQUATION, Fault.PROOF_BOUND}),
+    (Product.TRIPLES, "triple/products", flip_byte, None, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.TRIPLES, "triple/macs", flip_byte, None, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.TRIPLES, "sacrifice/rho", add_one, 0, {Fault.EQUIVOCATION}),
+    (Product.BITS, "square/products", flip_byte, None, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.BITS, "bit/square", add_one, 0, {Fault.EQUIVOCATION}),
+    (Product.MASKS, "mask/macs", flip_byte, 0, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.MASKS, "masks/combination", add_one, 1, {Fault.EQUIVOCATION}),
+]
+
+
+@pytest.mark.parametrize(
+    ("product", "label", "change", "to", "expected"), LIES, ids=lambda v: getattr(v, "__name__", str(v))
+)
+async def test_a_changed_message_is_named(
+    product: Product | None, label: str, change: Callable, to: int | None, expected: set[Fault]
+) -> None:
+    found_faults = faults(await lying(product, lie_at(label, change, to=to)))
+    assert found_faults & expected, found_faults
+    assert found_faults <= expected | {Fault.DISCONNECTED, Fault.EQUIVOCATION}
+
+
+async def with_lie(product: Product, patch: Callable[[pytest.MonkeyPatch, int], None]) -> set[Fault]:
+    """A liar that computes on consistently with its lie: ``patch`` changes what its own code does."""
+    keys = await epoch_for(3)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        patch(monkeypatch, 2)
+        outcomes = (await Cluster(3, seed=12).outcomes(lambda party: make(product, party, keys[party.index], 1)))[:2]
+    assert all(o.value is None for o in outcomes)
+    assert all(isinstance(o.error, RemoteProtocolError) for o in outcomes), outcomes
+    return faults(outcomes)
+
+
+def lie_in_module(module: object, name: str, lie: Callable[..., object]) -> Callable[[pytest.MonkeyPatch, int], None]:
+    """Replace a coroutine ``module.name(party, …)`` for the liar's seat only."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
+        original = getattr(module, name)
+
+        async def wrapped(party: Party, *args: object, **kwargs: object) -> object:
+            result = await original(party, *args, **kwargs)
+            return lie(result) if party.index == liar else result
+
+        monkeypatch.setattr(module, name, wrapped)
+
+    return patch
+
+
+def shift_first(vectors: list) -> list:
+    """Add one to the first element of the first vector the liar holds."""
+    first = vectors[0]
+    target = first.value if hasattr(first, "value") else first.reshape(-1)
+    target[0] = (target[0] + np.uint64(1)) % np.uint64(field.P)
+    return vectors
+
+
+async def test_a_false_product_fails_the_sacrifice() -> None:
+    from protocol.offline import triples
+
+    assert await with_lie(Product.TRIPLES, lie_in_module(triples, "all_products", shift_first)) == {Fault.SACRIFICE}
+
+
+async def test_a_false_mac_fails_the_sacrifice() -> None:
+    from protocol.offline import bits, triples
+
+    for product, module in ((Product.TRIPLES, triples), (Product.BITS, bits)):
+        assert await with_lie(product, lie_in_module(module, "authenticate", shift_first)) == {Fault.SACRIFICE}
+
+
+async def test_different_masks_towards_different_parties_fail_the_check() -> None:
+    from protocol.offline import masks
+
+    def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
+        original = masks.cross_products
+
+        async def two_faced(party, epoch, label, factors, *rest):  # type: ignore[no-untyped-def]
+            if party.index == liar:
+                other = [f.copy() for f in factors[0]]
+                other[0][0, 0] = (other[0][0, 0] + np.uint64(1)) % np.uint64(field.P)
+                factors = {**factors, 0: other}
+            return await original(party, epoch, label, factors, *rest)
+
+        monkeypatch.setattr(masks, "cross_products", two_faced)
+
+    assert await with_lie(Product.MASKS, patch) == {Fault.SACRIFICE}
+
+
+async def test_a_delta_that_is_not_constant_is_refused() -> None:
+    """The liar encrypts different Δ in different slots, and proves that ciphertext as well as it can."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        original = epochs.encrypt
+        calls = 0
+
+        def uneven(key: object, slots: np.ndarray, seed: bytes, *, constant: bool = False) -> object:
+            nonlocal calls
+            calls += 1
+            if calls < 3:  # the first two seats are honest; all run the same code in the same order
+                return original(key, slots, seed, constant=constant)
+            slots[0, 1] = (slots[0, 1] + np.uint64(1)) % np.uint64(field.P)
+            batch, openings = original(key, slots, seed)
+            return batch, attrs.evolve(openings, constant=True)
+
+        monkeypatch.setattr(epochs, "encrypt", uneven)
+        outcomes = await Cluster(3, seed=14).outcomes(lambda party: found(party, CHARTER))
+    liar = [k for k, o in enumerate(outcomes) if o.error is None or not isinstance(o.error, RemoteProtocolError)]
+    honest = [o for k, o in enumerate(outcomes) if k not in liar]
+    assert len(honest) >= 2
+    assert all(o.value is None for o in honest)
+    assert faults(honest) & {Fault.PROOF_EQUATION, Fault.PROOF_BOUND, Fault.MALFORMED}
+
+
+async def test_a_prover_that_never_finishes_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(array: np.ndarray) -> np.ndarray:
+        return np.empty(0, dtype=np.uint8)
+
+    def tamper(receiver: int, message):  # type: ignore[no-untyped-def]
+        if message.step.endswith("/response"):
+            return lie_at(message.step.split(".", 1)[1], never)(receiver, message)
+        return message
+
+    keys = await epoch_for(3)
+    outcomes = (
+        await Cluster(3, seed=13, liar=2, tamper=tamper).outcomes(
+            lambda party: make(Product.TRIPLES, party, keys[party.index], 1)
+        )
+    )[:2]
+    assert all(o.value is None for o in outcomes)
+    assert faults(outcomes) & {Fault.EQUIVOCATION, Fault.PROOF_BOUND}
