@@ -1,0 +1,134 @@
+"""A request for a table → its plan: the same cells in the same order at every centre, whatever their data."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+
+import attrs
+
+from nskd.analysis.shape import TableShape
+from nskd.data.errors import RequestError
+from nskd.data.where import Filter, parse_where
+from nskd.packs.codebook import TOTAL, Codebook, Variable, closest
+
+CELLS_MAX = 10_000  # each costs a comparison under MPC, and nobody reads a larger table
+GROUP_VARIABLES_MAX = 8
+
+
+class Measure(enum.Enum):
+    """What is counted."""
+
+    VISITS = "visits"
+    CHILDREN = "children"  # distinct children per cell, each centre counting its own
+
+
+@attrs.frozen
+class TablePlan:
+    """A checked request; `cells[k]` gives the level of each variable, `TOTAL` in a margin."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    measure: Measure
+    filter: Filter
+    shape: TableShape
+    cells: tuple[Mapping[str, str], ...]
+
+    @property
+    def size(self) -> int:
+        """Number of cells, margins included."""
+        return len(self.cells)
+
+    @property
+    def margins(self) -> bool:
+        """Whether totals follow the interior cells."""
+        return self.shape.margins
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Every variable the table reads: what a purpose must allow."""
+        return tuple(dict.fromkeys((*self.rows, *self.columns, *self.filter.variables)))
+
+
+def plan_table(
+    codebook: Codebook,
+    *,
+    rows: Sequence[str],
+    columns: Sequence[str] = (),
+    measure: Measure | str = Measure.VISITS,
+    where: str = "",
+    margins: bool = False,
+) -> TablePlan:
+    """Check a request against the codebook and lay its table out. Raises `RequestError`."""
+    counted = _measure(measure)
+    row_variables = _grouping(codebook, "rows", rows)
+    column_variables = _grouping(codebook, "columns", columns)
+    if not row_variables:
+        raise RequestError("no row variable is named", where="rows", remedy="Name at least one.")
+    names = [v.name for v in (*row_variables, *column_variables)]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        remedy = "Name each variable once."
+        raise RequestError(f'"{repeated[0]}" is named twice', where="rows and columns", remedy=remedy)
+    if len(names) > GROUP_VARIABLES_MAX:
+        remedy = f"Use at most {GROUP_VARIABLES_MAX}."
+        raise RequestError(f"{len(names)} variables are named", where="rows and columns", remedy=remedy)
+
+    # Sizes first: the product of long level lists must be refused before it is written out.
+    shape = TableShape(_product(row_variables), _product(column_variables) if column_variables else None, margins)
+    if shape.size > CELLS_MAX:
+        remedy = f"At most {CELLS_MAX} can be computed; use fewer or coarser variables."
+        raise RequestError(f"the table would have {shape.size} cells", where="rows and columns", remedy=remedy)
+    return TablePlan(
+        rows=tuple(v.name for v in row_variables),
+        columns=tuple(v.name for v in column_variables),
+        measure=counted,
+        filter=parse_where(where, codebook),
+        shape=shape,
+        cells=_cells(row_variables, column_variables, shape),
+    )
+
+
+def _measure(measure: Measure | str) -> Measure:
+    try:
+        return Measure(measure)
+    except ValueError as error:
+        known = " or ".join(m.value for m in Measure)
+        raise RequestError(f'"{measure}" cannot be counted', where="measure", remedy=f"Choose {known}.") from error
+
+
+def _grouping(codebook: Codebook, key: str, names: Sequence[str]) -> list[Variable]:
+    choices = [v.name for v in codebook.groupable]
+    variables = []
+    for name in names:
+        variable = codebook.variables.get(name)
+        if variable is None:
+            near = closest(name, choices)
+            remedy = f'Did you mean "{near}"?' if near else f"Choose from {', '.join(choices)}."
+            raise RequestError(f'there is no variable "{name}"', where=key, remedy=remedy)
+        if not variable.groupable:
+            what = f'"{name}" has no levels to break a table down by'
+            if codebook.private(name):
+                what = f'"{name}" singles out a visit or a child'
+            grouped = next((v.name for v in codebook.derived if v.derivation and name in v.derivation.variables), None)
+            remedy = f'Use "{grouped}", which groups it.' if grouped else "Use a variable with levels."
+            raise RequestError(what, where=key, remedy=remedy)
+        variables.append(variable)
+    return variables
+
+
+def _product(variables: Sequence[Variable]) -> int:
+    return math.prod(len(v.levels) for v in variables)
+
+
+def _cells(rows: Sequence[Variable], columns: Sequence[Variable], shape: TableShape) -> tuple[Mapping[str, str], ...]:
+    def groups(variables: Sequence[Variable]) -> list[dict[str, str]]:
+        keys = itertools.product(*(v.keys for v in variables))
+        levels = [dict(zip((v.name for v in variables), combination, strict=True)) for combination in keys]
+        return [*levels, {v.name: TOTAL for v in variables}]
+
+    row_groups, column_groups = groups(rows), groups(columns)
+    places = (shape.place(index) for index in range(shape.size))
+    return tuple(row_groups[row] | column_groups[column] for row, column in places)

@@ -1,0 +1,53 @@
+"""What is wrong with a hospital's file, or with what somebody asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from nskd.errors import OperatorError
+
+FINDINGS_SHOWN_MAX = 20  # a screenful; the total count tells the rest
+
+
+class RequestError(OperatorError):
+    """A request cannot be carried out as written."""
+
+
+@attrs.frozen
+class Finding:
+    """One fault; `row` is the line of a text file (its header is row 1) or the row of a Parquet file."""
+
+    row: int | None
+    column: str | None
+    wrong: str
+    right: str
+
+    def __str__(self) -> str:
+        place = ", ".join(part for part in (f"row {self.row}" if self.row else "", self.column or "") if part)
+        return f"{place}: {self.wrong}; {self.right}" if place else f"{self.wrong}; {self.right}"
+
+
+class DataError(OperatorError):
+    """A file cannot be used. `findings` lists the first faults, `total` counts them all."""
+
+    def __init__(
+        self,
+        path: object,
+        findings: Iterable[Finding],
+        *,
+        total: int | None = None,
+        remedy: str = "Correct the file and load it again; nothing of it was used.",
+    ) -> None:
+        found = list(findings)
+        self.total = len(found) if total is None else total
+        self.findings: Sequence[Finding] = found[:FINDINGS_SHOWN_MAX]
+        super().__init__(self._summary(), where=str(path), remedy=remedy)
+
+    def _summary(self) -> str:
+        if self.total == 1 and len(self.findings) == 1:
+            return str(self.findings[0])
+        shown = f", of which {len(self.findings)} are shown" if self.total > len(self.findings) else ""
+        lines = "".join(f"\n  {finding}" for finding in self.findings)
+        return f"{self.total} faults{shown}:{lines}"

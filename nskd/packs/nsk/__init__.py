@@ -1,0 +1,1 @@
+"""The NSK pack: `pack.toml`, `codebook.toml` and `synthetic.toml`, no code."""
