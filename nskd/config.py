@@ -1,0 +1,325 @@
+"""``nskd.toml``: what one centre decides for its own machine.
+
+What all centres must agree on is in the charter, what is secret comes from the credentials directory; neither
+has a place here.  An unknown key is fatal: a typing error in a safety setting must not go unnoticed.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from nskd import units
+from nskd.errors import OperatorError
+from nskd.governance.charter import NAME, Address
+from nskd.governance.toml import closest, read_document, shown
+from protocol.limits import CONNECT_TIMEOUT_S, KIB, REDIAL_FIRST_S, REDIAL_MAX_S
+
+CONFIG_BYTES_MAX: Final = 64 * KIB
+DEFAULT_PATH: Final = Path("/etc/nskd/nskd.toml")
+
+
+class ConfigError(OperatorError):
+    """A configuration that cannot be used; the message names the key."""
+
+
+Duration = Annotated[float, msgspec.Meta(gt=0, le=86_400, extra={"unit": units.duration_s})]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40, extra={"unit": units.count})]
+File = Annotated[Path, msgspec.Meta(extra={"absolute": True})]
+Principals = Annotated[
+    tuple[Annotated[str, msgspec.Meta(min_length=1, max_length=64)], ...], msgspec.Meta(max_length=64)
+]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class Centre(_Section, frozen=True):
+    """Who we are: a name that the charter lists."""
+
+    name: str
+
+
+class Workshop(_Section, frozen=True):
+    """Whom we work with."""
+
+    charter: File
+
+
+class Network(_Section, frozen=True):
+    """Where other centres reach us, and how patiently we try to reach them."""
+
+    listen: str
+    connect_timeout: Duration = CONNECT_TIMEOUT_S
+    redial_first: Duration = REDIAL_FIRST_S
+    redial_max: Duration = REDIAL_MAX_S
+
+    @property
+    def address(self) -> Address:
+        """``listen``, parsed."""
+        return Address.parse(self.listen)
+
+
+class Data(_Section, frozen=True):
+    """Our own extract and the pack that describes it; ``pack`` is a name or an absolute directory.
+
+    A centre that computes and brings no data has no ``source``.
+    """
+
+    source: File | None = None
+    pack: str = "nsk"
+
+
+class State(_Section, frozen=True):
+    """Where the daemon keeps stock and ledgers."""
+
+    directory: File = Path("/var/lib/nskd")
+
+
+class Roles(_Section, frozen=True):
+    """Users, uids and ``@groups`` per role; a role includes those before it."""
+
+    read: Principals = ()
+    operate: Principals = ()
+    approve: Principals = ()
+    admin: Principals = ()
+
+    def principals(self) -> dict[str, tuple[str, ...]]:
+        """As :meth:`nskd.control.roles.RoleMap.parse` takes them."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+class Control(_Section, frozen=True):
+    """The socket for the people of this machine.  The group of its file may connect, ``roles`` says as what."""
+
+    socket: File = Path("/run/nskd/control.sock")
+    roles: Roles = Roles()
+
+
+class Watermarks(_Section, frozen=True):
+    """Generation begins when fewer than ``low`` items are ready, and ends at ``high``.
+
+    With both 0 only what open requests need is made.
+    """
+
+    low: Count
+    high: Count
+
+
+class Stock(_Section, frozen=True):
+    """How much preprocessing to keep; ``masks`` are per contributing centre."""
+
+    triples: Watermarks = Watermarks(low=200_000, high=1_000_000)
+    bits: Watermarks = Watermarks(low=200_000, high=1_000_000)
+    masks: Watermarks = Watermarks(low=20_000, high=100_000)
+
+
+class Log(_Section, frozen=True):
+    """``auto`` is for people on a terminal and JSON otherwise."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class Limits(_Section, frozen=True):
+    """``worker_threads`` compute in the background; 0 means one per core."""
+
+    worker_threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
+
+
+class Config(_Section, frozen=True):
+    """All of it, checked."""
+
+    centre: Centre
+    workshop: Workshop
+    network: Network
+    data: Data = Data()
+    state: State = State()
+    control: Control = Control()
+    stock: Stock = Stock()
+    log: Log = Log()
+    limits: Limits = Limits()
+
+
+RELOADABLE: Final = ("network.connect_timeout", "network.redial_", "control.roles.", "stock.", "log.")
+"""Keys (or beginnings of keys) that take effect on reload; the others need a restart."""
+
+_WORDS: Final = {
+    "array": "a list",
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "null": "nothing",
+}
+_SECRET_WORDS: Final = re.compile(r"password|passphrase|secret|credential|token|private|(?:^|_)keys?$")
+_KEY_MATERIAL: Final = re.compile(r"[0-9A-Fa-f]{64}|[A-Za-z0-9+/]{43}=|-----BEGIN [A-Z ]*PRIVATE KEY[\s\S]*")
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a configuration; :class:`ConfigError` says what is wrong with which key."""
+    where = str(path)
+    try:
+        with path.open("rb") as file:
+            mode = path.stat().st_mode
+            raw = file.read(CONFIG_BYTES_MAX + 1)
+    except OSError as exc:
+        raise ConfigError(
+            f"it cannot be read: {exc.strerror}", where=where, remedy="Name the file with --config."
+        ) from None
+    if mode & stat.S_IWOTH:
+        raise ConfigError("everybody on this machine can change it", where=where, remedy="chmod o-w it.")
+    return parse_config(raw, where)
+
+
+def parse_config(raw: bytes, where: str) -> Config:
+    """Check the text of a configuration; ``where`` names it in errors."""
+    table = read_document(raw, where=where, bytes_max=CONFIG_BYTES_MAX, error=ConfigError)
+    reader = _Reader(where)
+    try:
+        config = msgspec.convert(reader.table(table, Config, ""), Config, dec_hook=_path)
+    except msgspec.ValidationError as exc:
+        raise reader.translated(exc) from None
+    _check(config, reader)
+    return config
+
+
+def differences(old: Config, new: Config) -> tuple[list[str], list[str]]:
+    """Return the keys that changed, and those among them that need a restart."""
+    before, after = _flat(old, ""), _flat(new, "")
+    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
+    return changed, [key for key in changed if not key.startswith(RELOADABLE)]
+
+
+class _Reader:
+    """Goes through the raw tables beside the types, so that each complaint can name its key."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+
+    def fault(self, key: str, what: str, remedy: str) -> ConfigError:
+        return ConfigError(what, where=f"{self._where}: {key}", remedy=remedy)
+
+    def table(self, raw: dict[str, Any], kind: type[msgspec.Struct], path: str) -> dict[str, Any]:
+        hints = typing.get_type_hints(kind, include_extras=True)
+        result = {}
+        for key, value in raw.items():
+            name = f"{path}{key}" if key.isprintable() and len(key) <= 64 else f"{path}?"
+            if key not in hints:
+                raise self._unknown(name, key, tuple(hints), path)
+            result[key] = self._value(value, _required(hints[key]), name)
+        for field in msgspec.structs.fields(kind):
+            if field.required and field.name not in raw:
+                section = isinstance(field.type, type) and issubclass(field.type, msgspec.Struct)
+                raise self.fault(
+                    f"{path}{field.name}",
+                    "this section is missing" if section else "this key is missing",
+                    f"Add [{field.name}]." if section else f"Add it under [{path.rstrip('.')}].",
+                )
+        return result
+
+    def _value(self, value: Any, hint: Any, name: str) -> Any:
+        if isinstance(value, str) and _KEY_MATERIAL.fullmatch(value.strip()):
+            raise self.fault(
+                name,
+                "this looks like a key",
+                "Keep secrets in the credentials directory, and make this one anew.",
+            )
+        if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+            if not isinstance(value, dict):
+                raise self.fault(name, f"a section is expected, not {shown(value)}", f"Begin it with [{name}].")
+            return self.table(value, hint, f"{name}.")
+        extra = _extra(hint)
+        unit: Callable[[object], float] | None = extra.get("unit")
+        if unit is not None:
+            try:
+                return unit(value)
+            except ValueError as exc:
+                raise self.fault(name, f"{shown(value)}: {exc}", "Correct that key.") from None
+        if extra.get("absolute") and isinstance(value, str) and not value.startswith("/"):
+            raise self.fault(name, f"{shown(value)} is not an absolute path", "Begin it with a slash.")
+        choices = typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+        if choices and value not in choices:
+            hinted = closest(value, choices) if isinstance(value, str) else ""
+            listed = " or ".join(f'"{choice}"' for choice in choices)
+            raise self.fault(name, f"{shown(value)} is not known{hinted}", f"Write {listed}.")
+        return value
+
+    def _unknown(self, name: str, key: str, known: tuple[str, ...], path: str) -> ConfigError:
+        if _SECRET_WORDS.search(key.lower()):
+            return self.fault(name, "no secret belongs into this file", "Put it into the credentials directory.")
+        place = f"in [{path.rstrip('.')}]" if path else "at the top"
+        return self.fault(
+            name, f"unknown key {shown(key)}{closest(key, known)}", f"Allowed {place}: {', '.join(known)}."
+        )
+
+    def translated(self, error: msgspec.ValidationError) -> ConfigError:
+        """Turn the library's sentence into one of ours."""
+        what, _, place = str(error).partition(" - at `$")
+        key = place.rstrip("`").lstrip(".")
+        for theirs, ours in _WORDS.items():
+            what = what.replace(f"`{theirs}`", ours)
+        return self.fault(key or "?", what[:1].lower() + what[1:], "Correct that key.")
+
+
+def _check(config: Config, reader: _Reader) -> None:
+    """Check what a type cannot say."""
+    if not NAME.fullmatch(config.centre.name):
+        raise reader.fault(
+            "centre.name",
+            f"{shown(config.centre.name)} is not a name of small letters, digits and inner hyphens",
+            "Write it as the charter does.",
+        )
+    try:
+        _ = config.network.address
+    except ValueError as exc:
+        raise reader.fault(
+            "network.listen",
+            f"{shown(config.network.listen)}: {exc}",
+            'Write for example listen = "0.0.0.0:7443".',
+        ) from None
+    if config.network.redial_first > config.network.redial_max:
+        raise reader.fault("network.redial_first", "it is above network.redial_max", "Lower it.")
+    for kind in Stock.__struct_fields__:
+        marks: Watermarks = getattr(config.stock, kind)
+        if not (marks.low < marks.high or marks.low == marks.high == 0):
+            raise reader.fault(
+                f"stock.{kind}",
+                f"low ({marks.low}) must be below high ({marks.high})",
+                "Correct them; both 0 keeps no stock beyond what open requests need.",
+            )
+
+
+def _path(_: type, value: object) -> Path:
+    """Make a path, the one type that msgspec does not know by itself."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise ValueError(f"a path in quotes is expected, not {shown(value)}")
+    return Path(value)
+
+
+def _required(hint: Any) -> Any:
+    """Return the type of an optional key's value; TOML has no null."""
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else ()
+    return next((option for option in options if option is not type(None)), hint)
+
+
+def _extra(hint: Any) -> dict[str, Any]:
+    for note in typing.get_args(hint)[1:] if typing.get_origin(hint) is Annotated else ():
+        if isinstance(note, msgspec.Meta):
+            return note.extra or {}
+    return {}
+
+
+def _flat(section: msgspec.Struct, path: str) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        flat |= _flat(value, f"{path}{name}.") if isinstance(value, msgspec.Struct) else {f"{path}{name}": value}
+    return flat

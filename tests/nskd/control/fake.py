@@ -1,0 +1,299 @@
+"""A daemon without cryptography: answers of every shape, and a few wrong turns to take on purpose."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import trio
+
+from nskd.control import answers as a
+from nskd.control import methods as m
+from nskd.control.codes import Code, ControlError
+from nskd.control.endpoint import control_endpoint
+from nskd.control.events import EventBus
+from nskd.control.limits import Bounds
+from nskd.control.roles import Credentials, Role, RoleMap
+from nskd.control.server import ControlServer
+from nskd.control.service import Call, Service
+from nskd.governance.ledger import UnknownRequestError
+from nskd.governance.lifecycle import StateError
+from nskd.governance.policy import PolicyError, Refusal, Rule
+from protocol.errors import Fault, RemoteProtocolError
+
+DIGEST = "ab" * 32
+PLAIN = {"nl": "Vraag: leeftijd\n", "en": "Question: age\n"}
+RELEASE: dict[str, Any] = {
+    "rows": ["age_band"],
+    "columns": ["nsk_positive"],
+    "measure": "children",
+    "cells": [
+        {"age_band": "0-3", "nsk_positive": "ja", "value": None},
+        {"age_band": "0-3", "nsk_positive": "nee", "value": 410},
+        {"age_band": "4-8", "nsk_positive": "ja", "value": 23},
+        {"age_band": "4-8", "nsk_positive": "nee", "value": 987},
+    ],
+}
+
+
+class FakeService:
+    """Requests by name: ``ab…`` is there, ``dead`` is unknown, ``c0ff`` conflicts, ``bad0`` is a bug."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, Call, Any]] = []
+        self.changed: list[str] = []
+        self.finished = trio.Event()
+        self.waiting = self.waiting_most = 0
+        self.release: dict[str, Any] | None = RELEASE
+
+    def _name(self, method: str, call: Call, params: Any) -> str:
+        self.calls.append((method, call, params))
+        name = getattr(params, "request", DIGEST)
+        if name == "dead":
+            raise UnknownRequestError("no such request here", where="request dead", remedy="List them.")
+        if name == "c0ff":
+            raise StateError("it is done", where="request c0ff", remedy="Submit it again.")
+        if name == "f00d":
+            refusal = Refusal(Rule.PURPOSE_UNKNOWN, "x", "the charter has no purpose 'x'", "Purposes: y.")
+            raise PolicyError((refusal,))
+        if name == "1111":
+            raise RemoteProtocolError(Fault.APPROVAL, "an approval is forged", party="zuid")
+        if name == "2222":
+            raise ControlError(Code.DRAINING, "the daemon is stopping")
+        if name == "bad0":
+            raise RuntimeError("secret detail")
+        if getattr(params, "check", False) is False and isinstance(params, m.Changing):
+            self.changed.append(method)
+        return DIGEST
+
+    async def version(self, call: Call, params: m.Params, /) -> a.VersionAnswer:
+        return a.VersionAnswer(nskd="0.1.0", protocol="1", python="3.11")
+
+    async def status(self, call: Call, params: m.Params, /) -> a.StatusAnswer:
+        self._name("status", call, params)
+        return a.StatusAnswer(
+            centre="noord",
+            workshop="test",
+            charter="cd" * 32,
+            version="0.1.0",
+            state="ready",
+            uptime_s=93_784,
+            peers_up=1,
+            peers=2,
+            epoch=None,
+            requests={"submitted": 2, "done": 0},
+            notes=["clock [bold]differs[/bold] \x1b[31m"],
+        )
+
+    async def peers(self, call: Call, params: m.Params, /) -> a.PeersAnswer:
+        up = a.PeerRow(
+            name="midden",
+            title="M",
+            address="midden:1",
+            state="up",
+            since=1_780_000_000,
+            lanes=["control"],
+            rtt_ms=0.25,
+            bytes_sent=999,
+            bytes_received=12_345_678,
+        )
+        return a.PeersAnswer(peers=[up, a.PeerRow(name="zuid", title="Z", address="zuid:1", state="down")])
+
+    async def stock(self, call: Call, params: m.Params, /) -> a.StockAnswer:
+        rows = [a.StockRow(kind="triple", level=1_234_567, locked=8192, low=1, high=2, per_second=5000.4)]
+        return a.StockAnswer(epoch="ef" * 32, generating=True, rows=[*rows, a.StockRow(kind="bit", level=0)])
+
+    def _row(self) -> a.RequestRow:
+        return a.RequestRow(
+            request=DIGEST,
+            title="Positive by age",
+            centre="noord",
+            purpose="improvement",
+            state="submitted",
+            submitted_at=1_780_000_000,
+            approved=1,
+            needed=3,
+        )
+
+    async def request_list(self, call: Call, params: m.ListParams, /) -> a.RequestList:
+        self._name("request.list", call, params)
+        return a.RequestList(requests=[self._row()], more=True)
+
+    async def request_show(self, call: Call, params: m.NamedParams, /) -> a.RequestDetail:
+        self._name("request.show", call, params)
+        return a.RequestDetail(
+            row=self._row(),
+            rows=["age_band"],
+            columns=[],
+            measure="children",
+            where=None,
+            margins=False,
+            approvals=[
+                a.ApprovalRow(
+                    centre="noord", verdict="approve", steward="dr. N", issued_at=1, expires_at=2, lapsed=True
+                ),
+                a.ApprovalRow(centre="zuid", verdict=None),
+            ],
+            plain=PLAIN,
+            text='kind = "table"',
+            refusals=["rule variable-not-for-purpose: no"],
+        )
+
+    async def request_submit(self, call: Call, params: m.SubmitParams, /) -> a.SubmitAnswer:
+        name = self._name("request.submit", call, params)
+        return a.SubmitAnswer(request=None if params.check else name, checked=params.check, plain=PLAIN)
+
+    async def request_run(self, call: Call, params: m.RunParams, /) -> a.RunAnswer:
+        return a.RunAnswer(request=self._name("request.run", call, params), state="running", checked=params.check)
+
+    async def _decide(self, verdict: str, call: Call, params: m.DecideParams) -> a.DecisionAnswer:
+        name = self._name(f"request.{verdict}", call, params)
+        return a.DecisionAnswer(
+            request=name, verdict=verdict, state="approved", expires_at=1_780_000_000, checked=params.check
+        )
+
+    async def request_approve(self, call: Call, params: m.DecideParams, /) -> a.DecisionAnswer:
+        return await self._decide("approve", call, params)
+
+    async def request_refuse(self, call: Call, params: m.DecideParams, /) -> a.DecisionAnswer:
+        return await self._decide("refuse", call, params)
+
+    async def result_show(self, call: Call, params: m.NamedParams, /) -> a.ResultAnswer:
+        name = self._name("result.show", call, params)
+        return a.ResultAnswer(
+            request=name,
+            title="Positive by age",
+            state="done" if self.release else "failed",
+            digest="12" * 32,
+            recorded_at=1_780_000_000,
+            release=self.release,
+            fault=None if self.release else "timeout",
+        )
+
+    async def result_wait(self, call: Call, params: m.WaitParams, /) -> a.ResultAnswer:
+        self.waiting += 1
+        self.waiting_most = max(self.waiting, self.waiting_most)
+        try:
+            await call.progress({"phase": "triples", "done": 1, "total": 2})
+            await call.progress({"phase": "opening"})
+            with trio.move_on_after(float("inf") if params.timeout_s is None else params.timeout_s):
+                await self.finished.wait()
+        finally:
+            self.waiting -= 1
+        return await self.result_show(call, m.NamedParams(request=params.request))
+
+    async def reload(self, call: Call, params: m.Changing, /) -> a.ReloadAnswer:
+        self._name("reload", call, params)
+        return a.ReloadAnswer(changed=["stock.low"], restart_needed=[], checked=params.check)
+
+    async def drain(self, call: Call, params: m.Changing, /) -> a.DrainAnswer:
+        self._name("drain", call, params)
+        return a.DrainAnswer(state="draining", running=0, checked=params.check)
+
+
+def _conforms(service: FakeService) -> Service:
+    return service
+
+
+class Log:
+    """Collects log lines as structlog would be given them."""
+
+    def __init__(self) -> None:
+        self.lines: list[dict[str, Any]] = []
+
+    def _line(self, event: str, **fields: Any) -> None:
+        self.lines.append({"event": event, **fields})
+
+    info = warning = exception = _line
+
+    def of(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == event]
+
+
+class Running:
+    """A server under test, its fake daemon, and raw connections to it."""
+
+    server: ControlServer
+
+    def __init__(self, path: Path, service: FakeService, events: EventBus, log: Log) -> None:
+        self.path = path
+        self.service = service
+        self.events = events
+        self.log = log
+
+    @contextlib.asynccontextmanager
+    async def connect(self) -> AsyncIterator[Raw]:
+        async with await trio.open_unix_socket(self.path) as stream:
+            yield Raw(stream)
+
+
+class Raw:
+    """A client that sends what it likes."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self._buffer = b""
+
+    async def send(self, data: bytes | str | dict[str, Any]) -> None:
+        if isinstance(data, dict):
+            data = msgspec.json.encode({"jsonrpc": "2.0", **data}) + b"\n"
+        await self.stream.send_all(data.encode() if isinstance(data, str) else data)
+
+    async def line(self) -> dict[str, Any]:
+        while b"\n" not in self._buffer:
+            data = await self.stream.receive_some(65_536)
+            if not data:
+                raise EOFError(self._buffer)
+            self._buffer += data
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        answer = msgspec.json.decode(line)
+        assert answer["jsonrpc"] == "2.0"
+        return answer
+
+    async def ask(self, method: str, request_id: int | str = 1, **params: Any) -> dict[str, Any]:
+        await self.send({"id": request_id, "method": method, "params": params})
+        return await self.line()
+
+    async def at_end(self) -> bool:
+        try:
+            return await self.stream.receive_some(1) == b""
+        except trio.BrokenResourceError:
+            return True
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    directory: Path,
+    *,
+    uid: int = 0,
+    roles: RoleMap | None = None,
+    bounds: Bounds | None = None,
+) -> AsyncIterator[Running]:
+    """A server on a real socket, whose kernel says that ``uid`` connects."""
+    path = directory / "control.sock"
+    running = Running(path, FakeService(), EventBus(), Log())
+    server = ControlServer(
+        running.service,
+        roles=roles or RoleMap(own_uid=4_000),
+        events=running.events,
+        bounds=bounds,
+        credentials=lambda _: Credentials(pid=7, uid=uid, gid=uid),
+        log=running.log,  # type: ignore[arg-type]
+    )
+    running.server = server
+    with control_endpoint(path) as listener:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(server.serve, listener)
+            yield running
+            nursery.cancel_scope.cancel()
+
+
+ROLES = RoleMap(
+    users={100 + role: role for role in Role},
+    groups={55: Role.OPERATE},
+    own_uid=4_000,
+    groups_of=lambda _, gid: frozenset({gid}),
+)

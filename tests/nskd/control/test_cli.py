@@ -1,0 +1,379 @@
+"""``nskctl`` against a fake daemon on a real socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import msgspec
+import pytest
+import trio
+from click.testing import CliRunner, Result
+from rich.console import Console
+
+from nskd.control import cli, client, render
+from nskd.control.async_client import open_client
+from nskd.control.client import Client, DaemonError, UnreachableError
+from nskd.control.codes import Code
+from nskd.errors import OperatorError
+
+from .fake import DIGEST, RELEASE, ROLES, Running, serving
+
+
+@pytest.fixture
+async def running(tmp_path: Path) -> AsyncIterator[Running]:
+    async with serving(tmp_path) as server:
+        yield server
+
+
+def invoke(path: Path, *arguments: str, stdin: str | bytes = "") -> Result:
+    return CliRunner().invoke(cli.main, ["--socket", str(path), *arguments], input=stdin)
+
+
+async def nskctl(running: Running, *arguments: str, stdin: str | bytes = "", code: int = 0) -> Result:
+    result = await trio.to_thread.run_sync(partial(invoke, running.path, *arguments, stdin=stdin))
+    assert result.exit_code == code, (result.output, result.exception)
+    return result
+
+
+async def test_what_people_see(running: Running) -> None:
+    status = (await nskctl(running, "status")).output
+    assert "noord" in status
+    assert "1 d 2 h" in status
+    assert "1 of 2 connected" in status
+    assert "2 submitted" in status
+    assert "[bold]differs[/bold]" in status  # text is text
+    assert "\x1b" not in status
+    peers = (await nskctl(running, "peers")).output
+    assert "12.3 MB" in peers
+    assert "0.2 ms" in peers
+    assert "down" in peers
+    stock = (await nskctl(running, "stock")).output
+    assert "1,234,567" in stock
+    assert "5,000" in stock
+    assert "0.1.0" in (await nskctl(running, "version")).output
+    assert "draining" in (await nskctl(running, "drain")).output
+    assert "stock.low" in (await nskctl(running, "reload", "--check")).output
+    assert running.service.changed == ["drain"]
+
+
+async def test_requests(running: Running) -> None:
+    listed = (await nskctl(running, "request", "list", "--state", "submitted", "--limit", "3")).output
+    assert DIGEST[:12] in listed
+    assert "1/3" in listed
+    assert "older ones are not shown" in listed
+    assert running.service.calls[-1][2].states == ["submitted"]
+    shown = (await nskctl(running, "request", "show", "abab")).output
+    for word in ("Vraag: leeftijd", "Question: age", "lapsed", "dr. N", "variable-not-for-purpose"):
+        assert word in shown
+    assert "running" in (await nskctl(running, "request", "run", "abab")).output
+
+
+GOOD = b'kind = "table"\ntitle = "T"\npurpose = "improvement"\nrows = "age_band"\nmeasure = "visits"\n'
+
+
+async def test_submit(running: Running, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(GOOD)
+    assert DIGEST in (await nskctl(running, "request", "submit", str(path))).output
+    assert running.service.calls[-1][2].text == GOOD.decode()
+    assert "nothing was submitted" in (await nskctl(running, "request", "submit", "--check", str(path))).output
+    await nskctl(running, "request", "submit", "-", "--again", stdin=GOOD)
+    assert running.service.calls[-1][2].again
+    assert running.service.changed == ["request.submit"] * 2
+    path.write_bytes(GOOD.replace(b"rows", b"row"))
+    wrong = await nskctl(running, "request", "submit", str(path), code=1)
+    assert "r.toml: row: unknown key 'row'; did you mean 'rows'" in wrong.stderr
+    path.write_bytes(b"\xff" * 9000)
+    assert "more than the 8192 allowed" in (await nskctl(running, "request", "submit", str(path), code=1)).stderr
+    await nskctl(running, "request", "submit", str(tmp_path / "none"), code=3)
+    assert len(running.service.changed) == 2
+
+
+async def test_decisions(running: Running) -> None:
+    done = await nskctl(running, "request", "approve", "abab", "--yes", "--steward", "dr. A", "--days", "2")
+    assert "approved" in done.output
+    params = running.service.calls[-1][2]
+    assert (params.request, params.steward, params.validity_s) == ("abab", "dr. A", 172_800)
+    assert "refuse" in (await nskctl(running, "request", "refuse", "abab", "--yes")).output
+    assert "only checked" in (await nskctl(running, "request", "approve", "abab", "--check")).output
+    assert running.service.changed == ["request.approve", "request.refuse"]
+    unseen = await nskctl(running, "request", "approve", "abab", code=3)
+    assert "--yes" in unseen.stderr
+    await nskctl(running, "request", "approve", "abab", "--yes", "--days", "93", code=3)
+
+
+async def test_decisions_are_on_what_was_read(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        cli,
+        "sys",
+        SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True), stdout=sys.stdout, exit=sys.exit),
+    )
+    done = await nskctl(running, "request", "approve", "abab", stdin="y\n")
+    assert "Question: age" in done.output
+    assert running.service.calls[-1][2].request == DIGEST
+    await nskctl(running, "request", "refuse", "abab", stdin="n\n", code=130)
+    assert running.service.changed == ["request.approve"]
+
+
+async def test_results(running: Running) -> None:
+    shown = (await nskctl(running, "result", "show", "abab")).output.splitlines()
+    assert shown[0] == "Positive by age"
+    assert shown[1].split() == ["age_band", "nsk_positive=ja", "nsk_positive=nee"]
+    assert [line.split() for line in shown if line.startswith(("0-3", "4-8"))] == [
+        ["0-3", ".", "410"],
+        ["4-8", "23", "987"],
+    ]
+    waited = await nskctl(running, "result", "show", "abab", "--wait", "--timeout", "0.01")
+    assert "triples" in waited.stderr
+    assert "410" in waited.stdout
+    await nskctl(running, "result", "show", "abab", "--timeout", "1", code=3)
+    running.service.release = None
+    assert "timeout" in (await nskctl(running, "result", "show", "abab", code=1)).output
+
+
+async def test_json_is_one_stable_line(running: Running) -> None:
+    for arguments in (
+        ["status"],
+        ["peers"],
+        ["stock"],
+        ["request", "list"],
+        ["request", "show", "abab"],
+        ["drain"],
+    ):
+        output = (await nskctl(running, "--json", *arguments)).stdout
+        assert output.count("\n") == 1
+        assert isinstance(msgspec.json.decode(output), dict)
+    result = msgspec.json.decode(
+        (await nskctl(running, "--json", "result", "show", "abab", "--wait", "--timeout", "0.01")).stdout
+    )
+    assert result["release"] == RELEASE
+    error = msgspec.json.decode((await nskctl(running, "--json", "request", "show", "dead", code=1)).stdout)
+    assert error["error"]["code"] == Code.NOT_FOUND
+    assert error["error"]["data"]["remedy"] == "List them."
+
+
+async def test_the_daemon_says_no(running: Running) -> None:
+    for name in ("dead", "c0ff", "f00d", "1111", "2222", "bad0"):
+        result = await nskctl(running, "request", "approve", name, "--yes", code=1)
+        assert result.stderr.startswith("nskctl: ")
+        assert result.stderr.count("\n") == 1
+    assert "parameters:" in (await nskctl(running, "request", "show", "xyz", code=1)).stderr
+
+
+async def test_a_stranger_is_told_why(tmp_path: Path) -> None:
+    async with serving(tmp_path, uid=999, roles=ROLES) as running:
+        assert "has no role at this daemon" in (await nskctl(running, "status", code=1)).stderr
+
+
+def test_unreachable(tmp_path: Path) -> None:
+    result = invoke(tmp_path / "none.sock", "status")
+    assert result.exit_code == 2
+    assert "cannot be reached: No such file or directory. Is it running" in result.stderr
+    result = invoke(tmp_path / "none.sock", "--json", "status")
+    assert result.exit_code == 2
+    assert "cannot be reached" in msgspec.json.decode(result.stdout)["error"]["message"]
+    environment = CliRunner().invoke(cli.main, ["status"], env={"NSKD_SOCKET": str(tmp_path / "env.sock")})
+    assert "env.sock" in environment.stderr
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 400\r\n\r\n", b"", b"x" * 3_000_000, b'{"id":1,"result":{"nskd":1}}\n', b"[]\n"]
+)
+def test_something_else_answers(tmp_path: Path, answer: bytes) -> None:
+    path = tmp_path / "x.sock"
+
+    def answer_once(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            with contextlib.suppress(OSError):
+                connection.sendall(answer)
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        thread = threading.Thread(target=answer_once, args=(listener,))
+        thread.start()
+        assert invoke(path, "version").exit_code == 2
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["status", "--nonsense"],
+        ["request"],
+        ["request", "show"],
+        ["request", "list", "--limit", "0"],
+    ],
+)
+def test_usage(tmp_path: Path, arguments: list[str]) -> None:
+    assert invoke(tmp_path / "none", *arguments).exit_code == 3
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["request", "--help"], ["keygen", "--help"]])
+def test_help(tmp_path: Path, arguments: list[str]) -> None:
+    result = invoke(tmp_path / "none", *arguments)
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+def test_as_a_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from nskd.control.cli import main; main()",
+            "--socket",
+            str(tmp_path / "none"),
+            "status",
+        ],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+
+
+async def test_progress_of_what_takes_longer_than_a_second(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_TICK_S", 0.01)
+    out = StringIO()
+    monkeypatch.setattr(cli, "Console", lambda **_: Console(file=out, force_terminal=True, width=80))
+    waiting = cli._Waiting("result.wait")
+    ticked = trio.Event()
+    token = trio.lowlevel.current_trio_token()
+
+    def tick() -> None:
+        waiting.tick()
+        token.run_sync_soon(ticked.set)
+
+    def call() -> object:
+        with Client(running.path, tick_s=0.01, on_tick=tick) as reached:
+            return reached.call("result.wait", {"request": "abab"}, waiting.progress)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, call)
+        await ticked.wait()
+        running.service.finished.set()
+    waiting.stop()
+    assert "…" in out.getvalue()
+
+
+def test_render_odd_tables() -> None:
+    def shown(content: dict[str, object]) -> list[list[str]]:
+        out = StringIO()
+        render.release(Console(file=out, width=200), content)
+        return [line.split() for line in out.getvalue().splitlines() if line.strip()]
+
+    assert shown({"cells": [{"a": "x", "value": 1}, {"a": "y", "value": None}], "measure": "visits"}) == [
+        ["a", "visits"],
+        ["x", "1"],
+        ["y", "."],
+    ]
+    assert shown(
+        {"rows": ["a"], "columns": ["b"], "cells": [{"a": "x", "b": "u", "value": 0}, {"a": "x", "value": 3}]}
+    ) == [
+        ["a", "b=u", "b=total"],
+        ["x", "0", "3"],
+    ]
+    assert shown({"cells": []}) == [["value"]] or shown({"cells": []}) == []
+
+
+def test_render_units() -> None:
+    assert [render.duration(s) for s in (0, 59, 3_600, 86_461)] == ["0 s", "59 s", "1 h 0 min", "1 d 0 h"]
+    assert [render.amount(n) for n in (0, 999, 1_000, 10**13)] == ["0 B", "999 B", "1.0 kB", "10000.0 GB"]
+    assert render.time(None) is None
+    assert render.time(1 << 60) == f"{1 << 60} s"
+
+
+# --- commands that need no daemon ---------------------------------------------------
+
+
+def test_keygen_prints_public_keys_only(tmp_path: Path) -> None:
+    directory = tmp_path / "keys"
+    shown = invoke(tmp_path, "keygen", str(directory), "--name", "zuid", "--address", "zuid.example:7443")
+    assert shown.exit_code == 0
+    assert 'name = "zuid"' in shown.output
+    secrets = [line for file in directory.iterdir() for line in file.read_text().split()]
+    assert len(secrets) >= 3
+    assert not any(secret in shown.output for secret in secrets)
+    again = invoke(tmp_path, "--json", "keygen", str(directory))
+    assert again.exit_code == 1
+    assert "error" in msgspec.json.decode(again.stdout)
+    as_json = msgspec.json.decode(invoke(tmp_path, "--json", "keygen", str(tmp_path / "more")).stdout)
+    assert len(bytes.fromhex(as_json["noise_key"])) == len(bytes.fromhex(as_json["signing_key"])) == 32
+
+
+def test_config_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_config(path: Path) -> None:
+        if path.name == "bad.toml":
+            raise OperatorError("unknown key 'x'", where=str(path), remedy="Remove it.")
+
+    fake = SimpleNamespace(load_config=load_config)
+    monkeypatch.setitem(sys.modules, "nskd.config", fake)
+    monkeypatch.setattr("nskd.config", fake, raising=False)
+    assert invoke(tmp_path, "config", "check", "good.toml").exit_code == 0
+    assert msgspec.json.decode(invoke(tmp_path, "--json", "config", "check", "good.toml").stdout)["ok"] is True
+    bad = invoke(tmp_path, "config", "check", "bad.toml")
+    assert bad.exit_code == 1
+    assert "bad.toml: unknown key 'x'. Remove it." in bad.stderr
+
+
+# --- clients ------------------------------------------------------------------------
+
+
+async def test_async_client(running: Running, tmp_path: Path) -> None:
+    phases: list[object] = []
+    async with open_client(running.path) as reached:
+        assert (await reached.call("version"))["protocol"] == "1"
+        with pytest.raises(DaemonError) as caught:
+            await reached.call("request.show", {"request": "dead"})
+        assert caught.value.code == Code.NOT_FOUND
+        running.service.finished.set()
+        await reached.call("result.wait", {"request": "abab"}, lambda fields: phases.append(fields["phase"]))
+        assert phases == ["triples", "opening"]
+    async with open_client(running.path) as reached, trio.open_nursery() as nursery:
+
+        async def publish() -> None:
+            while not len(running.events):
+                await trio.lowlevel.checkpoint()
+            running.events.publish("peer.up", name="zuid")
+
+        nursery.start_soon(publish)
+        await reached.subscribe(("peer",))
+        assert await reached.next_event() == {"kind": "peer.up", "name": "zuid"}
+    with pytest.raises(UnreachableError):
+        async with open_client(tmp_path / "none"):
+            pass
+
+
+async def test_events_in_a_thread(running: Running) -> None:
+    def first() -> dict[str, object]:
+        with Client(running.path) as reached:
+            return next(reached.events(("run",)))
+
+    async with trio.open_nursery() as nursery:
+
+        async def publish() -> None:
+            while not len(running.events):
+                await trio.lowlevel.checkpoint()
+            running.events.publish("run.phase", phase="sum")
+
+        nursery.start_soon(publish)
+        assert await trio.to_thread.run_sync(first) == {"kind": "run.phase", "phase": "sum"}
+
+
+def test_the_default_socket() -> None:
+    assert Path("/run/nskd/control.sock") == client.DEFAULT_SOCKET

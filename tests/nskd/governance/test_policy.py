@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from nskd.governance.explain import explain
+from nskd.governance.policy import PolicyError, Rule, check_request, review
+from nskd.governance.request import parse_request
+
+from .workshop import CHARTER, HEAD, PURPOSE, TEXT, charter
+
+TODAY = datetime.date(2026, 6, 1)
+BOOK = {
+    "age_band": {"improvement", "research"},
+    "nsk_positive": {"improvement"},
+    "sex": {"improvement"},
+    "ehr": set(),
+}
+TABLE = parse_request(TEXT)
+
+
+def rules(text: bytes = TEXT, requester: str = "noord", where: tuple[str, ...] = ("sex",), **more: object) -> list[str]:
+    under = more.get("under", CHARTER)
+    found = review(
+        parse_request(text),
+        requester=requester,
+        charter=under,  # type: ignore[arg-type]
+        purposes=BOOK.get,
+        where_variables=where,
+        today=more.get("today", TODAY),  # type: ignore[arg-type]
+    )
+    return [f"{each.rule}:{each.subject}" for each in found]
+
+
+def test_in_order() -> None:
+    assert rules() == []
+
+
+def test_each_rule_by_name() -> None:
+    assert rules(requester="west") == ["requester-not-in-charter:west"]
+    limited = charter(zuid="roles = ['compute', 'contribute']")
+    assert rules(requester="zuid", under=limited) == ["requester-without-role:zuid"]
+    assert rules(TEXT.replace(b"age_band", b"age_bnd")) == ["variable-not-in-codebook:age_bnd"]
+    assert rules(where=("ehr",)) == ["variable-not-for-purpose:ehr"]
+    ended = charter(head=HEAD, purpose=PURPOSE + "valid_until = 2026-05-31\n")
+    assert rules(under=ended) == ["purpose-expired:improvement"]
+    assert rules(under=ended, today=datetime.date(2026, 5, 31)) == []
+
+
+def test_an_unknown_purpose_is_allowed_for_no_variable() -> None:
+    found = rules(TEXT.replace(b'"improvement"', b'"improvment"'))
+    assert found[0] == "purpose-not-in-charter:improvment"
+    assert {each.split(":")[0] for each in found[1:]} == {"variable-not-for-purpose"}
+
+
+def test_the_error_names_rule_and_remedy() -> None:
+    with pytest.raises(PolicyError) as caught:
+        check_request(
+            parse_request(TEXT.replace(b"improvement", b"research")),
+            requester="noord",
+            charter=charter(purpose=PURPOSE + '[[purpose]]\nid = "research"\ntext = "R"\n'),
+            purposes=BOOK.get,
+            where_variables=["sex"],
+            today=TODAY,
+        )
+    assert caught.value.rule is Rule.VARIABLE_PURPOSE
+    assert len(caught.value.refusals) == 2
+    assert str(caught.value) == (
+        "rule variable-not-for-purpose: variable nsk_positive may not be used for purpose research"
+        " (and 1 more). Purposes it may serve: improvement."
+    )
+
+
+def test_plain_words_say_what_is_asked_and_what_leaves() -> None:
+    labels = {"age_band": ("leeftijd", "age")}
+    text = explain(TABLE, requester="noord", charter=CHARTER, labels=labels.get)
+    for word in (
+        "Positive by age",
+        "noord",
+        "improvement",
+        "kinderen",
+        "leeftijd (age_band)",
+        "nsk_positive",
+        "sex = 'V'",
+    ):
+        assert word in text.nl
+    for word in (
+        "To better it.",
+        "distinct children",
+        "age (age_band)",
+        "all 3 centres",
+        "fewer than 10",
+        "subtracts",
+    ):
+        assert word in text.en
+    lax = charter(head=HEAD + "[disclosure]\nthreshold = 5\ninsider = false\n")
+    text = explain(TABLE, requester="noord", charter=lax, labels=labels.get)
+    assert "fewer than 5" in text.en
+    assert "subtracts" not in text.en
