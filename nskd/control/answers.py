@@ -1,0 +1,186 @@
+"""The shapes of what the daemon answers.  Stable: a field may be added, none is renamed or removed.
+
+Digests are hexadecimal, times are whole seconds since 1970 (UTC), durations end in ``_s``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """Root of all shapes."""
+
+
+class VersionAnswer(Answer, frozen=True, kw_only=True):
+    """``version``: ``protocol`` must agree among centres, ``nskd`` need not."""
+
+    nskd: str
+    protocol: str
+    python: str
+
+
+class StatusAnswer(Answer, frozen=True, kw_only=True):
+    """``status``: ``state`` is starting, ready or draining; ``requests`` counts them by state."""
+
+    centre: str
+    workshop: str
+    charter: str
+    version: str
+    state: str
+    uptime_s: int
+    peers_up: int
+    peers: int
+    epoch: str | None
+    requests: dict[str, int]
+    notes: list[str] = []
+
+
+class PeerRow(Answer, frozen=True, kw_only=True):
+    """One other centre: ``state`` is up, connecting or down, ``since`` when that began."""
+
+    name: str
+    title: str
+    address: str
+    state: str
+    since: int | None = None
+    lanes: list[str] = []
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    rtt_ms: float | None = None
+    detail: str | None = None
+
+
+class PeersAnswer(Answer, frozen=True, kw_only=True):
+    """``peers``, in party order, without this centre."""
+
+    peers: list[PeerRow]
+
+
+class StockRow(Answer, frozen=True, kw_only=True):
+    """Preprocessing of one kind: ``level`` items ready, ``locked`` not confirmed by all yet."""
+
+    kind: str
+    level: int
+    locked: int = 0
+    low: int | None = None
+    high: int | None = None
+    per_second: float | None = None
+
+
+class StockAnswer(Answer, frozen=True, kw_only=True):
+    """``stock``."""
+
+    epoch: str | None
+    generating: bool
+    rows: list[StockRow]
+
+
+class RequestRow(Answer, frozen=True, kw_only=True):
+    """One request in a list; ``approved`` of ``needed`` centres have approved."""
+
+    request: str
+    title: str
+    centre: str
+    purpose: str
+    state: str
+    submitted_at: int
+    approved: int
+    needed: int
+    detail: str | None = None
+
+
+class RequestList(Answer, frozen=True, kw_only=True):
+    """``request.list``, oldest first; ``more`` when older ones were left out."""
+
+    requests: list[RequestRow]
+    more: bool
+
+
+class ApprovalRow(Answer, frozen=True, kw_only=True):
+    """One centre's word on a request: ``verdict`` is approve, refuse or null; ``lapsed`` when expired."""
+
+    centre: str
+    verdict: str | None
+    steward: str | None = None
+    issued_at: int | None = None
+    expires_at: int | None = None
+    lapsed: bool = False
+
+
+class RequestDetail(Answer, frozen=True, kw_only=True):
+    """``request.show``: ``text`` is the document as submitted, ``plain`` what it means, by language."""
+
+    row: RequestRow
+    rows: list[str]
+    columns: list[str]
+    measure: str
+    where: str | None
+    margins: bool
+    approvals: list[ApprovalRow]
+    plain: dict[str, str]
+    text: str
+    refusals: list[str] = []
+    fault: str | None = None
+    retryable: bool = False
+
+
+class SubmitAnswer(Answer, frozen=True, kw_only=True):
+    """``request.submit``; with ``check`` nothing was recorded and ``request`` is null."""
+
+    request: str | None
+    checked: bool
+    plain: dict[str, str] = {}
+
+
+class DecisionAnswer(Answer, frozen=True, kw_only=True):
+    """``request.approve`` and ``request.refuse``: ``state`` is the request's, afterwards."""
+
+    request: str
+    verdict: str
+    state: str
+    expires_at: int | None
+    checked: bool
+
+
+class RunAnswer(Answer, frozen=True, kw_only=True):
+    """``request.run``."""
+
+    request: str
+    state: str
+    checked: bool
+
+
+class ResultAnswer(Answer, frozen=True, kw_only=True):
+    """``result.show`` and ``result.wait``.
+
+    ``release`` has ``rows`` and ``columns`` (variable names), ``measure``, and ``cells``: objects of level by
+    variable with a ``value``, a whole number or null for a suppressed cell, in codebook order.
+    """
+
+    request: str
+    title: str
+    state: str
+    digest: str | None
+    recorded_at: int | None
+    release: dict[str, Any] | None
+    fault: str | None = None
+    detail: str | None = None
+
+
+class DrainAnswer(Answer, frozen=True, kw_only=True):
+    """``drain``: ``running`` sessions were still under way."""
+
+    state: str
+    running: int
+    checked: bool
+
+
+class ReloadAnswer(Answer, frozen=True, kw_only=True):
+    """``reload``: the keys that changed, and those that take effect only after a restart."""
+
+    changed: list[str]
+    restart_needed: list[str]
+    checked: bool

@@ -1,0 +1,444 @@
+"""``nskctl``: the daemon's control socket for people and scripts.
+
+Exit codes: 0 done, 1 the daemon (or a check) said no, 2 the daemon cannot be reached, 3 wrong usage.  No
+option takes a secret: whatever stands on a command line can be read by every user of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Final, NoReturn, TypeVar
+
+import attrs
+import click
+import msgspec
+from rich.console import Console
+from rich.status import Status
+from rich.text import Text
+
+from nskd.control import answers, render
+from nskd.control.client import DEFAULT_SOCKET, Client, DaemonError, UnreachableError
+from nskd.errors import OperatorError
+from nskd.governance.limits import (
+    APPROVAL_VALIDITY_DEFAULT_S,
+    APPROVAL_VALIDITY_MAX_S,
+    DAY_S,
+    LIST_MAX,
+    REQUEST_TEXT_BYTES_MAX,
+)
+from nskd.governance.request import parse_request
+
+EXIT_NO: Final = 1
+EXIT_UNREACHABLE: Final = 2
+EXIT_USAGE: Final = 3
+EXIT_INTERRUPTED: Final = 130
+
+_TICK_S: Final = 1.0  # whatever takes longer shows that it is alive
+_WIDE: Final = 4_096  # into a pipe nothing is folded
+A = TypeVar("A")
+Shown = Callable[[Console, A], None]
+
+
+@attrs.frozen
+class App:
+    """What the global options say."""
+
+    socket: Path
+    json: bool
+
+    def console(self) -> Console:
+        """Make the console for answers: as wide as it takes when it is no terminal."""
+        width = None if sys.stdout.isatty() else _WIDE
+        return Console(width=width, markup=False, highlight=False, emoji=False)
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Call the daemon, and show how far it is once that takes longer than a second."""
+        waiting = _Waiting(method)
+        try:
+            with Client(self.socket, tick_s=_TICK_S, on_tick=waiting.tick) as client:
+                return client.call(method, params, waiting.progress)
+        finally:
+            waiting.stop()
+
+    def show(self, answer: Any, shape: type[A], view: Shown[A]) -> A:
+        """Print an answer, for a script or for a person."""
+        try:
+            read = msgspec.convert(answer, shape)
+        except msgspec.ValidationError as exc:
+            raise UnreachableError(
+                f"the daemon answers in another shape ({exc})",
+                where=str(self.socket),
+                remedy="Are nskctl and the daemon of the same version?",
+            ) from None
+        if self.json:
+            self.dump(answer)
+        else:
+            view(self.console(), read)
+        return read
+
+    def dump(self, answer: Any) -> None:
+        """Print JSON on one line, or indented on a terminal."""
+        line = msgspec.json.encode(answer)
+        click.echo(msgspec.json.format(line, indent=2) if sys.stdout.isatty() else line)
+
+
+class _Waiting:
+    """A line on standard error: a spinner on a terminal, else one line per phase."""
+
+    def __init__(self, method: str) -> None:
+        self._console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+        self._status: Status | None = None
+        self._began = time.monotonic()
+        self._text = method
+        self._phase: object = None
+
+    def tick(self) -> None:
+        """Show that a second went by without an answer."""
+        if self._console.is_terminal:
+            if self._status is None:
+                self._status = self._console.status(self._line())
+                self._status.start()
+            self._status.update(self._line())
+
+    def progress(self, fields: dict[str, Any]) -> None:
+        """Show how far the daemon says it is."""
+        phase = render.plain(fields.get("phase", ""))
+        done, total = fields.get("done"), fields.get("total")
+        self._text = f"{phase} {done}/{total}" if total else phase
+        if self._status is not None:
+            self._status.update(self._line())
+        elif not self._console.is_terminal and phase != self._phase:
+            self._console.print(phase)
+        self._phase = phase
+
+    def _line(self) -> Text:
+        return Text(f"{self._text} … {time.monotonic() - self._began:.0f} s")
+
+    def stop(self) -> None:
+        """Take the line away."""
+        if self._status is not None:
+            self._status.stop()
+
+
+class _Cli(click.Group):
+    """Gives every failure its exit code; click's own for wrong usage is 2, which here means unreachable."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run and exit."""
+        kwargs["standalone_mode"] = False
+        try:
+            code = super().main(*args, **kwargs)
+        except click.UsageError as exc:
+            exc.show()
+            code = EXIT_USAGE
+        except click.ClickException as exc:
+            exc.show()
+            code = EXIT_NO
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("interrupted", err=True)
+            code = EXIT_INTERRUPTED
+        except BrokenPipeError:  # `nskctl … | head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; here its options are known, so that errors too can be JSON."""
+        error: dict[str, Any]
+        try:
+            return super().invoke(ctx)
+        except UnreachableError as exc:
+            code, error = EXIT_UNREACHABLE, {"message": str(exc), "data": _sentence(exc)}
+        except OperatorError as exc:
+            code, error = EXIT_NO, {"message": str(exc), "data": _sentence(exc)}
+        except DaemonError as exc:
+            code, error = EXIT_NO, {"code": exc.code, "message": exc.message, "data": exc.data}
+        app = ctx.find_object(App)
+        if app is not None and app.json:
+            app.dump({"error": error})
+        else:
+            click.echo(f"nskctl: {render.plain(error['message'])}", err=True)
+        return ctx.exit(code)
+
+
+def _sentence(error: OperatorError) -> dict[str, str]:
+    return {"what": error.what, "where": error.where, "remedy": error.remedy}
+
+
+@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--socket",
+    type=click.Path(path_type=Path),
+    envvar="NSKD_SOCKET",
+    default=DEFAULT_SOCKET,
+    show_default=True,
+    help="The daemon's control socket; also NSKD_SOCKET.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts.")
+@click.pass_context
+def main(context: click.Context, socket: Path, as_json: bool) -> None:
+    """Operate the nskd daemon of this centre.
+
+    Exit codes: 0 done, 1 the daemon said no, 2 it cannot be reached, 3 wrong usage.
+    """
+    context.obj = App(socket=socket, json=as_json)
+
+
+@main.command()
+@click.pass_obj
+def status(app: App) -> None:
+    """Show this centre at a glance."""
+    app.show(app.call("status"), answers.StatusAnswer, render.status)
+
+
+@main.command()
+@click.pass_obj
+def peers(app: App) -> None:
+    """Show the other centres and the links to them."""
+    app.show(app.call("peers"), answers.PeersAnswer, render.peers)
+
+
+@main.command()
+@click.pass_obj
+def stock(app: App) -> None:
+    """Show preprocessing in stock."""
+    app.show(app.call("stock"), answers.StockAnswer, render.stock)
+
+
+@main.command()
+@click.pass_obj
+def version(app: App) -> None:
+    """Show the versions of the daemon and its protocol."""
+    app.show(
+        app.call("version"),
+        answers.VersionAnswer,
+        lambda console, answer: render.pairs(
+            console, [("nskd", answer.nskd), ("protocol", answer.protocol), ("python", answer.python)]
+        ),
+    )
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only say what would happen.")
+@click.pass_obj
+def drain(app: App, check: bool) -> None:
+    """Let running sessions finish and take on nothing new."""
+    app.show(
+        app.call("drain", check=check),
+        answers.DrainAnswer,
+        lambda console, answer: render.pairs(
+            console, [("state", answer.state), ("sessions under way", answer.running)]
+        ),
+    )
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Only say what would change.")
+@click.pass_obj
+def reload(app: App, check: bool) -> None:
+    """Have the daemon read its configuration anew."""
+    app.show(
+        app.call("reload", check=check),
+        answers.ReloadAnswer,
+        lambda console, answer: render.pairs(
+            console,
+            [
+                ("changed", ", ".join(answer.changed) or "nothing"),
+                ("after a restart", ", ".join(answer.restart_needed) or "nothing"),
+            ],
+        ),
+    )
+
+
+@main.command()
+@click.option("--kind", "kinds", multiple=True, help="Only this kind, for example peer or run.phase; repeatable.")
+@click.pass_obj
+def events(app: App, kinds: tuple[str, ...]) -> None:
+    """Print events as they happen, one JSON object per line, until interrupted."""
+    with Client(app.socket) as client:
+        for event in client.events(kinds):
+            click.echo(msgspec.json.encode(event))
+            sys.stdout.flush()
+
+
+@main.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--name", default="", help="This centre's name in the charter.")
+@click.option("--title", default="", help="The same for people.")
+@click.option("--address", default="", help="Where its daemon will listen, host:port.")
+@click.pass_obj
+def keygen(app: App, directory: Path, name: str, title: str, address: str) -> None:
+    """Make this centre's keys in DIRECTORY and print its charter entry.  Needs no daemon."""
+    from nskd import credentials
+
+    public = credentials.generate(directory)
+    if app.json:
+        keys = {"noise_key": public.noise_key.hex(), "signing_key": public.signing_key.hex()}
+        app.dump({"directory": str(directory), **keys})
+        return
+    click.echo(f"The keys are in {directory}; keep that from everybody.  For the charter, and public:", err=True)
+    click.echo(public.charter_entry(name=name, title=title, address=address), nl=False)
+
+
+@main.group()
+def config() -> None:
+    """Look after the daemon's configuration file."""
+
+
+@config.command("check")
+@click.argument(
+    "path",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("/etc/nskd/nskd.toml"),
+    required=False,
+)
+@click.pass_obj
+def config_check(app: App, path: Path) -> None:
+    """Read PATH as the daemon would and say what is wrong with it.  Needs no daemon."""
+    from nskd import config as configuration
+
+    configuration.load_config(path)
+    if app.json:
+        app.dump({"path": str(path), "ok": True})
+    else:
+        click.echo(f"{path}: in order")
+
+
+@main.group()
+def request() -> None:
+    """Ask for joint tables, and decide on them for this centre."""
+
+
+@request.command("submit")
+@click.argument("file", type=click.File("rb"))
+@click.option("--check", is_flag=True, help="Only check it and show what it means.")
+@click.option("--again", is_flag=True, help="Submit it although the same text is undecided already.")
+@click.pass_obj
+def request_submit(app: App, file: BinaryIO, check: bool, again: bool) -> None:
+    """Sign the request in FILE (- for standard input) and send it to all centres."""
+    raw: bytes = file.read(REQUEST_TEXT_BYTES_MAX + 1)
+    # The daemon checks it too; here a typing error comes back with the file's name.
+    parse_request(raw, where=str(getattr(file, "name", "standard input")))
+    answer = app.call("request.submit", text=raw.decode(), check=check, again=again)
+
+    def view(console: Console, submitted: answers.SubmitAnswer) -> None:
+        render.plain_words(console, submitted.plain)
+        console.print("in order; nothing was submitted" if submitted.request is None else submitted.request)
+
+    app.show(answer, answers.SubmitAnswer, view)
+
+
+@request.command("list")
+@click.option("--state", "states", multiple=True, help="Only requests in this state; repeatable.")
+@click.option("--limit", type=click.IntRange(1, LIST_MAX), default=50, show_default=True)
+@click.pass_obj
+def request_list(app: App, states: tuple[str, ...], limit: int) -> None:
+    """List requests, the newest last."""
+    app.show(app.call("request.list", states=list(states), limit=limit), answers.RequestList, render.requests)
+
+
+@request.command("show")
+@click.argument("name", metavar="REQUEST")
+@click.pass_obj
+def request_show(app: App, name: str) -> None:
+    """Show what REQUEST asks, in plain words, and who approves it."""
+    app.show(app.call("request.show", request=name), answers.RequestDetail, render.request)
+
+
+@request.command("run")
+@click.argument("name", metavar="REQUEST")
+@click.option("--check", is_flag=True, help="Only say whether it could run.")
+@click.pass_obj
+def request_run(app: App, name: str, check: bool) -> None:
+    """Run an approved REQUEST, or one that failed, again."""
+    app.show(
+        app.call("request.run", request=name, check=check),
+        answers.RunAnswer,
+        lambda console, answer: render.pairs(console, [("request", answer.request), ("state", answer.state)]),
+    )
+
+
+def _decision(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
+        click.option("--check", is_flag=True, help="Only say whether it could be done."),
+        click.option("--steward", help="Who decides; your user name unless given."),
+        click.argument("name", metavar="REQUEST"),
+    ):
+        command = option(command)
+    return command
+
+
+@request.command("approve")
+@_decision
+@click.option(
+    "--days",
+    type=click.IntRange(1, APPROVAL_VALIDITY_MAX_S // DAY_S),
+    default=APPROVAL_VALIDITY_DEFAULT_S // DAY_S,
+    show_default=True,
+    help="How long the approval holds.",
+)
+@click.pass_obj
+def request_approve(app: App, name: str, steward: str | None, check: bool, yes: bool, days: int) -> None:
+    """Show REQUEST, then approve it for this centre."""
+    _decide(app, "approve", name, steward, check, yes, validity_s=days * DAY_S)
+
+
+@request.command("refuse")
+@_decision
+@click.pass_obj
+def request_refuse(app: App, name: str, steward: str | None, check: bool, yes: bool) -> None:
+    """Show REQUEST, then refuse it for this centre, for good."""
+    _decide(app, "refuse", name, steward, check, yes)
+
+
+def _decide(app: App, verdict: str, name: str, steward: str | None, check: bool, yes: bool, **more: object) -> None:
+    if not (yes or check):
+        if app.json or not sys.stdin.isatty():
+            raise click.UsageError(f"Nobody is here to be asked; say --yes to {verdict} unseen.")
+        # What is decided on is the digest just read, not whatever the few digits typed mean by then.
+        detail = app.show(app.call("request.show", request=name), answers.RequestDetail, render.request)
+        name = detail.row.request
+        click.confirm(f"{verdict.capitalize()} this for your centre?", abort=True)
+    answer = app.call(
+        f"request.{verdict}", request=name, check=check, **({"steward": steward} if steward else {}), **more
+    )
+    app.show(
+        answer,
+        answers.DecisionAnswer,
+        lambda console, decided: render.pairs(
+            console,
+            [
+                ("request", decided.request),
+                ("verdict", f"{decided.verdict} (only checked)" if decided.checked else decided.verdict),
+                ("valid until", render.time(decided.expires_at)),
+                ("state", decided.state),
+            ],
+        ),
+    )
+
+
+@main.group()
+def result() -> None:
+    """Look at released tables."""
+
+
+@result.command("show")
+@click.argument("name", metavar="REQUEST")
+@click.option("--wait", is_flag=True, help="Wait until REQUEST is done, refused, failed or expired.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Wait no longer than this.")
+@click.pass_obj
+def result_show(app: App, name: str, wait: bool, timeout_s: float | None) -> None:
+    """Show the table released for REQUEST; a suppressed cell is a dot."""
+    if timeout_s is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait.")
+    answer = (
+        app.call("result.wait", request=name, timeout_s=timeout_s) if wait else app.call("result.show", request=name)
+    )
+    shown = app.show(answer, answers.ResultAnswer, render.result)
+    if shown.release is None:
+        click.get_current_context().exit(EXIT_NO)

@@ -1,0 +1,124 @@
+"""Every method of the control socket: its role, its parameters, whether it changes anything.
+
+Parameters are an object; an unknown name in it is an error.  Every changing method takes ``check: true``,
+which goes through all the checks and changes nothing.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+import attrs
+import msgspec
+
+from nskd.control.roles import Role
+from nskd.governance import limits
+
+# pattern and bounds on what a person types; the daemon resolves a unique prefix
+RequestName = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{4,64}\Z")]
+RequestState = Literal["submitted", "approved", "running", "done", "refused", "failed", "expired"]
+
+
+class Params(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Root of all parameters; by itself: none."""
+
+
+class Changing(Params, frozen=True, kw_only=True):
+    """Root of the parameters of changing methods."""
+
+    check: bool = False
+
+
+class SubmitParams(Changing, frozen=True, kw_only=True):
+    """``text`` is the request's TOML; ``again`` submits it although the same words are undecided."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.REQUEST_TEXT_BYTES_MAX)]
+    again: bool = False
+
+
+class ListParams(Params, frozen=True, kw_only=True):
+    """The newest ``limit`` requests in the given states, all when empty."""
+
+    states: Annotated[list[RequestState], msgspec.Meta(max_length=7)] = []
+    limit: Annotated[int, msgspec.Meta(ge=1, le=limits.LIST_MAX)] = 50
+
+
+class NamedParams(Params, frozen=True, kw_only=True):
+    """``request``: its digest in hexadecimal, or the first few digits."""
+
+    request: RequestName
+
+
+class WaitParams(NamedParams, frozen=True, kw_only=True):
+    """``timeout_s``: answer with the state as it is after that long; null waits for good."""
+
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=604_800)] | None = None
+
+
+class RunParams(Changing, frozen=True, kw_only=True):
+    """``request`` as in :class:`NamedParams`."""
+
+    request: RequestName
+
+
+class DecideParams(Changing, frozen=True, kw_only=True):
+    """``steward`` says who decided (default: the caller's user name); ``validity_s`` is for approvals."""
+
+    request: RequestName
+    steward: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.STEWARD_CHARS_MAX)] | None = None
+    validity_s: Annotated[int, msgspec.Meta(ge=1, le=limits.APPROVAL_VALIDITY_MAX_S)] = (
+        limits.APPROVAL_VALIDITY_DEFAULT_S
+    )
+
+
+class SubscribeParams(Params, frozen=True, kw_only=True):
+    """``kinds``: only events of these kinds; ``peer`` stands for ``peer.up`` and so on; all when empty."""
+
+    kinds: Annotated[list[Annotated[str, msgspec.Meta(max_length=64)]], msgspec.Meta(max_length=16)] = []
+
+
+@attrs.frozen
+class Method:
+    """One method; ``handler`` is the name of the service's coroutine for it."""
+
+    name: str
+    role: Role
+    params: type[Params]
+    summary: str
+
+    @property
+    def handler(self) -> str:
+        """``request.show`` is served by ``request_show``."""
+        return self.name.replace(".", "_")
+
+    @property
+    def changes(self) -> bool:
+        """Whether calls are logged as changes and take ``check``."""
+        return issubclass(self.params, Changing)
+
+
+SUBSCRIBE: Final = "subscribe"  # the server's own: it answers, then sends "event" notifications
+
+METHODS: Final = MappingProxyType(
+    {
+        method.name: method
+        for method in (
+            Method("version", Role.READ, Params, "versions of the daemon and the protocol"),
+            Method("status", Role.READ, Params, "this centre at a glance"),
+            Method("peers", Role.READ, Params, "the other centres and the links to them"),
+            Method("stock", Role.READ, Params, "preprocessing in stock"),
+            Method(SUBSCRIBE, Role.READ, SubscribeParams, "events as they happen"),
+            Method("request.list", Role.READ, ListParams, "requests, oldest first"),
+            Method("request.show", Role.READ, NamedParams, "one request, in plain words too"),
+            Method("request.submit", Role.OPERATE, SubmitParams, "sign a request and send it to all centres"),
+            Method("request.run", Role.OPERATE, RunParams, "run an approved request, or a failed one again"),
+            Method("request.approve", Role.APPROVE, DecideParams, "approve a request for this centre"),
+            Method("request.refuse", Role.APPROVE, DecideParams, "refuse a request for this centre"),
+            Method("result.show", Role.READ, NamedParams, "what was released"),
+            Method("result.wait", Role.READ, WaitParams, "the same, once the request is decided"),
+            Method("reload", Role.ADMIN, Changing, "read the configuration anew"),
+            Method("drain", Role.ADMIN, Changing, "finish what runs, take on nothing new"),
+        )
+    }
+)

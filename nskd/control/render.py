@@ -1,0 +1,248 @@
+"""What ``nskctl`` prints for people; text from a daemon is shown without markup or control characters."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nskd.control import answers
+
+SUPPRESSED: Final = "."
+TOTAL: Final = "total"
+_GOOD: Final = frozenset({"up", "ready", "done", "approve", "approved"})
+_BAD: Final = frozenset({"down", "failed", "refused", "refuse", "expired"})
+
+
+def plain(value: object) -> str:
+    """Turn ``value`` into one safe line."""
+    return "".join(c if c.isprintable() else " " for c in str(value))
+
+
+def cell(value: object) -> Text:
+    """Turn ``value`` into a cell: nothing for None, a colour for a state that is good or bad."""
+    if value is None:
+        return Text("–", style="dim")
+    text = plain(value)
+    return Text(text, style="green" if text in _GOOD else "red" if text in _BAD else "")
+
+
+def table(console: Console, heads: Sequence[str], rows: Iterable[Sequence[object]], *, right: int = 99) -> None:
+    """Print a table; columns from index ``right`` on are numbers."""
+    grid = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
+    for index, head in enumerate(heads):
+        grid.add_column(Text(plain(head)), justify="right" if index >= right else "left", overflow="fold")
+    for row in rows:
+        grid.add_row(*(cell(value) for value in row))
+    console.print(grid)
+
+
+def pairs(console: Console, rows: Iterable[tuple[str, object]]) -> None:
+    """Print names and values in two columns."""
+    grid = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        grid.add_row(Text(name, style="bold"), cell(value))
+    console.print(grid)
+
+
+def time(seconds: int | None) -> str | None:
+    """Write a moment in this machine's time zone."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds} s"
+
+
+def duration(seconds: int) -> str:
+    """Write a length of time in its two largest units."""
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3_600)
+    minutes, rest = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next((index for index, (count, _) in enumerate(parts) if count), 3)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])
+
+
+def amount(count: int) -> str:
+    """Write a number of bytes."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1_000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1_000
+    raise AssertionError
+
+
+def status(console: Console, answer: answers.StatusAnswer) -> None:
+    """``nskctl status``."""
+    counted = ", ".join(f"{count} {state}" for state, count in answer.requests.items() if count)
+    pairs(
+        console,
+        [
+            ("centre", answer.centre),
+            ("workshop", answer.workshop),
+            ("charter", answer.charter[:16]),
+            ("state", answer.state),
+            ("up for", duration(answer.uptime_s)),
+            ("peers", f"{answer.peers_up} of {answer.peers} connected"),
+            ("epoch", answer.epoch[:16] if answer.epoch else None),
+            ("requests", counted or "none"),
+            ("version", answer.version),
+        ],
+    )
+    for note in answer.notes:
+        console.print(Text(f"note: {plain(note)}", style="yellow"))
+
+
+def peers(console: Console, answer: answers.PeersAnswer) -> None:
+    """``nskctl peers``."""
+    table(
+        console,
+        ("centre", "address", "state", "since", "lanes", "detail", "sent", "received", "round trip"),
+        (
+            (
+                peer.name,
+                peer.address,
+                peer.state,
+                time(peer.since),
+                " ".join(peer.lanes) or None,
+                peer.detail,
+                amount(peer.bytes_sent),
+                amount(peer.bytes_received),
+                None if peer.rtt_ms is None else f"{peer.rtt_ms:.1f} ms",
+            )
+            for peer in answer.peers
+        ),
+        right=6,
+    )
+
+
+def stock(console: Console, answer: answers.StockAnswer) -> None:
+    """``nskctl stock``."""
+    table(
+        console,
+        ("kind", "ready", "unconfirmed", "low", "high", "per second"),
+        (
+            (
+                row.kind,
+                f"{row.level:,}",
+                f"{row.locked:,}",
+                None if row.low is None else f"{row.low:,}",
+                None if row.high is None else f"{row.high:,}",
+                None if row.per_second is None else f"{row.per_second:,.0f}",
+            )
+            for row in answer.rows
+        ),
+        right=1,
+    )
+    console.print(Text("generating" if answer.generating else "not generating", style="dim"))
+
+
+def requests(console: Console, answer: answers.RequestList) -> None:
+    """``nskctl request list``."""
+    if answer.more:
+        console.print(Text("(older ones are not shown; see --limit)", style="dim"))
+    table(
+        console,
+        ("request", "submitted", "centre", "purpose", "title", "state", "approvals"),
+        (
+            (
+                row.request[:12],
+                time(row.submitted_at),
+                row.centre,
+                row.purpose,
+                row.title,
+                row.state,
+                f"{row.approved}/{row.needed}",
+            )
+            for row in answer.requests
+        ),
+        right=6,
+    )
+
+
+def request(console: Console, answer: answers.RequestDetail) -> None:
+    """``nskctl request show``: first what it means, then who has said what."""
+    plain_words(console, answer.plain)
+    pairs(
+        console,
+        [
+            ("request", answer.row.request),
+            ("state", answer.row.state),
+            ("submitted", time(answer.row.submitted_at)),
+            ("fault", answer.fault),
+            ("detail", answer.row.detail),
+        ],
+    )
+    console.print()
+    table(
+        console,
+        ("centre", "verdict", "steward", "given", "valid until"),
+        (
+            (
+                row.centre,
+                "lapsed" if row.lapsed else row.verdict,
+                row.steward,
+                time(row.issued_at),
+                time(row.expires_at),
+            )
+            for row in answer.approvals
+        ),
+    )
+    for refusal in answer.refusals:
+        console.print(Text(f"this centre's own check refuses it: {plain(refusal)}", style="red"))
+
+
+def plain_words(console: Console, words: dict[str, str]) -> None:
+    """Print each language under its name."""
+    for language, title in (("nl", "Nederlands"), ("en", "English")):
+        if language in words:
+            console.print(Text(title, style="bold"))
+            for line in words[language].splitlines():
+                console.print(Text(f"  {plain(line)}"))
+            console.print()
+
+
+def result(console: Console, answer: answers.ResultAnswer) -> None:
+    """``nskctl result show``."""
+    console.print(Text(plain(answer.title), style="bold"))
+    if answer.release is None:
+        pairs(console, [("state", answer.state), ("fault", answer.fault), ("detail", answer.detail)])
+        return
+    release(console, answer.release)
+    console.print(Text(f"{SUPPRESSED} = not shown, to protect children in small groups", style="dim"))
+    pairs(console, [("released", time(answer.recorded_at)), ("digest", answer.digest)])
+
+
+def release(console: Console, content: dict[str, Any]) -> None:
+    """Print a released table: variables of ``columns`` across, those of ``rows`` down."""
+    cells: list[dict[str, Any]] = content.get("cells") or []
+    columns = [str(name) for name in content.get("columns") or []]
+    names = [name for each in cells for name in each if name not in ("value", *columns)]
+    rows = [str(name) for name in content.get("rows") or dict.fromkeys(names)]
+    across = list(dict.fromkeys(_levels(each, columns) for each in cells))
+    down = list(dict.fromkeys(_levels(each, rows) for each in cells))
+    values = {(_levels(each, rows), _levels(each, columns)): each.get("value") for each in cells}
+    measure = str(content.get("measure") or "value")
+    heads = [" × ".join(f"{name}={level}" for name, level in zip(columns, each, strict=True)) for each in across]
+    table(
+        console,
+        (*rows, *(head or measure for head in heads)),
+        ((*first, *(_value(values.get((first, second))) for second in across)) for first in down),
+        right=len(rows),
+    )
+
+
+def _levels(each: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(each.get(name, TOTAL)) for name in names)
+
+
+def _value(value: object) -> str:
+    return SUPPRESSED if value is None else plain(value)

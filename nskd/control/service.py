@@ -1,0 +1,85 @@
+"""What a daemon implements to be operated through the control socket."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import attrs
+
+from nskd.control import answers, methods
+from nskd.control.roles import Credentials, Role, user_name
+
+
+async def _no_progress(_: dict[str, Any]) -> None:
+    return None
+
+
+@attrs.frozen
+class Call:
+    """Who calls, and a way to tell them how far it is.
+
+    ``progress`` sends a ``progress`` notification with the fields given (``phase`` and ``done`` of ``total``,
+    by custom); it may block for as long as the client does not read.
+    """
+
+    credentials: Credentials
+    role: Role
+    progress: Callable[[dict[str, Any]], Awaitable[None]] = attrs.field(default=_no_progress, repr=False)
+
+    @property
+    def user(self) -> str:
+        """The caller's user name."""
+        return user_name(self.credentials.uid)
+
+
+class Service(Protocol):
+    """One coroutine per method of :data:`nskd.control.methods.METHODS`, except ``subscribe``.
+
+    May raise :class:`~nskd.errors.OperatorError` (the client sees ``REFUSED``) and
+    :class:`~nskd.control.codes.ControlError`; anything else is a bug and gets an incident number.  The
+    caller's role has been checked.  With ``params.check`` nothing may change.  Calls of one client may run at
+    the same time.
+    """
+
+    async def version(self, call: Call, params: methods.Params, /) -> answers.VersionAnswer:
+        """Tell versions."""
+
+    async def status(self, call: Call, params: methods.Params, /) -> answers.StatusAnswer:
+        """Tell how things are, at a glance."""
+
+    async def peers(self, call: Call, params: methods.Params, /) -> answers.PeersAnswer:
+        """List the other centres."""
+
+    async def stock(self, call: Call, params: methods.Params, /) -> answers.StockAnswer:
+        """Tell the stock of preprocessing."""
+
+    async def request_list(self, call: Call, params: methods.ListParams, /) -> answers.RequestList:
+        """List requests, oldest first."""
+
+    async def request_show(self, call: Call, params: methods.NamedParams, /) -> answers.RequestDetail:
+        """One request."""
+
+    async def request_submit(self, call: Call, params: methods.SubmitParams, /) -> answers.SubmitAnswer:
+        """Sign and send."""
+
+    async def request_run(self, call: Call, params: methods.RunParams, /) -> answers.RunAnswer:
+        """Propose the run to the other centres; returns once it has begun."""
+
+    async def request_approve(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
+        """Approve for this centre."""
+
+    async def request_refuse(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
+        """Refuse for this centre."""
+
+    async def result_show(self, call: Call, params: methods.NamedParams, /) -> answers.ResultAnswer:
+        """Return what was released; ``NOT_FOUND`` while there is nothing."""
+
+    async def result_wait(self, call: Call, params: methods.WaitParams, /) -> answers.ResultAnswer:
+        """Wait until the request is done, refused, failed or expired."""
+
+    async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
+        """Read the configuration anew."""
+
+    async def drain(self, call: Call, params: methods.Changing, /) -> answers.DrainAnswer:
+        """Finish what runs, take on nothing new; returns once nothing runs."""

@@ -1,0 +1,277 @@
+"""One daemon from start to stop: open, recover, test itself, serve, drain."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import structlog
+import trio
+
+from nskd import config as configuration
+from nskd.analysis.contribution import Contributions
+from nskd.config import Config
+from nskd.control import answers
+from nskd.control.endpoint import control_endpoint
+from nskd.control.events import EventBus
+from nskd.control.roles import RoleMap
+from nskd.control.server import ControlServer
+from nskd.credentials import CentreKeys, StorageKey
+from nskd.daemon.demand import Watermarks, watermarks_by_kind
+from nskd.daemon.generation import GENERATE, Generator
+from nskd.daemon.notices import Notices
+from nskd.daemon.runs import ANALYSIS, Runs
+from nskd.daemon.service import DaemonService
+from nskd.daemon.start import Papers, gather, state_directory
+from nskd.daemon.workers import Workers
+from nskd.daemon.workshop import Workshop
+from nskd.data.load import Dataset, load_visits
+from nskd.errors import OperatorError
+from nskd.governance.ledger import Ledger
+from nskd.governance.threaded import LedgerThread
+from nskd.notify import Notifier
+from nskd.peers.lanes import Lane, Member
+from nskd.peers.link import Link
+from nskd.peers.mesh import Mesh
+from nskd.sessions.manager import SessionManager
+from nskd.stockpile import SharedStockpile
+from protocol.lattice.selftest import selftest
+
+HOUSEKEEPING_S: Final = 60.0
+
+
+class Daemon:
+    """The parts of a running daemon, made by :func:`serve`."""
+
+    def __init__(
+        self,
+        papers: Papers,
+        *,
+        config_path: Path,
+        dataset: Dataset | None,
+        ledger: LedgerThread,
+        stock: SharedStockpile,
+        listeners: list[trio.SocketListener],
+        log: structlog.typing.FilteringBoundLogger,
+    ) -> None:
+        config, charter = papers.config, papers.charter
+        self._config = config
+        self._config_path = config_path
+        self._log = log
+        self.stop = trio.Event()
+        self.events = EventBus()
+        workers = Workers(config.limits.worker_threads or os.cpu_count() or 1)
+        self.workshop = Workshop(
+            own=config.centre.name,
+            charter=charter,
+            pack=papers.pack,
+            sign=papers.keys.signing.signer(),
+            clock=lambda: int(time.time()),
+            ledger=ledger,
+            events=self.events,
+            log=log,
+        )
+        self.mesh = Mesh(
+            own=config.centre.name,
+            static=papers.keys.noise.static_key(),
+            charter_digest=charter.digest,
+            members=[
+                Member(centre.name, centre.noise_key, centre.address.host, centre.address.port)
+                for centre in charter.centres
+            ],
+            listeners=listeners,
+            jitter=random.SystemRandom().random,
+            log=log,
+        )
+        self.sessions = SessionManager(self.mesh, charter_digest=charter.digest, log=log)
+        self.generator = Generator(
+            workshop=self.workshop,
+            mesh=self.mesh,
+            sessions=self.sessions,
+            stock=stock,
+            marks=_marks(config, len(charter.centres)),
+            workers=workers,
+        )
+        self.notices = Notices(self.workshop, self.mesh, self.generator.poke)
+        self.runs = Runs(
+            workshop=self.workshop,
+            mesh=self.mesh,
+            sessions=self.sessions,
+            stock=stock,
+            generator=self.generator,
+            notices=self.notices,
+            dataset=dataset,
+            contributions=Contributions(config.state.directory / "contributions", _derived(papers.keys.storage)),
+            workers=workers,
+        )
+        self.sessions.register(GENERATE, judge=self.generator.judge, run=self.generator.run)
+        self.sessions.register(ANALYSIS, judge=self.runs.judge, run=self.runs.run, finished=self.runs.finished)
+        service = DaemonService(
+            workshop=self.workshop,
+            mesh=self.mesh,
+            generator=self.generator,
+            notices=self.notices,
+            runs=self.runs,
+            reload=self.reload,
+            stop=self.stop,
+        )
+        self.server = ControlServer(
+            service, roles=RoleMap.parse(config.control.roles.principals()), events=self.events, log=log
+        )
+
+    async def run(self, notifier: Notifier) -> None:
+        """Serve until told to stop; sessions under way are then given up, and their stock burnt."""
+        await self.generator.recover()
+        with control_endpoint(self._config.control.socket) as endpoint:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.server.serve, endpoint)
+                await nursery.start(self.mesh.run)
+                await nursery.start(self.sessions.run)
+                nursery.start_soon(self.generator.drive)
+                nursery.start_soon(self.runs.drive)
+                nursery.start_soon(self._housekeeping)
+                nursery.start_soon(self._signals, notifier)
+                nursery.start_soon(self._watchdog, notifier)
+                for peer in self.mesh.peers:
+                    nursery.start_soon(self._greet, peer)
+                self._log.info(
+                    "ready",
+                    centre=self.workshop.own,
+                    workshop=self.workshop.charter.workshop,
+                    charter=self.workshop.charter.digest.hex(),
+                    pack=self.workshop.pack.digest.hex(),
+                    epoch=self.generator.epoch_name(),
+                )
+                notifier.ready(f"{self.workshop.own} in workshop {self.workshop.charter.workshop}")
+                await self.stop.wait()
+                notifier.stopping()
+                self._log.info("stopping")
+                nursery.cancel_scope.cancel()
+
+    async def _greet(self, peer: str) -> None:
+        known: Link | None = None
+        while True:
+            known = await self.mesh.wait_link(peer, Lane.CONTROL, known)
+            await self.notices.tell_all(peer)
+            self.notices.poke()
+
+    async def _housekeeping(self) -> None:
+        """Apply the clock to requests: approvals lapse, old requests expire."""
+        while True:
+            changed = await self.workshop.ledger(
+                Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
+            )
+            for digest, state in changed:
+                self.events.publish("request.state", request=digest.hex(), state=state.value)
+            if changed:
+                self.notices.poke()
+            await trio.sleep(HOUSEKEEPING_S)
+
+    async def _watchdog(self, notifier: Notifier) -> None:
+        """Tell the service manager that loop and store are alive, by having both do something."""
+        if notifier.watchdog_s is None:
+            return
+        while True:
+            await self.workshop.ledger(Ledger.counts)
+            notifier.watchdog()
+            await trio.sleep(notifier.watchdog_s / 3)
+
+    async def _signals(self, notifier: Notifier) -> None:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
+            async for number in arriving:
+                if number != signal.SIGHUP:
+                    self.stop.set()
+                    return
+                notifier.reloading()
+                try:
+                    await self.reload(False)
+                except OperatorError as error:
+                    self._log.error("reload refused", reason=str(error))
+                notifier.ready()
+
+    async def reload(self, check: bool) -> answers.ReloadAnswer:
+        """Read the configuration anew; all of it takes effect, or nothing."""
+        fresh = await trio.to_thread.run_sync(configuration.load_config, self._config_path)
+        changed, restart_needed = configuration.differences(self._config, fresh)
+        if not check:
+            roles = RoleMap.parse(fresh.control.roles.principals())
+            self.server.use_roles(roles)
+            self.generator.use_marks(_marks(fresh, len(self.workshop.charter.centres)))
+            self._config = fresh
+            self._log.info("configuration reloaded", changed=changed, restart_needed=restart_needed)
+        return answers.ReloadAnswer(changed=changed, restart_needed=restart_needed, checked=check)
+
+
+async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: Notifier) -> None:
+    """Open everything, run the daemon, close everything.  Raises an ``OperatorError`` when it cannot start."""
+    log = structlog.get_logger().bind(centre=config.centre.name)
+    papers = await trio.to_thread.run_sync(gather, config, keys)
+    notifier.status("testing the kernels")
+    await trio.to_thread.run_sync(selftest)
+    notifier.status("reading and checking the data")
+    state = state_directory(config.state.directory)
+    dataset = await _open_data(papers, log)
+    try:
+        stock = await SharedStockpile.open(state / "stock", keys.storage)
+        try:
+            for note in stock.recovery.notes():
+                log.warning("stock recovered", note=note)
+            with await trio.to_thread.run_sync(
+                partial(Ledger.open, state / "ledger.sqlite", now=int(time.time()))
+            ) as ledger:
+                daemon = Daemon(
+                    papers,
+                    config_path=config_path,
+                    dataset=dataset,
+                    ledger=LedgerThread(ledger),
+                    stock=stock,
+                    listeners=await _listen(config),
+                    log=log,
+                )
+                await daemon.run(notifier)
+        finally:
+            await stock.aclose()
+    finally:
+        if dataset is not None:
+            dataset.close()
+
+
+async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger) -> Dataset | None:
+    """Read and check this centre's extract; None for a centre that contributes nothing."""
+    source = papers.config.data.source
+    if source is None:
+        return None
+    dataset = await trio.to_thread.run_sync(load_visits, source, papers.pack.codebook)
+    log.info("data read", file=str(dataset.path), visits=dataset.rows, digest=dataset.digest.hex())
+    for rule, rows in dataset.warnings.counts.items():
+        log.warning("data breaks a quality rule", rule=rule, rows=rows)
+    return dataset
+
+
+async def _listen(config: Config) -> list[trio.SocketListener]:
+    address = config.network.address
+    try:
+        return list(await trio.open_tcp_listeners(address.port, host=address.host))
+    except OSError as error:
+        raise OperatorError(
+            f"cannot listen on {address}: {error.strerror or error}",
+            where="[network] listen",
+            remedy="Is another daemon using it? Choose another address or stop that one.",
+        ) from error
+
+
+def _marks(config: Config, parties: int) -> dict[str, Watermarks]:
+    stock = config.stock
+    triples, bits, masks = (Watermarks(m.low, m.high) for m in (stock.triples, stock.bits, stock.masks))
+    return watermarks_by_kind(triples, bits, masks, parties)
+
+
+def _derived(key: StorageKey) -> Callable[[bytes], bytes]:
+    return lambda label: hmac.digest(key.expose(), b"nskd derived key v1\0" + label, "sha256")

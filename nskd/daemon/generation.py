@@ -1,0 +1,328 @@
+"""Material in the background (``docs/protocol.md``, sections 6 to 8 and 12.4).
+
+The first centre in charter order coordinates: while all peers are connected and some kind is short, it proposes one
+session after another.  A session agrees on the epoch (or founds one), drops what not all parties hold alike, makes one
+batch, and unlocks it when every party has said that its share is on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+import trio
+
+from nskd.control import answers
+from nskd.daemon.demand import Shortage, Watermarks, total_demand, worst_shortage
+from nskd.daemon.inventory import Held, decode_inventory, encode_inventory
+from nskd.daemon.phases import Phase, Stopwatch
+from nskd.daemon.workers import Workers
+from nskd.daemon.workshop import Workshop
+from nskd.errors import OperatorError
+from nskd.governance.ledger import Ledger
+from nskd.governance.lifecycle import State
+from nskd.peers.channel import SessionAborted
+from nskd.peers.lanes import Lane
+from nskd.peers.mesh import Mesh
+from nskd.sessions.kinds import AgreedSession, Refusal
+from nskd.sessions.manager import SessionManager
+from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal
+from nskd.stockpile import Level, SharedStockpile, Stockpile
+from protocol.errors import Fault, LocalProtocolError, ProtocolError, RemoteProtocolError
+from protocol.limits import OFFLINE_BATCH_CIPHERTEXTS_MAX
+from protocol.material import BIT, TRIPLE
+from protocol.offline.epoch import Epoch, found, seal, unseal
+from protocol.offline.factory import Made, Product, ciphertexts_for, make
+from protocol.party import DIGEST_BYTES, Party, octets
+from protocol.prg import labelled_hash
+from protocol.shares import MacKey
+
+GENERATE: Final = "generate"
+PAUSE_AFTER_FAILURE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 60.0
+_BATCH_BYTES: Final = 16
+_OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
+_NO_EPOCH: Final = bytes(DIGEST_BYTES)
+
+# After these an adversary may have tested our keys: the epoch is never used again (step 6.4).
+_FATAL: Final = frozenset({Fault.MAC_CHECK, Fault.SACRIFICE, Fault.PROOF_EQUATION, Fault.PROOF_BOUND, Fault.DECRYPTION})
+
+
+class Order(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a generation session is to make; travels in its proposal."""
+
+    product: Product
+    ciphertexts: int
+
+
+class Generator:
+    """Keeps the stock filled, and holds the epoch's keys."""
+
+    def __init__(
+        self,
+        *,
+        workshop: Workshop,
+        mesh: Mesh,
+        sessions: SessionManager,
+        stock: SharedStockpile,
+        marks: Mapping[str, Watermarks],
+        workers: Workers,
+    ) -> None:
+        self._workshop = workshop
+        self._mesh = mesh
+        self._sessions = sessions
+        self._stock = stock
+        self._marks = dict(marks)
+        self._workers = workers
+        self._epoch: Epoch | None = None
+        self._changed = trio.Event()
+        self._generating = False
+        self._last_problem: str | None = None
+        self._rates: dict[str, float] = {}
+
+    # --- the epoch --------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Take up the stored epoch, if there is one that can be read."""
+        stored = await self._stock(Stockpile.epoch)
+        if stored is None:
+            return
+        try:
+            self._epoch = await trio.to_thread.run_sync(unseal, stored.state)
+        except (LocalProtocolError, RemoteProtocolError) as error:
+            self._workshop.log.warning("the stored epoch cannot be used", reason=str(error))
+            await self._stock(Stockpile.destroy_epoch, "its keys cannot be read")
+
+    def epoch_id(self) -> bytes:
+        """The current epoch's id; empty when there is none."""
+        return b"" if self._epoch is None else self._epoch.epoch_id
+
+    def epoch_name(self) -> str | None:
+        """The current epoch for a person."""
+        return None if self._epoch is None else self._epoch.epoch_id.hex()[:16]
+
+    def mac_key(self) -> MacKey:
+        """This centre's share of the MAC key."""
+        if self._epoch is None:
+            raise LocalProtocolError("there is no epoch")
+        return self._epoch.mac_key
+
+    async def destroy(self, reason: str) -> None:
+        """Throw the epoch and its stock away: an adversary may have learnt something by testing it."""
+        if self._epoch is None:
+            return
+        self._workshop.log.error("epoch destroyed", epoch=self.epoch_name(), reason=reason)
+        self._workshop.events.publish("epoch.destroyed", reason=reason)
+        self._epoch = None
+        with trio.CancelScope(shield=True):
+            await self._stock(Stockpile.destroy_epoch, reason)
+        self.poke()
+
+    # --- demand -----------------------------------------------------------------------------------------------
+
+    def use_marks(self, marks: Mapping[str, Watermarks]) -> None:
+        """Keep the stock between other watermarks from now on."""
+        self._marks = dict(marks)
+        self.poke()
+
+    def poke(self) -> None:
+        """Look at the stock again."""
+        changed, self._changed = self._changed, trio.Event()
+        changed.set()
+
+    def _level(self, kind: str) -> Level:
+        return self._stock.levels.get(kind, Level())
+
+    async def _shortage(self) -> Shortage | None:
+        levels = {kind: self._level(kind).ready for kind in self._marks}
+        return worst_shortage(levels, self._marks, total_demand(await self._needs()))
+
+    async def _needs(self) -> list[Mapping[str, int]]:
+        """What each open request will consume; those our own check refuses will not run."""
+        needs: list[Mapping[str, int]] = []
+        for entry in await self._workshop.ledger(Ledger.entries, states=_OPEN):
+            if entry.state is State.FAILED and not entry.retryable:
+                continue
+            try:
+                plan = self._workshop.check(entry.request.table, entry.request.centre)
+            except OperatorError:
+                continue
+            needs.append(self._workshop.need(plan))
+        return needs
+
+    # --- coordinating -----------------------------------------------------------------------------------------
+
+    async def drive(self) -> None:
+        """At the first centre: order one batch after another while something is short.  Elsewhere: nothing."""
+        if self._workshop.index != 0:
+            return
+        pause_s = PAUSE_AFTER_FAILURE_S
+        while True:
+            changed = self._changed
+            shortage = await self._shortage()
+            if shortage is None:
+                await changed.wait()
+                continue
+            await self._mesh.wait_connected()
+            try:
+                await self._sessions.propose(self._order(shortage))
+            except (OperatorError, ProtocolError) as error:
+                self._last_problem = str(error)
+                self._workshop.log.warning("generation did not succeed", reason=str(error))
+                await trio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            else:
+                self._last_problem = None
+                pause_s = PAUSE_AFTER_FAILURE_S
+
+    def _order(self, shortage: Shortage) -> Proposal:
+        product = {TRIPLE: Product.TRIPLES, BIT: Product.BITS}.get(shortage.kind, Product.MASKS)
+        return Proposal(
+            kind=GENERATE,
+            coordinator=self._workshop.own,
+            nonce=os.urandom(NONCE_BYTES),
+            charter=self._workshop.charter.digest,
+            parties=self._workshop.charter.names,
+            lane=Lane.OFFLINE,
+            extra=msgspec.msgpack.encode(Order(product, ciphertexts_for(shortage.items))),
+        )
+
+    # --- taking part ------------------------------------------------------------------------------------------
+
+    async def judge(self, offer: Offer) -> None:
+        """Any order of a sane size by the first centre is filled: material is nobody's data."""
+        names = self._workshop.charter.names
+        if offer.sender != names[0]:
+            raise Refusal(f"generation is for {names[0]} to coordinate")
+        if offer.proposal.parties != names:
+            raise Refusal("the parties are not those of the charter, in its order")
+        order = self._read_order(offer.proposal)
+        if not 1 <= order.ciphertexts <= OFFLINE_BATCH_CIPHERTEXTS_MAX:
+            raise Refusal(f"a batch has 1 to {OFFLINE_BATCH_CIPHERTEXTS_MAX} ciphertexts")
+
+    @staticmethod
+    def _read_order(proposal: Proposal) -> Order:
+        try:
+            return msgspec.msgpack.decode(proposal.extra, type=Order)
+        except msgspec.DecodeError as error:
+            raise Refusal("the order cannot be read") from error
+
+    async def run(self, session: AgreedSession) -> None:
+        """This centre's side of one generation session."""
+        order = self._read_order(session.proposal)
+        party = session.party(os.urandom, self._workers)
+        watch = Stopwatch(time.monotonic, session.channel.stats, on_phase=self._publish_phase)
+        self._generating = True
+        outcome, items = "made", 0
+        try:
+            epoch = await self._agree_on_epoch(party, watch)
+            await self._reconcile(party)
+            with watch.phase(order.product.value):
+                made = await make(order.product, party, epoch, order.ciphertexts)
+            with watch.phase(f"store {order.product.value}"):
+                items = await self._keep(party, session.session, made)
+            self._note_rate(made, watch)
+        except RemoteProtocolError as error:
+            outcome = error.fault.value
+            if error.fault in _FATAL and not isinstance(error, SessionAborted):
+                await self.destroy(f"generation ended with {error.fault.value}")
+            raise
+        except BaseException:
+            outcome = "failed"
+            raise
+        finally:
+            self._generating = False
+            self.poke()
+            self._workshop.log.info(
+                "generation",
+                session=session.session.hex(),
+                product=order.product.value,
+                outcome=outcome,
+                items=items,
+                rounds=session.channel.stats.rounds,
+                bytes_sent=session.channel.stats.bytes_sent,
+                phases=[phase.as_fields() for phase in watch.phases],
+            )
+
+    async def _agree_on_epoch(self, party: Party, watch: Stopwatch) -> Epoch:
+        """The epoch all parties hold, or a new one when they do not hold the same (step 12.4)."""
+        own = self.epoch_id() or _NO_EPOCH
+        told = await party.broadcast("epoch", octets(own))
+        await party.confirm()
+        if self._epoch is not None and all(part.tobytes() == own for part in told):
+            return self._epoch
+        if self._epoch is not None:
+            await self.destroy("not every centre holds it any more")
+        with watch.phase("epoch"):
+            epoch = await found(party, self._workshop.charter.digest)
+        await self._stock(Stockpile.begin_epoch, epoch.epoch_id, seal(epoch, party.index))
+        await party.broadcast("epoch/stored", octets(epoch.epoch_id))
+        await party.confirm()
+        self._epoch = epoch
+        self._workshop.log.info("epoch founded", epoch=self.epoch_name())
+        self._workshop.events.publish("epoch.founded", epoch=self.epoch_name())
+        return epoch
+
+    async def _reconcile(self, party: Party) -> None:
+        """Unlock or drop batches that a crash left in doubt; nobody uses again what another remembers as used."""
+        held = [Held(info.batch, info.digest, info.cursor) for info in await self._stock(Stockpile.inventory)]
+        told = await party.broadcast("inventory", encode_inventory(held))
+        await party.confirm()
+        inventories = [decode_inventory(part, peer) for peer, part in enumerate(told)]
+        common = set.intersection(*({(h.batch, h.digest) for h in inventory} for inventory in inventories))
+        cursors: dict[bytes, int] = {}
+        for held_there in (h for inventory in inventories for h in inventory):
+            cursors[held_there.batch] = max(held_there.cursor, cursors.get(held_there.batch, 0))
+        changed = await self._stock(Stockpile.reconcile, dict(common), cursors)
+        if changed.dropped or changed.unlocked or changed.advanced:
+            self._workshop.log.info(
+                "stock reconciled",
+                unlocked=len(changed.unlocked),
+                dropped=len(changed.dropped),
+                advanced=len(changed.advanced),
+            )
+
+    async def _keep(self, party: Party, session: bytes, made: Made) -> int:
+        """Store LOCKED, tell, and unlock when all have told (step 7.8)."""
+        names = []
+        for batch in made.batches:
+            name = labelled_hash("batch", session, made.digest, batch.kind.encode())[:_BATCH_BYTES]
+            await self._stock(Stockpile.add, name, batch.kind, made.digest, batch.columns)
+            names.append(name)
+        await party.broadcast("stored", octets(made.digest))
+        await party.confirm()
+        for name in names:
+            await self._stock(Stockpile.unlock, name)
+        return sum(batch.columns.shape[1] for batch in made.batches)
+
+    # --- for the control socket -------------------------------------------------------------------------------
+
+    def notes(self) -> list[str]:
+        """What an operator should know."""
+        return [] if self._last_problem is None else [f"generation is held up: {self._last_problem}"]
+
+    def stock_answer(self) -> answers.StockAnswer:
+        """Levels by kind."""
+        rows = [
+            answers.StockRow(
+                kind=kind,
+                level=self._level(kind).ready,
+                locked=self._level(kind).locked,
+                low=mark.low,
+                high=mark.high,
+                per_second=self._rates.get(kind),
+            )
+            for kind, mark in self._marks.items()
+        ]
+        return answers.StockAnswer(epoch=self.epoch_name(), generating=self._generating, rows=rows)
+
+    def _note_rate(self, made: Made, watch: Stopwatch) -> None:
+        seconds = sum(phase.seconds for phase in watch.phases if phase.name != "epoch")
+        for batch in made.batches:
+            self._rates[batch.kind] = round(batch.columns.shape[1] / max(seconds, 1e-9), 1)
+
+    def _publish_phase(self, phase: Phase) -> None:
+        self._workshop.events.publish("generation.phase", **phase.as_fields())

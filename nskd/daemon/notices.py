@@ -1,0 +1,110 @@
+"""Requests and approvals travel: each centre tells the others, verifies what it is told, and keeps it.
+
+A notice may come twice, late, or by way of a third centre; what counts is the signature in it.  Whoever tells of an
+approval tells of its request first, on the same connection, so no approval arrives before what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from nskd.daemon.workshop import Workshop
+from nskd.errors import OperatorError
+from nskd.governance.approval import SignedApproval, receive_approval
+from nskd.governance.ledger import Ledger, LedgerFullError, UnknownRequestError
+from nskd.governance.lifecycle import State
+from nskd.governance.request import SignedRequest, receive_request
+from nskd.peers.mesh import Mesh
+from protocol.errors import RemoteProtocolError
+from protocol.messages import ApprovalNotice, RequestNotice
+
+_TELL = (State.SUBMITTED, State.APPROVED, State.RUNNING, State.FAILED)
+
+
+def request_notice(request: SignedRequest) -> RequestNotice:
+    """A request as it travels."""
+    return RequestNotice(request=request.body, centre=request.centre, signature=request.signature)
+
+
+def approval_notice(approval: SignedApproval) -> ApprovalNotice:
+    """An approval or refusal as it travels."""
+    return ApprovalNotice(approval=approval.body, centre=approval.centre, signature=approval.signature)
+
+
+class Notices:
+    """Tells peers, and takes what they tell.  ``changed`` is set whenever a request may have moved."""
+
+    def __init__(self, workshop: Workshop, mesh: Mesh, on_change: Callable[[], None]) -> None:
+        self._workshop = workshop
+        self._mesh = mesh
+        self._on_change = on_change
+        self.changed = trio.Event()
+        mesh.register(RequestNotice, self._take_request)
+        mesh.register(ApprovalNotice, self._take_approval)
+
+    def poke(self) -> None:
+        """Wake whoever waits for a change."""
+        changed, self.changed = self.changed, trio.Event()
+        changed.set()
+        self._on_change()
+
+    async def publish(self, request: SignedRequest, approvals: tuple[SignedApproval, ...]) -> None:
+        """Tell all connected peers; those that are away are told when they come back."""
+        self._mesh.broadcast_control(request_notice(request))
+        for approval in approvals:
+            self._mesh.broadcast_control(approval_notice(approval))
+        self.poke()
+
+    async def tell_all(self, peer: str) -> None:
+        """Tell one peer of everything open: it has just connected."""
+        ledger = self._workshop.ledger
+        for entry in await ledger(Ledger.entries, states=_TELL):
+            try:
+                await self._mesh.send_control(peer, request_notice(entry.request))
+                for approval in await ledger(Ledger.approvals, entry.request.digest):
+                    await self._mesh.send_control(peer, approval_notice(approval))
+            except RemoteProtocolError:
+                return  # gone again; told anew when it returns
+
+    # --- what peers tell ----------------------------------------------------------------------------------
+
+    async def _take_request(self, peer: str, notice: RequestNotice) -> None:
+        workshop = self._workshop
+        now = workshop.clock()
+        request = receive_request(notice.request, notice.centre, notice.signature, charter=workshop.charter, now=now)
+        try:
+            if not await workshop.ledger(Ledger.add_request, request, now=now):
+                return
+        except LedgerFullError as error:
+            workshop.log.warning("a request was not taken", peer=peer, reason=str(error))
+            return
+        workshop.log.info("request received", request=request.digest.hex(), centre=request.centre, peer=peer)
+        workshop.events.publish("request.received", request=request.digest.hex(), centre=request.centre)
+        self.poke()
+
+    async def _take_approval(self, peer: str, notice: ApprovalNotice) -> None:
+        workshop = self._workshop
+        now = workshop.clock()
+        try:
+            approval = receive_approval(
+                notice.approval, notice.centre, notice.signature, charter=workshop.charter, now=now
+            )
+        except RemoteProtocolError as error:
+            # Named, logged and dropped: it gives nobody anything, and a lapsed approval is an honest mistake.
+            workshop.log.warning("an approval was not taken", peer=peer, fault=error.fault.value, detail=error.detail)
+            workshop.events.publish("approval.rejected", peer=peer, fault=error.fault.value, detail=error.detail)
+            return
+        try:
+            state = await workshop.ledger(Ledger.add_approval, approval, charter=workshop.charter, now=now)
+        except UnknownRequestError:
+            workshop.log.info("an approval of a request not here", peer=peer, request=approval.request.hex())
+            return
+        except OperatorError as error:
+            workshop.log.error("an approval was not kept", reason=str(error))
+            return
+        workshop.events.publish(
+            "request.state", request=approval.request.hex(), state=state.value, centre=approval.centre
+        )
+        self.poke()

@@ -1,0 +1,269 @@
+"""What the control socket offers, carried out by the daemon's parts."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version as installed_version
+
+import trio
+
+from nskd.control import answers, methods
+from nskd.control.codes import Code, ControlError
+from nskd.control.service import Call
+from nskd.daemon.answers import peer_row, plain_words, request_detail, request_row, result_answer
+from nskd.daemon.generation import Generator
+from nskd.daemon.notices import Notices
+from nskd.daemon.runs import Runs
+from nskd.daemon.workshop import Workshop
+from nskd.governance import limits
+from nskd.governance.approval import Verdict, sign_approval
+from nskd.governance.ledger import Entry, Ledger, UnknownRequestError
+from nskd.governance.lifecycle import State
+from nskd.governance.request import parse_request, sign_request
+from nskd.peers.lanes import PROTOCOL_VERSION
+from nskd.peers.mesh import Mesh
+
+_ENDED = (State.DONE, State.REFUSED, State.FAILED, State.EXPIRED)
+Reload = Callable[[bool], Awaitable[answers.ReloadAnswer]]
+
+
+class DaemonService:
+    """Implements :class:`nskd.control.service.Service`."""
+
+    def __init__(
+        self,
+        *,
+        workshop: Workshop,
+        mesh: Mesh,
+        generator: Generator,
+        notices: Notices,
+        runs: Runs,
+        reload: Reload,
+        stop: trio.Event,
+    ) -> None:
+        self._workshop = workshop
+        self._mesh = mesh
+        self._generator = generator
+        self._notices = notices
+        self._runs = runs
+        self._reload = reload
+        self._stop = stop
+        self._started_at = workshop.clock()
+
+    # --- how things are -------------------------------------------------------------------------------------
+
+    async def version(self, call: Call, params: methods.Params, /) -> answers.VersionAnswer:
+        """Tell versions."""
+        return answers.VersionAnswer(
+            nskd=installed_version("nskd"), protocol=str(PROTOCOL_VERSION), python=platform.python_version()
+        )
+
+    async def status(self, call: Call, params: methods.Params, /) -> answers.StatusAnswer:
+        """Tell how things are, at a glance, and what to do where they are not well."""
+        workshop = self._workshop
+        peers = self._mesh.status()
+        counts = await workshop.ledger(Ledger.counts)
+        notes = [f"{peer.name} is not connected: {peer.last_error}" for peer in peers if not peer.connected]
+        notes += self._generator.notes()
+        return answers.StatusAnswer(
+            centre=workshop.own,
+            workshop=workshop.charter.workshop,
+            charter=workshop.charter.digest.hex(),
+            version=installed_version("nskd"),
+            state="draining" if self._stop.is_set() or self._runs.draining else "ready",
+            uptime_s=workshop.clock() - self._started_at,
+            peers_up=sum(peer.connected for peer in peers),
+            peers=len(peers),
+            epoch=self._generator.epoch_name(),
+            requests={state.value: count for state, count in counts.items()},
+            notes=notes,
+        )
+
+    async def peers(self, call: Call, params: methods.Params, /) -> answers.PeersAnswer:
+        """List the other centres."""
+        return answers.PeersAnswer(peers=[peer_row(self._workshop, status) for status in self._mesh.status()])
+
+    async def stock(self, call: Call, params: methods.Params, /) -> answers.StockAnswer:
+        """Tell the stock of preprocessing."""
+        return self._generator.stock_answer()
+
+    # --- requests -------------------------------------------------------------------------------------------
+
+    async def request_list(self, call: Call, params: methods.ListParams, /) -> answers.RequestList:
+        """List requests, oldest first."""
+        states = [State(state) for state in params.states] or list(State)
+        entries = await self._workshop.ledger(
+            Ledger.entries, states=states, limit=min(params.limit + 1, limits.LIST_MAX)
+        )
+        more = len(entries) > params.limit
+        rows = [
+            request_row(self._workshop, entry, await self._workshop.ledger(Ledger.approvals, entry.request.digest))
+            for entry in entries[-params.limit :]
+        ]
+        return answers.RequestList(requests=rows, more=more)
+
+    async def request_show(self, call: Call, params: methods.NamedParams, /) -> answers.RequestDetail:
+        """One request."""
+        entry = await self._find(params.request)
+        approvals = await self._workshop.ledger(Ledger.approvals, entry.request.digest)
+        return request_detail(self._workshop, entry, approvals)
+
+    async def request_submit(self, call: Call, params: methods.SubmitParams, /) -> answers.SubmitAnswer:
+        """Check by our own rules, sign, keep, send."""
+        workshop = self._workshop
+        self._refuse_when_draining()
+        text = params.text.encode()
+        table = parse_request(text)
+        workshop.check(table, workshop.own)
+        plain = plain_words(workshop, table, workshop.own)
+        now = workshop.clock()
+        request = sign_request(
+            text,
+            centre=workshop.own,
+            charter=workshop.charter,
+            sign=workshop.sign,
+            now=now,
+            nonce=os.urandom(limits.NONCE_BYTES),
+        )
+        twin = None if params.again else await workshop.ledger(Ledger.twin, request)
+        if twin is not None:
+            raise ControlError(
+                Code.CONFLICT, f"the same request is open already: {twin.hex()[:12]}. Say --again to ask twice."
+            )
+        if params.check:
+            return answers.SubmitAnswer(request=None, checked=True, plain=plain)
+        await workshop.ledger(Ledger.add_request, request, now=now)
+        workshop.log.info("request submitted", request=request.digest.hex(), user=call.user)
+        workshop.events.publish("request.state", request=request.digest.hex(), state=State.SUBMITTED.value)
+        await self._notices.publish(request, ())
+        return answers.SubmitAnswer(request=request.digest.hex(), checked=False, plain=plain)
+
+    async def request_run(self, call: Call, params: methods.RunParams, /) -> answers.RunAnswer:
+        """Let an approved request run, or a failed one run again."""
+        self._refuse_when_draining()
+        workshop = self._workshop
+        entry = await self._find(params.request)
+        if entry.request.centre != workshop.own:
+            raise ControlError(
+                Code.CONFLICT, f"only {entry.request.centre} can run this request: it asked. Ask its operator."
+            )
+        state = entry.state
+        if not params.check:
+            if state is State.FAILED:
+                state = await workshop.ledger(
+                    Ledger.retry, entry.request.digest, charter=workshop.charter, now=workshop.clock()
+                )
+            self._runs.forget_failures(entry.request.digest)
+            self._notices.poke()
+        return answers.RunAnswer(request=entry.request.digest.hex(), state=state.value, checked=params.check)
+
+    async def request_approve(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
+        """Approve for this centre: only what its own check passes."""
+        entry = await self._find(params.request)
+        self._workshop.check(entry.request.table, entry.request.centre)
+        return await self._decide(call, params, entry, Verdict.APPROVE)
+
+    async def request_refuse(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
+        """Refuse for this centre."""
+        return await self._decide(call, params, await self._find(params.request), Verdict.REFUSE)
+
+    async def _decide(
+        self, call: Call, params: methods.DecideParams, entry: Entry, verdict: Verdict
+    ) -> answers.DecisionAnswer:
+        workshop = self._workshop
+        now = workshop.clock()
+        approval = sign_approval(
+            request=entry.request.digest,
+            charter=workshop.charter,
+            centre=workshop.own,
+            verdict=verdict,
+            steward=params.steward or call.user,
+            sign=workshop.sign,
+            now=now,
+            validity_s=params.validity_s,
+        )
+        state = entry.state
+        if state in (State.DONE, State.REFUSED, State.EXPIRED):
+            raise ControlError(Code.CONFLICT, f"the request is {state.value}; nothing is left to decide.")
+        if not params.check:
+            state = await workshop.ledger(Ledger.add_approval, approval, charter=workshop.charter, now=now)
+            workshop.log.info(
+                "request decided",
+                request=entry.request.digest.hex(),
+                verdict=verdict.value,
+                steward=approval.steward,
+                user=call.user,
+            )
+            workshop.events.publish(
+                "request.state", request=entry.request.digest.hex(), state=state.value, centre=workshop.own
+            )
+            await self._notices.publish(entry.request, (approval,))
+        return answers.DecisionAnswer(
+            request=entry.request.digest.hex(),
+            verdict=verdict.value,
+            state=state.value,
+            expires_at=approval.expires_at if verdict is Verdict.APPROVE else None,
+            checked=params.check,
+        )
+
+    # --- results --------------------------------------------------------------------------------------------
+
+    async def result_show(self, call: Call, params: methods.NamedParams, /) -> answers.ResultAnswer:
+        """Return what was released."""
+        entry = await self._find(params.request)
+        result = await self._workshop.ledger(Ledger.result, entry.request.digest)
+        if result is None:
+            raise ControlError(Code.NOT_FOUND, _nothing_yet(entry))
+        return result_answer(entry, result)
+
+    async def result_wait(self, call: Call, params: methods.WaitParams, /) -> answers.ResultAnswer:
+        """Wait until the request is done, refused, failed for good or expired."""
+        entry = await self._find(params.request)
+        with trio.move_on_after(params.timeout_s if params.timeout_s is not None else float("inf")):
+            while True:
+                changed = self._notices.changed  # taken before looking, so that no change is missed
+                entry = await self._workshop.ledger(Ledger.get, entry.request.digest)
+                if self._is_over(entry):
+                    break
+                await changed.wait()
+        return result_answer(entry, await self._workshop.ledger(Ledger.result, entry.request.digest))
+
+    def _is_over(self, entry: Entry) -> bool:
+        # A failure that will be tried again on its own is not the end.
+        return entry.state in _ENDED and not (
+            entry.state is State.FAILED and entry.retryable and self._runs.will_retry(entry.request)
+        )
+
+    async def _find(self, name: str) -> Entry:
+        try:
+            return await self._workshop.ledger(Ledger.find, name)
+        except UnknownRequestError as error:
+            raise ControlError.of(error, Code.NOT_FOUND) from None
+
+    # --- the daemon itself ----------------------------------------------------------------------------------
+
+    async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
+        """Read the configuration anew."""
+        return await self._reload(params.check)
+
+    async def drain(self, call: Call, params: methods.Changing, /) -> answers.DrainAnswer:
+        """Finish what runs, take on nothing new; returns once nothing runs."""
+        if params.check:
+            state = "draining" if self._runs.draining else "ready"
+            return answers.DrainAnswer(state=state, running=self._runs.running, checked=True)
+        self._runs.drain()
+        await self._runs.wait_idle()
+        return answers.DrainAnswer(state="draining", running=self._runs.running, checked=False)
+
+    def _refuse_when_draining(self) -> None:
+        if self._runs.draining:
+            raise ControlError(Code.DRAINING, "the daemon is stopping and takes on nothing new.")
+
+
+def _nothing_yet(entry: Entry) -> str:
+    name = entry.request.digest.hex()[:12]
+    if entry.state is State.FAILED:
+        return f"request {name}: nothing was released: {entry.fault}: {entry.detail}."
+    return f"request {name}: nothing is released; it is {entry.state.value}."

@@ -1,0 +1,99 @@
+"""What the daemon's parts share: who we are, what the charter says, where things are written down."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Collection
+from functools import partial
+
+import attrs
+import structlog
+
+from nskd.analysis.table import TablePlan, plan_table
+from nskd.control.events import EventBus
+from nskd.governance.charter import Charter
+from nskd.governance.policy import PolicyError, check_request
+from nskd.governance.request import SignedRequest, TableRequest
+from nskd.governance.signing import Signer
+from nskd.governance.threaded import LedgerThread
+from nskd.packs.codebook import Codebook
+from nskd.packs.pack import Pack
+from protocol.online.disclosure import Rules, disclosure_cost
+
+Clock = Callable[[], int]  # whole seconds since 1970
+
+
+@attrs.frozen(eq=False)
+class Workshop:
+    """One centre's view of its workshop; nothing in it changes while the daemon runs, but the ledger's rows."""
+
+    own: str
+    charter: Charter
+    pack: Pack
+    sign: Signer = attrs.field(repr=False)
+    clock: Clock = attrs.field(repr=False)
+    ledger: LedgerThread = attrs.field(repr=False)
+    events: EventBus = attrs.field(repr=False)
+    log: structlog.typing.FilteringBoundLogger = attrs.field(repr=False)
+
+    @property
+    def codebook(self) -> Codebook:
+        """The pack's codebook."""
+        return self.pack.codebook
+
+    @property
+    def index(self) -> int:
+        """This centre's place in the party order."""
+        return self.charter.index(self.own)
+
+    @property
+    def rules(self) -> Rules:
+        """The charter's disclosure rules, as the joint part takes them."""
+        return Rules(self.charter.disclosure.threshold, self.charter.disclosure.insider)
+
+    def plan(self, table: TableRequest) -> TablePlan:
+        """Lay out a request's table; raises :class:`nskd.data.errors.RequestError`."""
+        return plan_table(
+            self.codebook,
+            rows=table.rows,
+            columns=table.columns,
+            measure=table.measure.value,
+            where=table.where or "",
+            margins=table.margins,
+        )
+
+    def check(self, table: TableRequest, requester: str) -> TablePlan:
+        """This centre's own check: the plan, and every rule of policy.  Raises an ``OperatorError``."""
+        plan = self.plan(table)
+        check_request(
+            table,
+            requester=requester,
+            charter=self.charter,
+            purposes=partial(purposes_of, self.codebook),
+            where_variables=plan.filter.variables,
+            today=datetime.datetime.fromtimestamp(self.clock(), datetime.UTC).date(),
+        )
+        return plan
+
+    def refusals(self, request: SignedRequest) -> list[str]:
+        """Why this centre's own check refuses a request; empty when it does not."""
+        from nskd.errors import OperatorError
+
+        try:
+            self.check(request.table, request.centre)
+        except PolicyError as error:
+            return [f"{refusal.rule.value}: {refusal.what}" for refusal in error.refusals]
+        except OperatorError as error:
+            return [str(error)]
+        return []
+
+    def need(self, plan: TablePlan) -> dict[str, int]:
+        """The stock a run of this plan consumes, per kind: a function of public sizes alone."""
+        parties = len(self.charter.centres)
+        return disclosure_cost(self.rules, parties, plan.size).by_kind(parties)
+
+
+def purposes_of(codebook: Codebook, name: str) -> Collection[str] | None:
+    """The purposes a variable may serve, or None if the codebook does not have it."""
+    variable = codebook.variables.get(name)
+    return None if variable is None else variable.purposes

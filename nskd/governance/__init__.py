@@ -1,0 +1,13 @@
+"""Who may ask what of whom: charter, requests, approvals, and this centre's ledger of them.
+
+``limits``, ``toml``, ``signing``
+    bounds; a TOML table read key by key; labelled, length-prefixed signatures and digests
+``charter``, ``request``, ``approval``
+    the three documents centres sign or agree on, each with its own reader and verifier
+``policy``, ``explain``
+    a centre's own check of a request, rule by rule; the same request in plain Dutch and English
+``lifecycle``, ``database``, ``ledger``, ``threaded``
+    the states of a request as one table; requests, approvals and results on disk; the same for an event loop
+
+No clock is read in here: every ``now`` is an argument, in whole seconds since 1970 (UTC).
+"""

@@ -1,0 +1,398 @@
+"""What this centre has on record: requests, approvals and results, durable before a call returns.
+
+Synchronous, one call at a time.  Bytes received are kept as they came, with their signature, so that they can
+be passed on and verified again.  Opening the file recovers: a run under way when the daemon died has failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+
+from nskd.errors import OperatorError
+from nskd.governance import limits, signing
+from nskd.governance.approval import SignedApproval, read_approval, standing
+from nskd.governance.charter import Charter
+from nskd.governance.database import Database, LedgerError
+from nskd.governance.lifecycle import Event, State, StateError, advance
+from nskd.governance.request import SignedRequest, read_request
+
+INTERRUPTED: Final = "interrupted"
+"""The fault of a run that ended with the daemon."""
+
+_VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE request (
+    digest BLOB PRIMARY KEY, centre TEXT NOT NULL, body BLOB NOT NULL, signature BLOB NOT NULL,
+    text_digest BLOB NOT NULL, received_at INTEGER NOT NULL,
+    state TEXT NOT NULL, changed_at INTEGER NOT NULL, runs INTEGER NOT NULL DEFAULT 0, session BLOB,
+    fault TEXT, detail TEXT, retryable INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX request_state ON request (state);
+CREATE INDEX request_centre ON request (centre, state);
+CREATE TABLE approval (
+    request BLOB NOT NULL REFERENCES request, centre TEXT NOT NULL, verdict TEXT NOT NULL,
+    body BLOB NOT NULL, signature BLOB NOT NULL, expires_at INTEGER NOT NULL, received_at INTEGER NOT NULL,
+    PRIMARY KEY (request, centre, verdict)  -- two rows a centre: its longest approval, its first refusal
+) STRICT;
+CREATE TABLE result (
+    request BLOB PRIMARY KEY REFERENCES request, release BLOB NOT NULL, digest BLOB NOT NULL,
+    recorded_at INTEGER NOT NULL
+) STRICT
+"""
+_SELECT: Final = (
+    "SELECT body, centre, signature, received_at, state, changed_at, runs, session, fault, detail, retryable"
+    " FROM request "
+)
+_IN_STATES: Final = "WHERE state IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC LIMIT ?"
+_COUNT_BY_CENTRE: Final = (
+    "SELECT COUNT(*), COALESCE(SUM(state IN ('submitted', 'approved', 'running')), 0) FROM request WHERE centre = ?"
+)
+_UPSERT_APPROVAL: Final = (
+    "INSERT INTO approval VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body,"
+    " signature = excluded.signature, expires_at = excluded.expires_at, received_at = excluded.received_at"
+    " WHERE excluded.verdict = 'approve' AND excluded.expires_at > approval.expires_at"
+)
+
+
+class LedgerFullError(LedgerError):
+    """A centre has more requests here than the bound allows."""
+
+
+class UnknownRequestError(OperatorError):
+    """No request here has that digest, or that prefix fits several."""
+
+
+@attrs.frozen
+class Entry:
+    """A request and where it stands; ``fault``, ``detail`` and ``retryable`` tell of the last failure."""
+
+    request: SignedRequest
+    received_at: int
+    state: State
+    changed_at: int
+    runs: int
+    session: bytes | None
+    fault: str | None
+    detail: str | None
+    retryable: bool
+
+
+@attrs.frozen
+class Result:
+    """What was released: ``release`` is JSON as written, ``digest`` is over those bytes."""
+
+    release: bytes = attrs.field(repr=False)
+    digest: bytes
+    recorded_at: int
+
+
+def release_digest(release: bytes) -> bytes:
+    """Return the 32-byte digest of a release's bytes, for comparison among centres."""
+    return signing.digest("nskd release v1", release)
+
+
+class Ledger:
+    """See the module.  ``now`` is in seconds since 1970; digests are 32 bytes."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @classmethod
+    def open(cls, path: Path, *, now: int) -> Ledger:
+        """Open or create the file and recover from a crash; raises :class:`LedgerError`."""
+        ledger = cls(Database.open(path, schema=_SCHEMA, version=_VERSION))
+        try:
+            ledger._recover(now)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
+
+    def close(self) -> None:
+        """Let go of the file; everything is on disk already."""
+        self._database.close()
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- requests -------------------------------------------------------------------------------------------
+
+    def add_request(self, request: SignedRequest, *, now: int) -> bool:
+        """Record a verified request; False when it was here already.  Raises :class:`LedgerFullError`."""
+        with self._database.writing() as db:
+            if db.execute("SELECT 1 FROM request WHERE digest = ?", (request.digest,)).fetchone():
+                return False
+            held, undecided = db.execute(_COUNT_BY_CENTRE, (request.centre,)).fetchone()
+            if held >= limits.REQUESTS_PER_CENTRE_MAX or undecided >= limits.REQUESTS_OPEN_PER_CENTRE_MAX:
+                raise LedgerFullError(
+                    f"centre {request.centre} has {undecided} requests open and {held} on record",
+                    where="request",
+                    remedy=f"{limits.REQUESTS_OPEN_PER_CENTRE_MAX} may be open: decide on some first.",
+                )
+            db.execute(
+                "INSERT INTO request (digest, centre, body, signature, text_digest, received_at, state,"
+                " changed_at) VALUES (?, ?, ?, ?, ?, ?, 'submitted', ?)",
+                (
+                    request.digest,
+                    request.centre,
+                    request.body,
+                    request.signature,
+                    request.text_digest,
+                    now,
+                    now,
+                ),
+            )
+            return True
+
+    def twin(self, request: SignedRequest) -> bytes | None:
+        """Find an open request of the same centre with the same text: its digest."""
+        with self._database.reading() as db:
+            row = db.execute(
+                "SELECT digest FROM request WHERE centre = ? AND text_digest = ? AND digest != ?"
+                " AND state IN ('submitted', 'approved', 'running') LIMIT 1",
+                (request.centre, request.text_digest, request.digest),
+            ).fetchone()
+        return bytes(row[0]) if row else None
+
+    def get(self, digest: bytes) -> Entry:
+        """Return the entry of that digest; raises :class:`UnknownRequestError`."""
+        with self._database.reading() as db:
+            row = db.execute(_SELECT + "WHERE digest = ?", (digest,)).fetchone()
+        if row is None:
+            raise _unknown(digest.hex()[:12])
+        return self._entry(row)
+
+    def find(self, prefix: str) -> Entry:
+        """Return the one entry whose hexadecimal digest begins with ``prefix``, 4 digits or more."""
+        wanted = prefix.lower()
+        if not limits.PREFIX_CHARS_MIN <= len(wanted) <= 64 or set(wanted) - set("0123456789abcdef"):
+            raise UnknownRequestError(
+                "a request is named by its hexadecimal digest or the first few digits of it",
+                where="request",
+                remedy=f"Give {limits.PREFIX_CHARS_MIN} to 64 digits; `nskctl request list` shows them.",
+            )
+        low, high = bytes.fromhex(wanted.ljust(64, "0")), bytes.fromhex(wanted.ljust(64, "f"))
+        with self._database.reading() as db:
+            rows = db.execute(_SELECT + "WHERE digest BETWEEN ? AND ? LIMIT 2", (low, high)).fetchall()
+        if not rows:
+            raise _unknown(wanted)
+        if len(rows) > 1:
+            raise UnknownRequestError(
+                "more than one request begins with these digits",
+                where=f"request {wanted}",
+                remedy="Give a few digits more.",
+            )
+        return self._entry(rows[0])
+
+    def entries(self, *, states: Collection[State] = tuple(State), limit: int = limits.LIST_MAX) -> list[Entry]:
+        """Return the newest ``limit`` entries in those states, in the order in which they came."""
+        wanted = json.dumps([state.value for state in states])
+        with self._database.reading() as db:
+            rows = db.execute(
+                _SELECT + _IN_STATES,
+                (wanted, min(limit, limits.LIST_MAX)),
+            ).fetchall()
+        return [self._entry(row) for row in reversed(rows)]
+
+    def counts(self) -> dict[State, int]:
+        """Count requests by state."""
+        with self._database.reading() as db:
+            rows = dict(db.execute("SELECT state, COUNT(*) FROM request GROUP BY state").fetchall())
+        return {state: rows.get(state.value, 0) for state in State}
+
+    # --- approvals ------------------------------------------------------------------------------------------
+
+    def add_approval(self, approval: SignedApproval, *, charter: Charter, now: int) -> State:
+        """Record a verified approval or refusal and return the request's state after it; idempotent.
+
+        Of several approvals by one centre the longest stays.  Raises :class:`UnknownRequestError` for one
+        whose request is not here (yet).
+        """
+        with self._database.writing() as db:
+            self._state(db, approval.request)
+            db.execute(
+                _UPSERT_APPROVAL,
+                (
+                    approval.request,
+                    approval.centre,
+                    approval.verdict.value,
+                    approval.body,
+                    approval.signature,
+                    approval.expires_at,
+                    now,
+                ),
+            )
+            return self._settle(db, approval.request, charter, now)
+
+    def approvals(self, digest: bytes) -> tuple[SignedApproval, ...]:
+        """Return all approvals and refusals recorded for a request, by centre."""
+        with self._database.reading() as db:
+            return self._approvals(db, digest)
+
+    def refresh(self, *, charter: Charter, now: int) -> list[tuple[bytes, State]]:
+        """Apply the clock: lapsed approvals, requests open for too long.  Returns what changed."""
+        changed: list[tuple[bytes, State]] = []
+        with self._database.writing() as db:
+            rows = db.execute(
+                "SELECT digest, state FROM request WHERE state IN ('submitted', 'approved')"
+                " OR (state = 'failed' AND retryable)"
+            ).fetchall()
+            for digest, before in rows:
+                after = self._settle(db, digest, charter, now)
+                if after != before:
+                    changed.append((digest, after))
+        return changed
+
+    # --- runs -----------------------------------------------------------------------------------------------
+
+    def start(self, digest: bytes, session: bytes, *, charter: Charter, now: int) -> Entry:
+        """Record that a run begins; to be called before anything of it leaves.
+
+        Verifies every approval anew: ``RemoteProtocolError`` for one that does not hold,
+        :class:`~nskd.governance.lifecycle.StateError` when the request is not approved by all.
+        """
+        with self._database.writing() as db:
+            self._settle(db, digest, charter, now)
+            self._move(db, digest, Event.START, now)
+            db.execute(
+                "UPDATE request SET session = ?, runs = runs + 1, fault = NULL, detail = NULL WHERE digest = ?",
+                (session, digest),
+            )
+        return self.get(digest)
+
+    def finish(self, digest: bytes, release: bytes, *, now: int) -> bytes:
+        """Record what was released and return its digest; once more with the same bytes changes nothing."""
+        if len(release) > limits.RELEASE_BYTES_MAX:
+            raise LedgerError(
+                f"a release of {len(release)} bytes, at most {limits.RELEASE_BYTES_MAX}",
+                where=f"request {digest.hex()[:12]}",
+                remedy="Ask for fewer cells.",
+            )
+        released = release_digest(release)
+        with self._database.writing() as db:
+            row = db.execute("SELECT digest FROM result WHERE request = ?", (digest,)).fetchone()
+            if row is not None and bytes(row[0]) == released:
+                return released
+            self._move(db, digest, Event.FINISH, now)
+            db.execute("INSERT INTO result VALUES (?, ?, ?, ?)", (digest, release, released, now))
+        return released
+
+    def fail(self, digest: bytes, *, fault: str, detail: str, retryable: bool, charter: Charter, now: int) -> State:
+        """Record that a run ended without a release; a refusal that came meanwhile then takes effect."""
+        with self._database.writing() as db:
+            self._move(db, digest, Event.FAIL, now)
+            db.execute(
+                "UPDATE request SET fault = ?, detail = ?, retryable = ? WHERE digest = ?",
+                (fault[:64], detail[: limits.DETAIL_CHARS_MAX], int(retryable), digest),
+            )
+            return self._settle(db, digest, charter, now)
+
+    def retry(self, digest: bytes, *, charter: Charter, now: int) -> State:
+        """Make a failed request ready to run again, if the failure allows it and the approvals still hold."""
+        with self._database.writing() as db:
+            row = db.execute("SELECT state, retryable FROM request WHERE digest = ?", (digest,)).fetchone()
+            if row is not None and row[0] == State.FAILED and not row[1]:
+                raise StateError(
+                    "its failure cannot be retried",
+                    where=f"request {digest.hex()[:12]}",
+                    remedy="Look into the fault with the other centres, then submit it again.",
+                )
+            self._move(db, digest, Event.RETRY, now)
+            return self._settle(db, digest, charter, now)
+
+    def result(self, digest: bytes) -> Result | None:
+        """Return what was released for a request, if anything."""
+        with self._database.reading() as db:
+            row = db.execute("SELECT release, digest, recorded_at FROM result WHERE request = ?", (digest,)).fetchone()
+        if row is None:
+            return None
+        result = Result(*row)
+        if release_digest(result.release) != result.digest:
+            raise self._database.damaged(f"the release of request {digest.hex()[:12]}")
+        return result
+
+    # --- inside a transaction -------------------------------------------------------------------------------
+
+    def _settle(self, db: sqlite3.Connection, digest: bytes, charter: Charter, now: int) -> State:
+        """Bring the state in line with the approvals and the clock."""
+        state = self._state(db, digest)
+        received_at, retryable = db.execute(
+            "SELECT received_at, retryable FROM request WHERE digest = ?", (digest,)
+        ).fetchone()
+        if state not in (State.SUBMITTED, State.APPROVED) and not (state is State.FAILED and retryable):
+            return state
+        stands = standing(digest, self._approvals(db, digest), charter=charter, now=now)
+        if stands.refused:
+            return self._move(db, digest, Event.REFUSE, now)
+        if now - received_at >= limits.REQUEST_OPEN_MAX_S:
+            return self._move(db, digest, Event.EXPIRE, now)
+        if state is State.SUBMITTED and stands.complete:
+            return self._move(db, digest, Event.COMPLETE, now)
+        if state is State.APPROVED and not stands.complete:
+            return self._move(db, digest, Event.LAPSE, now)
+        return state
+
+    def _move(self, db: sqlite3.Connection, digest: bytes, event: Event, now: int) -> State:
+        state = advance(self._state(db, digest), event, request=digest.hex()[:12])
+        db.execute("UPDATE request SET state = ?, changed_at = ? WHERE digest = ?", (state.value, now, digest))
+        return state
+
+    def _state(self, db: sqlite3.Connection, digest: bytes) -> State:
+        row = db.execute("SELECT state FROM request WHERE digest = ?", (digest,)).fetchone()
+        if row is None:
+            raise _unknown(digest.hex()[:12])
+        return State(row[0])
+
+    def _approvals(self, db: sqlite3.Connection, digest: bytes) -> tuple[SignedApproval, ...]:
+        rows = db.execute(
+            "SELECT body, centre, signature FROM approval WHERE request = ? ORDER BY centre, verdict",
+            (digest,),
+        ).fetchall()
+        try:
+            return tuple(read_approval(*row) for row in rows)
+        except OperatorError:
+            raise self._database.damaged(f"an approval of request {digest.hex()[:12]}") from None
+
+    def _entry(self, row: tuple[Any, ...]) -> Entry:
+        body, centre, signature, received_at, state, changed_at, runs, session, fault, detail, retryable = row
+        try:
+            request = read_request(body, centre, signature)
+        except OperatorError:
+            raise self._database.damaged("a request") from None
+        return Entry(
+            request=request,
+            received_at=received_at,
+            state=State(state),
+            changed_at=changed_at,
+            runs=runs,
+            session=session,
+            fault=fault,
+            detail=detail,
+            retryable=bool(retryable),
+        )
+
+    def _recover(self, now: int) -> None:
+        with self._database.writing() as db:
+            for (digest,) in db.execute("SELECT digest FROM request WHERE state = 'running'").fetchall():
+                self._move(db, digest, Event.FAIL, now)
+                db.execute(
+                    "UPDATE request SET fault = ?, detail = ?, retryable = 1 WHERE digest = ?",
+                    (INTERRUPTED, "the daemon stopped during the run; nothing was released here", digest),
+                )
+
+
+def _unknown(name: str) -> UnknownRequestError:
+    return UnknownRequestError(
+        "no such request here",
+        where=f"request {name}",
+        remedy="`nskctl request list` shows those there are.",
+    )

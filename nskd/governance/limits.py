@@ -1,0 +1,49 @@
+"""Every bound on a charter, a request, an approval or the ledger, each with its reason."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from protocol.limits import KIB, PARTIES_MAX, PARTIES_MIN
+
+DAY_S: Final = 86_400
+
+# --- charter ------------------------------------------------------------------------------------------------
+CHARTER_BYTES_MAX: Final = 256 * KIB  # sixteen centres and a page of prose per purpose fit many times over
+CENTRES_MIN: Final = PARTIES_MIN
+CENTRES_MAX: Final = PARTIES_MAX
+PURPOSES_MAX: Final = 64
+NAME_CHARS_MAX: Final = 63  # a DNS label: names end up in file names, logs and certificates
+TITLE_CHARS_MAX: Final = 200
+PROSE_CHARS_MAX: Final = 4_000
+HOST_CHARS_MAX: Final = 253  # RFC 1035
+THRESHOLD_DEFAULT: Final = 10
+# With 2, each of the two families in a cell knows that the other child is somebody else: 3 is the least that
+# hides anyone from a fellow member of the cell, and the least any published practice uses.
+THRESHOLD_MIN: Final = 3
+THRESHOLD_MAX: Final = 10_000  # more than a centre sees in a year: a slip of the keyboard, not a rule
+
+# --- request ------------------------------------------------------------------------------------------------
+REQUEST_TEXT_BYTES_MAX: Final = 8 * KIB
+REQUEST_BODY_BYTES_MAX: Final = REQUEST_TEXT_BYTES_MAX + KIB  # the text and the fixed fields signed with it
+VARIABLES_PER_AXIS_MAX: Final = 4  # more crossings than this leave no cell above any threshold
+WHERE_CHARS_MAX: Final = 4_000
+NONCE_BYTES: Final = 16
+REQUEST_OPEN_MAX_S: Final = 90 * DAY_S  # undecided for a quarter: nobody remembers what they would approve
+
+# --- approval -----------------------------------------------------------------------------------------------
+APPROVAL_BODY_BYTES_MAX: Final = 2 * KIB
+APPROVAL_VALIDITY_DEFAULT_S: Final = 30 * DAY_S
+APPROVAL_VALIDITY_MAX_S: Final = 92 * DAY_S
+STEWARD_CHARS_MAX: Final = 200
+CLOCK_SKEW_MAX_S: Final = 300  # between centres; a hospital without NTP finds out at its first approval
+TIME_MAX: Final = 1 << 40  # some thirty thousand years: keeps arithmetic on a peer's times inside 64 bits
+
+# --- ledger -------------------------------------------------------------------------------------------------
+# Per requesting centre, so that one centre's flood cannot lock out another's request.
+REQUESTS_OPEN_PER_CENTRE_MAX: Final = 64
+REQUESTS_PER_CENTRE_MAX: Final = 10_000  # one every working day for forty years; 90 MB when all are of full size
+RELEASE_BYTES_MAX: Final = 512 * KIB  # with its frame it still fits one 1 MiB line of the control socket
+DETAIL_CHARS_MAX: Final = 500
+LIST_MAX: Final = 500  # entries per page
+PREFIX_CHARS_MIN: Final = 4  # of a digest typed by a person

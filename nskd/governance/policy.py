@@ -1,0 +1,141 @@
+"""A centre's own check of a request, by named rules, before anybody is asked to approve it.
+
+Every centre runs it by itself: that the requesting centre found its own request in order proves nothing.
+"""
+
+from __future__ import annotations
+
+import datetime
+import enum
+from collections.abc import Callable, Collection
+
+import attrs
+
+from nskd.errors import OperatorError
+from nskd.governance.charter import Charter, Role
+from nskd.governance.request import TableRequest
+from nskd.governance.toml import closest, shown
+
+VariablePurposes = Callable[[str], Collection[str] | None]
+"""The purposes a codebook variable may serve, or ``None`` for a variable the codebook does not have."""
+
+
+class Rule(enum.StrEnum):
+    """The rules, by the names under which a refusal is reported.  The values are stable."""
+
+    REQUESTER_UNKNOWN = "requester-not-in-charter"
+    REQUESTER_ROLE = "requester-without-role"
+    PURPOSE_UNKNOWN = "purpose-not-in-charter"
+    PURPOSE_EXPIRED = "purpose-expired"
+    VARIABLE_UNKNOWN = "variable-not-in-codebook"
+    VARIABLE_PURPOSE = "variable-not-for-purpose"
+
+
+@attrs.frozen
+class Refusal:
+    """One rule a request breaks; ``subject`` is the centre, purpose or variable concerned."""
+
+    rule: Rule
+    subject: str
+    what: str
+    remedy: str
+
+
+class PolicyError(OperatorError):
+    """A request that this centre's own check refuses; ``refusals`` are all the rules it breaks."""
+
+    def __init__(self, refusals: tuple[Refusal, ...]) -> None:
+        self.refusals = refusals
+        first = refusals[0]
+        more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""
+        super().__init__(f"{first.what}{more}", where=f"rule {first.rule}", remedy=first.remedy)
+
+    @property
+    def rule(self) -> Rule:
+        """The first rule broken."""
+        return self.refusals[0].rule
+
+
+def review(
+    table: TableRequest,
+    *,
+    requester: str,
+    charter: Charter,
+    purposes: VariablePurposes,
+    where_variables: Collection[str],
+    today: datetime.date,
+) -> tuple[Refusal, ...]:
+    """Every rule the request breaks, in a stable order; empty when it may be put to a steward.
+
+    ``where_variables`` are the variables the filter reads: filtering by a variable uses it as much as showing
+    it.
+    """
+    found = list(_review_requester(requester, charter))
+    found.extend(_review_purpose(table.purpose, charter, today))
+    for name in dict.fromkeys((*table.variables, *sorted(where_variables))):
+        allowed = purposes(name)
+        if allowed is None:
+            found.append(
+                Refusal(
+                    Rule.VARIABLE_UNKNOWN,
+                    name,
+                    f"{shown(name)} is not a variable of pack {charter.pack}",
+                    "Look the names up in the codebook.",
+                )
+            )
+        elif table.purpose not in allowed:
+            listed = ", ".join(sorted(allowed)) or "none"
+            found.append(
+                Refusal(
+                    Rule.VARIABLE_PURPOSE,
+                    name,
+                    f"variable {name} may not be used for purpose {table.purpose}",
+                    f"Purposes it may serve: {listed}.",
+                )
+            )
+    return tuple(found)
+
+
+def check_request(
+    table: TableRequest,
+    *,
+    requester: str,
+    charter: Charter,
+    purposes: VariablePurposes,
+    where_variables: Collection[str],
+    today: datetime.date,
+) -> None:
+    """Raise :class:`PolicyError` when :func:`review` finds anything."""
+    refusals = review(
+        table,
+        requester=requester,
+        charter=charter,
+        purposes=purposes,
+        where_variables=where_variables,
+        today=today,
+    )
+    if refusals:
+        raise PolicyError(refusals)
+
+
+def _review_requester(requester: str, charter: Charter) -> tuple[Refusal, ...]:
+    centre = charter.find(requester)
+    if centre is None:
+        what = f"{shown(requester)} is not a centre of this workshop"
+        return (Refusal(Rule.REQUESTER_UNKNOWN, requester, what, "Have it join the charter first."),)
+    if Role.REQUEST not in centre.roles:
+        what = f"centre {requester} may not ask for results"
+        return (Refusal(Rule.REQUESTER_ROLE, requester, what, "The charter gives that role: request."),)
+    return ()
+
+
+def _review_purpose(purpose_id: str, charter: Charter, today: datetime.date) -> tuple[Refusal, ...]:
+    purpose = charter.purpose(purpose_id)
+    if purpose is None:
+        ids = [listed.id for listed in charter.purposes]
+        what = f"the charter has no purpose {shown(purpose_id)}{closest(purpose_id, ids)}"
+        return (Refusal(Rule.PURPOSE_UNKNOWN, purpose_id, what, f"Purposes: {', '.join(ids)}."),)
+    if purpose.valid_until is not None and today > purpose.valid_until:
+        what = f"purpose {purpose_id} ended on {purpose.valid_until}"
+        return (Refusal(Rule.PURPOSE_EXPIRED, purpose_id, what, "Renew it in the charter."),)
+    return ()

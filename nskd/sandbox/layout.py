@@ -1,0 +1,161 @@
+"""The files of a workshop on this machine: for each centre keys, configuration and data; one charter for all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from nskd.credentials import PublicIdentity, generate
+from nskd.errors import OperatorError
+from nskd.packs.pack import Pack
+from nskd.packs.synthetic import generate as synthesise
+from nskd.packs.synthetic import write_visits
+
+_NAMES = (
+    "noord", "midden", "zuid", "oost", "west", "amstel", "maas", "rijn",
+    "waal", "ijssel", "linge", "eem", "vecht", "schelde", "dommel", "berkel",
+)  # fmt: skip
+
+
+class SandboxError(OperatorError):
+    """The workshop cannot be set up or run."""
+
+
+@attrs.frozen
+class CentreFiles:
+    """Where one centre of the sandbox lives."""
+
+    name: str
+    directory: Path
+
+    @property
+    def config(self) -> Path:
+        """Its ``nskd.toml``."""
+        return self.directory / "nskd.toml"
+
+    @property
+    def credentials(self) -> Path:
+        """Its key files."""
+        return self.directory / "credentials"
+
+    @property
+    def socket(self) -> Path:
+        """Its control socket."""
+        return self.directory / "control.sock"
+
+    @property
+    def log(self) -> Path:
+        """What its daemon says."""
+        return self.directory / "log.jsonl"
+
+
+@attrs.frozen
+class Rules:
+    """The charter's disclosure rules."""
+
+    threshold: int
+    insider: bool
+
+
+def centre_names(count: int) -> tuple[str, ...]:
+    """Names for so many centres."""
+    return _NAMES[:count]
+
+
+def lay_out(
+    directory: Path,
+    pack: Pack,
+    pack_source: str,
+    *,
+    centres: int,
+    data: Sequence[Path],
+    seed: int,
+    rules: Rules,
+    workers: int,
+) -> list[CentreFiles]:
+    """Write everything; without ``data`` each centre gets a synthetic extract of its own."""
+    files = [CentreFiles(name, directory / name) for name in centre_names(centres)]
+    identities = [generate(centre.credentials) for centre in files]
+    ports = _free_ports(centres)
+    charter = directory / "charter.toml"
+    charter.write_text(_charter(pack, files, identities, ports, rules))
+    for index, centre in enumerate(files):
+        source = _own_data(centre, index, pack, data, seed)
+        centre.config.write_text(_config(centre, charter, source, ports[index], pack_source, workers))
+    return files
+
+
+def _own_data(centre: CentreFiles, index: int, pack: Pack, data: Sequence[Path], seed: int) -> Path:
+    if not data:
+        target = centre.directory / "visits.csv"
+        write_visits(synthesise(pack, seed=seed, centre=index), target)
+        return target
+    source = data[index]
+    target = centre.directory / f"visits{source.suffix or '.csv'}"
+    try:
+        shutil.copyfile(source, target)
+    except OSError as error:
+        raise SandboxError(
+            f"cannot be read: {error.strerror}", where=str(source), remedy="Give an existing CSV or Parquet file."
+        ) from error
+    return target
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports nobody uses at this moment on the loopback address."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [int(each.getsockname()[1]) for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)  # a JSON string is a TOML basic string
+
+
+def _charter(
+    pack: Pack,
+    files: Sequence[CentreFiles],
+    identities: Sequence[PublicIdentity],
+    ports: Sequence[int],
+    rules: Rules,
+) -> str:
+    parts = [
+        f'workshop = "sandbox"\ntitle = "A workshop on one machine"\nversion = 1\npack = {_quoted(pack.name)}\n'
+        f'pack_digest = "{pack.digest.hex()}"\n',
+        f"[disclosure]\nthreshold = {rules.threshold}\ninsider = {str(rules.insider).lower()}\n",
+    ]
+    for purpose in pack.purposes:
+        parts.append(
+            f"[[purpose]]\nid = {_quoted(purpose.id)}\ntext = {_quoted(purpose.text.en)}\n"
+            f"ehds = {_quoted(purpose.ehds)}\n"
+        )
+    for centre, identity, port in zip(files, identities, ports, strict=True):
+        parts.append(
+            identity.charter_entry(
+                name=centre.name, title=f"Hospital {centre.name.capitalize()}", address=f"127.0.0.1:{port}"
+            )
+        )
+    return "\n".join(parts)
+
+
+def _config(centre: CentreFiles, charter: Path, source: Path, port: int, pack_source: str, workers: int) -> str:
+    nothing = "{ low = 0, high = 0 }"  # the sandbox makes what its one request needs, no more
+    return (
+        f"[centre]\nname = {_quoted(centre.name)}\n\n"
+        f"[workshop]\ncharter = {_quoted(str(charter))}\n\n"
+        f'[network]\nlisten = "127.0.0.1:{port}"\n\n'
+        f"[data]\nsource = {_quoted(str(source))}\npack = {_quoted(pack_source)}\n\n"
+        f"[state]\ndirectory = {_quoted(str(centre.directory / 'state'))}\n\n"
+        f"[control]\nsocket = {_quoted(str(centre.socket))}\n\n"
+        f"[stock]\ntriples = {nothing}\nbits = {nothing}\nmasks = {nothing}\n\n"
+        f'[log]\nlevel = "info"\nformat = "json"\n\n'
+        f"[limits]\nworker_threads = {workers}\n"
+    )
