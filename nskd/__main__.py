@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from nskd.config import DEFAULT_PATH
-from nskd.errors import OperatorError
+from nskd.errors import OperatorError, innermost
 
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: systemd does not restart on it
 
@@ -54,21 +54,12 @@ def run(config_path: Path, credentials: Path | None) -> None:
     try:
         trio.run(serve, config, config_path, keys, notifier)
     except* OperatorError as group:
-        _refuse(_first(group))
+        _refuse(innermost(group))
     finally:
         notifier.close()
 
 
-def _first(group: BaseExceptionGroup[OperatorError]) -> OperatorError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, OperatorError):
-        raise error
-    return error
-
-
-def _refuse(error: OperatorError) -> NoReturn:
+def _refuse(error: BaseException) -> NoReturn:
     """One clear sentence, and the exit status on which a service manager does not try again."""
     click.echo(f"nskd: {error}", err=True)
     sys.exit(EXIT_CONFIGURATION)

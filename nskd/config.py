@@ -149,7 +149,7 @@ class Config(_Section, frozen=True):
     limits: Limits = Limits()
 
 
-RELOADABLE: Final = ("network.connect_timeout", "network.redial_", "control.roles.", "stock.", "log.")
+RELOADABLE: Final = ("control.roles.", "stock.")
 """Keys (or beginnings of keys) that take effect on reload; the others need a restart."""
 
 _WORDS: Final = {

@@ -256,26 +256,29 @@ def _read(path: Path) -> bytes:
             where=where,
             remedy="Make keys with nskctl keygen, and check LoadCredentialEncrypted= in the unit.",
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        mode = stat.S_IMODE(status.st_mode)
-        if not stat.S_ISREG(status.st_mode):
-            raise CredentialError("it is not a file", where=where, remedy="Put a key file there.")
-        if mode & _FORBIDDEN_MODE:
-            raise CredentialError(
-                f"others than its owner can get at it (mode {mode:04o})",
-                where=where,
-                remedy="Make a new key, for this one may be known. If you are sure it is not: chmod 0400.",
-            )
-        if status.st_uid not in (0, os.geteuid()):
-            raise CredentialError(
-                f"it belongs to another user (uid {status.st_uid})",
-                where=where,
-                remedy="Check who put it there.",
-            )
-        if status.st_size > _FILE_BYTES_MAX:
-            raise CredentialError("it is too long to be a key", where=where, remedy="Put a key file there.")
-        return file.read(_FILE_BYTES_MAX)
+    try:
+        _check(os.fstat(descriptor), where)
+        return os.read(descriptor, _FILE_BYTES_MAX)
+    finally:
+        os.close(descriptor)
+
+
+def _check(status: os.stat_result, where: str) -> None:
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode):
+        raise CredentialError("it is not a file", where=where, remedy="Put a key file there.")
+    if mode & _FORBIDDEN_MODE:
+        raise CredentialError(
+            f"others than its owner can get at it (mode {mode:04o})",
+            where=where,
+            remedy="Make a new key, for this one may be known. If you are sure it is not: chmod 0400.",
+        )
+    if status.st_uid not in (0, os.geteuid()):
+        raise CredentialError(
+            f"it belongs to another user (uid {status.st_uid})", where=where, remedy="Check who put it there."
+        )
+    if status.st_size > _FILE_BYTES_MAX:
+        raise CredentialError("it is too long to be a key", where=where, remedy="Put a key file there.")
 
 
 def _quoted(text: str) -> str:

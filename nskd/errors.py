@@ -11,3 +11,10 @@ class OperatorError(Exception):
         self.where = where
         self.remedy = remedy
         super().__init__(f"{where}: {what}. {remedy}")
+
+
+def innermost(error: BaseException) -> BaseException:
+    """Unwrap the groups that nurseries put around an error: the first error itself."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

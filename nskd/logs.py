@@ -19,13 +19,18 @@ from typing import Any, Final, Literal, Protocol, TextIO
 import structlog
 
 from nskd.errors import OperatorError
+from protocol.errors import ProtocolError
 
 Format = Literal["auto", "console", "json"]
 
 _PRIORITY: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+# Both libraries would print the local variables of every frame, shares and keys among them.
+_TRACEBACKS: Final = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False, max_frames=20)
+)
 _ITEMS_MAX: Final = 64
 _CHARS_MAX: Final = 4_096
-_DEPTH_MAX: Final = 4
+_DEPTH_MAX: Final = 5  # a traceback, as a list of errors with lists of frames, is the deepest
 
 
 class Log(Protocol):
@@ -45,7 +50,7 @@ def configure(*, level: str, format: Format, stream: TextIO) -> None:  # noqa: A
     """Set up structlog for the process; ``stream`` is standard error."""
     console = format == "console" or (format == "auto" and stream.isatty())
     renderer: Any = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty())
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if console
         else structlog.processors.JSONRenderer(ensure_ascii=False)
     )
@@ -53,7 +58,7 @@ def configure(*, level: str, format: Format, stream: TextIO) -> None:  # noqa: A
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-        *(() if console else (structlog.processors.dict_tracebacks,)),
+        *(() if console else (_TRACEBACKS,)),
         redact,
         renderer,
         *((_with_priority,) if _is_journal(stream) else ()),
@@ -83,7 +88,7 @@ def _plain(value: Any, depth: int) -> Any:
         return value if len(value) <= _CHARS_MAX else value[:_CHARS_MAX] + "…"
     if isinstance(value, enum.Enum):
         return value.value if type(value.value) in (str, int) else value.name
-    if isinstance(value, PurePath | datetime.date | datetime.timedelta | OperatorError):
+    if isinstance(value, PurePath | datetime.date | datetime.timedelta | OperatorError | ProtocolError):
         return str(value)
     if depth and isinstance(value, Mapping):
         return {str(k): _plain(v, depth - 1) for k, v in list(value.items())[:_ITEMS_MAX]}
@@ -115,7 +120,7 @@ def unit_of_work(log: Log, event: str, *, clock: Callable[[], float] = time.mono
     try:
         yield work
     except Exception as exc:
-        people = isinstance(exc, OperatorError) or hasattr(exc, "fault")
+        people = isinstance(exc, OperatorError | ProtocolError)
         reason = {"error": type(exc).__name__} | ({"reason": str(exc)} if people else {})
         log.warning(event, outcome="failed", duration_s=_since(began, clock), **(work.fields | reason))
         raise

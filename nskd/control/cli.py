@@ -38,6 +38,7 @@ EXIT_USAGE: Final = 3
 EXIT_INTERRUPTED: Final = 130
 
 _TICK_S: Final = 1.0  # whatever takes longer shows that it is alive
+_POLL_S: Final = 0.2  # a daemon that is not there yet cannot tell when it will be
 _WIDE: Final = 4_096  # into a pipe nothing is folded
 A = TypeVar("A")
 Shown = Callable[[Console, A], None]
@@ -193,6 +194,31 @@ def main(context: click.Context, socket: Path, as_json: bool) -> None:
 def status(app: App) -> None:
     """Show this centre at a glance."""
     app.show(app.call("status"), answers.StatusAnswer, render.status)
+
+
+@main.command()
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Wait no longer than this.")
+@click.pass_obj
+def wait(app: App, timeout_s: float | None) -> None:
+    """Wait until the daemon answers and every other centre is connected."""
+    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        problem: OperatorError | None = None
+        try:
+            answer = msgspec.convert(app.call("status"), answers.StatusAnswer)
+        except UnreachableError as exc:
+            problem = exc
+        else:
+            if answer.peers_up == answer.peers:
+                app.show(msgspec.to_builtins(answer), answers.StatusAnswer, render.status)
+                return
+        if deadline is not None and time.monotonic() >= deadline:
+            raise problem or OperatorError(
+                f"{answer.peers_up} of {answer.peers} other centres are connected",
+                where=str(app.socket),
+                remedy="See nskctl peers for what keeps the others away.",
+            )
+        time.sleep(_POLL_S)
 
 
 @main.command()

@@ -37,6 +37,7 @@ from nskd.errors import OperatorError
 from nskd.governance.ledger import Ledger
 from nskd.governance.threaded import LedgerThread
 from nskd.notify import Notifier
+from nskd.peers.dialer import Pace
 from nskd.peers.lanes import Lane, Member
 from nskd.peers.link import Link
 from nskd.peers.mesh import Mesh
@@ -88,6 +89,7 @@ class Daemon:
             ],
             listeners=listeners,
             jitter=random.SystemRandom().random,
+            pace=Pace(config.network.connect_timeout, config.network.redial_first, config.network.redial_max),
             log=log,
         )
         self.sessions = SessionManager(self.mesh, charter_digest=charter.digest, log=log)

@@ -214,7 +214,9 @@ class Generator:
         """This centre's side of one generation session."""
         order = self._read_order(session.proposal)
         party = session.party(os.urandom, self._workers)
-        watch = Stopwatch(time.monotonic, session.channel.stats, on_phase=self._publish_phase)
+        watch = Stopwatch(
+            time.monotonic, session.channel.stats, on_begin=self._publish_begin, on_phase=self._publish_phase
+        )
         self._generating = True
         outcome, items = "made", 0
         try:
@@ -323,6 +325,9 @@ class Generator:
         seconds = sum(phase.seconds for phase in watch.phases if phase.name != "epoch")
         for batch in made.batches:
             self._rates[batch.kind] = round(batch.columns.shape[1] / max(seconds, 1e-9), 1)
+
+    def _publish_begin(self, name: str) -> None:
+        self._workshop.events.publish("generation.begin", name=name)
 
     def _publish_phase(self, phase: Phase) -> None:
         self._workshop.events.publish("generation.phase", **phase.as_fields())

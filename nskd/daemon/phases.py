@@ -31,16 +31,23 @@ class Phase:
 
 @attrs.define(eq=False)
 class Stopwatch:
-    """Collects phases.  ``monotonic`` is a clock in seconds; ``stats`` the session's counters, if it has any."""
+    """Collects phases.
+
+    ``monotonic`` is a clock in seconds, ``stats`` the session's counters, if it has any.  ``on_begin`` hears the name
+    of each phase when it begins, ``on_phase`` the whole of it when it has ended.
+    """
 
     monotonic: Callable[[], float]
     stats: ChannelStats | None = None
     phases: list[Phase] = attrs.field(factory=list)
+    on_begin: Callable[[str], None] | None = None
     on_phase: Callable[[Phase], None] | None = None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         """Time what happens inside; a phase that failed is not recorded."""
+        if self.on_begin is not None:
+            self.on_begin(name)
         start_s = self.monotonic()
         rounds, sent = self._counters()
         yield

@@ -239,7 +239,9 @@ class Runs:
         digest = session.proposal.request
         self.running += 1
         self._idle = trio.Event()
-        watch = Stopwatch(time.monotonic, session.channel.stats, on_phase=self._publish_phase)
+        watch = Stopwatch(
+            time.monotonic, session.channel.stats, on_begin=self._publish_begin, on_phase=self._publish_phase
+        )
         start_s = time.monotonic()
         outcome = "released"
         try:
@@ -327,6 +329,9 @@ class Runs:
             except (OperatorError, UnknownRequestError) as ledger_error:
                 workshop.log.error("a failure could not be recorded", request=digest.hex(), reason=str(ledger_error))
         workshop.events.publish("run.failed", request=digest.hex(), fault=fault, detail=detail)
+
+    def _publish_begin(self, name: str) -> None:
+        self._workshop.events.publish("run.begin", name=name)
 
     def _publish_phase(self, phase: Phase) -> None:
         self._workshop.events.publish("run.phase", **phase.as_fields())

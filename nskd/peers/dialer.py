@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import attrs
 import trio
 
 from nskd.peers.complaints import Complaints, explain_call
@@ -22,22 +23,32 @@ async def connect_tcp(member: Member) -> trio.abc.Stream:
     return await trio.open_tcp_stream(member.host, member.port)
 
 
+@attrs.frozen
+class Pace:
+    """How patiently a peer is called: how long one attempt may take, the first wait between two, the longest."""
+
+    connect_timeout_s: float = limits.CONNECT_TIMEOUT_S
+    first_s: float = limits.REDIAL_FIRST_S
+    max_s: float = limits.REDIAL_MAX_S
+
+
 class Backoff:
     """Ever longer waits with jitter, so that centres cut off together do not return together."""
 
-    def __init__(self, jitter: Jitter) -> None:
+    def __init__(self, jitter: Jitter, pace: Pace) -> None:
         self._jitter = jitter  # uniform in [0, 1)
-        self._ceiling_s = limits.REDIAL_FIRST_S
+        self._pace = pace
+        self._ceiling_s = pace.first_s
 
     def next_s(self) -> float:
         """Draw the seconds to wait now, between half of the ceiling and all of it; the ceiling doubles."""
         ceiling_s = self._ceiling_s
-        self._ceiling_s = min(2 * ceiling_s, limits.REDIAL_MAX_S)
+        self._ceiling_s = min(2 * ceiling_s, self._pace.max_s)
         return ceiling_s * (1 + self._jitter()) / 2
 
     def reset(self) -> None:
         """Begin again with short waits."""
-        self._ceiling_s = limits.REDIAL_FIRST_S
+        self._ceiling_s = self._pace.first_s
 
 
 class Dialer:
@@ -52,6 +63,7 @@ class Dialer:
         connect: Connect,
         serve: Serve,
         jitter: Jitter,
+        pace: Pace,
         complaints: Complaints,
         on_problem: Callable[[str], None],
     ) -> None:
@@ -60,7 +72,8 @@ class Dialer:
         self._greeter = greeter
         self._connect = connect
         self._serve = serve
-        self._backoff = Backoff(jitter)
+        self._backoff = Backoff(jitter, pace)
+        self._pace = pace
         self._complaints = complaints
         self._on_problem = on_problem
 
@@ -82,7 +95,7 @@ class Dialer:
         stream: trio.abc.Stream | None = None
         pipe: MessageStream | None = None
         try:
-            with trio.fail_after(limits.CONNECT_TIMEOUT_S):
+            with trio.fail_after(self._pace.connect_timeout_s):
                 stream = await self._connect(self._member)
             with trio.fail_after(limits.HANDSHAKE_TIMEOUT_S):
                 pipe = await self._greeter.call(stream, self._member, self._lane)

@@ -14,7 +14,7 @@ import trio
 from nskd.peers.channel import SessionChannel
 from nskd.peers.complaints import Complaints
 from nskd.peers.control import ControlTraffic
-from nskd.peers.dialer import Connect, Dialer, Jitter, connect_tcp
+from nskd.peers.dialer import Connect, Dialer, Jitter, Pace, connect_tcp
 from nskd.peers.greeting import Arrival, Greeter, welcome_message
 from nskd.peers.lanes import Lane, Member
 from nskd.peers.link import Link, LinkEnd
@@ -81,6 +81,7 @@ class Mesh:
         jitter: Jitter,
         log: structlog.typing.FilteringBoundLogger,
         connect: Connect = connect_tcp,
+        pace: Pace | None = None,
         now: Now = _utc_now,
     ) -> None:
         self.own = own
@@ -88,6 +89,7 @@ class Mesh:
         self._listeners = list(listeners)
         self._jitter = jitter
         self._connect = connect
+        self._pace = pace or Pace()
         self._now = now
         self._log = log
         self._complaints = Complaints(log)
@@ -118,6 +120,7 @@ class Mesh:
             connect=self._connect,
             serve=self._serve,
             jitter=self._jitter,
+            pace=self._pace,
             complaints=self._complaints,
             on_problem=note,
         )

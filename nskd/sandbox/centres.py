@@ -20,6 +20,7 @@ from nskd.sandbox.layout import CentreFiles, SandboxError
 START_PATIENCE_S: Final = 120.0
 STOP_PATIENCE_S: Final = 20.0
 _POLL_S: Final = 0.05  # how often a socket that is not there yet is looked for
+_REFUSAL: Final = "nskd: "  # how a daemon that cannot start begins its one sentence
 
 
 @attrs.define(eq=False)
@@ -27,7 +28,7 @@ class Centre:
     """One running daemon."""
 
     files: CentreFiles
-    process: subprocess.Popen[bytes]
+    process: trio.Process
 
     @property
     def name(self) -> str:
@@ -37,46 +38,55 @@ class Centre:
     def complaint(self) -> str:
         """The last thing the daemon said that went wrong, for a person."""
         try:
-            lines = self.files.log.read_text(errors="replace").splitlines()
+            return last_complaint(self.files.log.read_text(errors="replace"))
         except OSError:
             return "it left no log"
-        for line in reversed(lines):
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                if line.startswith("nskd: "):
-                    return line.removeprefix("nskd: ")
-                continue
-            if isinstance(entry, dict) and entry.get("level") in ("error", "warning", "critical"):
+
+    async def stop(self) -> None:
+        """Ask it to end; make it end when it does not."""
+        self.process.terminate()
+        with trio.move_on_after(STOP_PATIENCE_S):
+            await self.process.wait()
+        if self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+
+def last_complaint(log: str) -> str:
+    """Find a daemon's own words in its log: the refusal to start, else its last error, else its last line."""
+    lines = log.splitlines()
+    entries = [_entry(line) for line in lines]
+    starts = [index for index, line in enumerate(lines) if line.startswith(_REFUSAL)]
+    if starts:  # a refusal may span lines: findings in a file, say
+        words = [line for line, entry in zip(lines[starts[-1] :], entries[starts[-1] :], strict=True) if not entry]
+        return "\n".join(words).removeprefix(_REFUSAL)
+    for levels in (("critical", "error"), ("warning",)):
+        for entry in reversed(entries):
+            if entry.get("level") in levels:
                 return str(entry.get("reason") or entry.get("event"))
-        # An OperatorError may span lines: show from its first one.
-        text = "\n".join(lines)
-        return text[text.rindex("nskd: ") + 6 :] if "nskd: " in text else "it gave no reason"
-
-    def kill(self) -> None:
-        """Stop it the hard way."""
-        self.process.kill()
-        self.process.wait()
+    spoken = [line for line, entry in zip(lines, entries, strict=True) if line.strip() and not entry]
+    return spoken[-1] if spoken else "it gave no reason"
 
 
-def start(files: CentreFiles) -> Centre:
+def _entry(line: str) -> dict[str, object]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+async def start(files: CentreFiles) -> Centre:
     """Start one daemon; its log goes to a file."""
+    command = [sys.executable, "-m", "nskd", "run", "--config", files.config, "--credentials", files.credentials]
     with files.log.open("ab") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own program, our own files
-            [
-                sys.executable,
-                "-m",
-                "nskd",
-                "run",
-                "--config",
-                str(files.config),
-                "--credentials",
-                str(files.credentials),
-            ],
+        process = await trio.lowlevel.open_process(
+            [str(word) for word in command],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            process_group=0,  # Ctrl-C is for the sandbox, which then stops its centres in good order
         )
     return Centre(files, process)
 
@@ -87,21 +97,13 @@ async def running(files: Sequence[CentreFiles]) -> AsyncIterator[list[Centre]]:
     centres: list[Centre] = []
     try:
         for each in files:
-            centres.append(start(each))
+            centres.append(await start(each))
         yield centres
     finally:
         with trio.CancelScope(shield=True):
-            await _stop(centres)
-
-
-async def _stop(centres: Sequence[Centre]) -> None:
-    for centre in centres:
-        centre.process.terminate()
-    for centre in centres:
-        with trio.move_on_after(STOP_PATIENCE_S):
-            await trio.to_thread.run_sync(centre.process.wait, abandon_on_cancel=True)
-        if centre.process.poll() is None:
-            centre.kill()
+            async with trio.open_nursery() as nursery:
+                for centre in centres:
+                    nursery.start_soon(centre.stop)
 
 
 @contextlib.asynccontextmanager
@@ -113,15 +115,9 @@ async def connected(centre: Centre) -> AsyncIterator[AsyncClient]:
 
 
 async def wait_ready(centre: Centre) -> None:
-    """Wait until the control socket answers; :class:`SandboxError` when the daemon ended instead."""
+    """Wait until the control socket answers."""
     with trio.move_on_after(START_PATIENCE_S):
         while True:
-            if centre.process.poll() is not None:
-                raise SandboxError(
-                    f"its daemon did not start: {centre.complaint()}",
-                    where=f"centre {centre.name}",
-                    remedy="Correct that and run the sandbox again.",
-                )
             try:
                 async with open_client(centre.files.socket):
                     return
@@ -130,5 +126,5 @@ async def wait_ready(centre: Centre) -> None:
     raise SandboxError(
         f"its daemon did not answer within {START_PATIENCE_S:.0f} s",
         where=f"centre {centre.name}",
-        remedy=f"See {centre.files.log}.",
+        remedy="Run with --keep and see its log.jsonl.",
     )

@@ -3,66 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Final
 
-import attrs
 import msgspec
 import trio
 
 from nskd.control import answers
-from nskd.control.client import DaemonError
+from nskd.control.async_client import AsyncClient
+from nskd.control.client import DaemonError, UnreachableError
+from nskd.errors import OperatorError, innermost
+from nskd.governance.lifecycle import State
 from nskd.sandbox.centres import Centre, connected, wait_ready
 from nskd.sandbox.layout import SandboxError
+from nskd.sandbox.watch import PhaseLine, Watch
 
 RUN_PATIENCE_S: Final = 1800.0
+_LAST_EVENTS_S: Final = 5.0  # for events already sent when the result came
+_END_PATIENCE_S: Final = 2.0  # between a broken connection and the end of the process behind it
 
 
-@attrs.frozen
-class PhaseLine:
-    """One line of the account a sandbox gives."""
-
-    name: str
-    seconds: float
-    rounds: int
-    bytes_sent: int
-
-
-class Watcher(Protocol):
-    """Told how far a sandbox is."""
-
-    def begin(self, what: str) -> None:
-        """A stage begins, and the former ends."""
-
-    def phase(self, line: PhaseLine) -> None:
-        """A phase inside the daemons has ended."""
-
-
-async def ask(centres: Sequence[Centre], request: str, watcher: Watcher) -> answers.ResultAnswer:
+async def ask(centres: Sequence[Centre], request: str, watch: Watch) -> answers.ResultAnswer:
     """Run a request to its end; raises :class:`SandboxError` when nothing was released."""
-    async with trio.open_nursery() as nursery:
-        watcher.begin("starting the daemons, connecting")
-        for centre in centres:
-            await wait_ready(centre)
-        nursery.start_soon(_follow, centres[0], watcher)
-        async with connected(centres[0]) as client:
-            try:
-                submitted = await client.call("request.submit", {"text": request})
-            except DaemonError as error:
-                raise _refused(centres[0], error) from None
-            digest = str(submitted["request"])
-            watcher.begin("approving at every centre")
+    answer: answers.ResultAnswer | None = None
+    problem: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
             for centre in centres:
-                await _approve(centre, digest)
-            watcher.begin("preprocessing, then the joint computation")
-            answer = await _await_result(centres, client, digest)
-        nursery.cancel_scope.cancel()
-    if answer.release is None:
-        raise SandboxError(
-            f"nothing was released: {answer.fault or answer.state}: {answer.detail or 'no reason given'}",
-            where="the joint computation",
-            remedy="See the centres' logs; run with --keep to keep them.",
-        )
+                nursery.start_soon(_notice_end, centre)
+            answer = await _ask(centres, request, watch)
+            nursery.cancel_scope.cancel()
+    except* OperatorError as group:
+        problem = innermost(group)
+    if answer is None or answer.release is None:
+        raise await _explained(centres, answer, problem)
     return answer
+
+
+async def _ask(centres: Sequence[Centre], request: str, watch: Watch) -> answers.ResultAnswer:
+    watch.begin("starting the daemons, connecting")
+    for centre in centres:
+        await wait_ready(centre)
+    async with trio.open_nursery() as nursery, connected(centres[0]) as client:
+        followed = trio.Event()
+        nursery.start_soon(_follow, centres[0], watch, followed)
+        digest = await _submit(centres[0], client, request)
+        watch.begin("approving at every centre")
+        for centre in centres:
+            await _approve(centre, digest)
+        watch.begin("preprocessing, then the joint computation")
+        answer = await _await_result(client, digest)
+        if answer.release is not None:
+            with trio.move_on_after(_LAST_EVENTS_S):
+                await followed.wait()
+        nursery.cancel_scope.cancel()
+    return answer
+
+
+async def _submit(centre: Centre, client: AsyncClient, request: str) -> str:
+    try:
+        return str((await client.call("request.submit", {"text": request}))["request"])
+    except DaemonError as error:
+        raise _refused(centre, error) from None
 
 
 async def _approve(centre: Centre, digest: str) -> None:
@@ -80,41 +81,69 @@ async def _approve(centre: Centre, digest: str) -> None:
                 return
 
 
-async def _await_result(centres: Sequence[Centre], client: Any, digest: str) -> answers.ResultAnswer:
-    """Wait for the result, and notice a daemon that ends meanwhile."""
-    answer: answers.ResultAnswer | None = None
+async def _await_result(client: AsyncClient, digest: str) -> answers.ResultAnswer:
     with trio.move_on_after(RUN_PATIENCE_S):
-        async with trio.open_nursery() as nursery:
-            for centre in centres:
-                nursery.start_soon(_notice_end, centre)
-            raw = await client.call("result.wait", {"request": digest})
-            answer = msgspec.convert(raw, answers.ResultAnswer)
-            nursery.cancel_scope.cancel()
-    if answer is None:
-        raise SandboxError(
-            f"no result within {RUN_PATIENCE_S / 60:.0f} minutes", where="the sandbox", remedy="See the logs."
-        )
-    return answer
-
-
-async def _notice_end(centre: Centre) -> None:
-    await trio.to_thread.run_sync(centre.process.wait, abandon_on_cancel=True)
+        return msgspec.convert(await client.call("result.wait", {"request": digest}), answers.ResultAnswer)
     raise SandboxError(
-        f"its daemon ended: {centre.complaint()}", where=f"centre {centre.name}", remedy="Run the sandbox again."
+        f"no result within {RUN_PATIENCE_S / 60:.0f} minutes",
+        where="the joint computation",
+        remedy="Run with --keep and see the centres' log.jsonl.",
     )
 
 
-async def _follow(centre: Centre, watcher: Watcher) -> None:
+async def _follow(centre: Centre, watch: Watch, followed: trio.Event) -> None:
+    """Pass on what the first centre says of its phases, until its one request is done."""
     async with connected(centre) as client:
-        await client.subscribe(("generation", "run"))
-        while True:
+        await client.subscribe(("generation", "run", "request.state"))
+        while not followed.is_set():
             event = await client.next_event()
-            if event.get("kind") in ("generation.phase", "run.phase"):
-                watcher.phase(
-                    PhaseLine(
-                        str(event["name"]), float(event["seconds"]), int(event["rounds"]), int(event["bytes_sent"])
-                    )
-                )
+            match event.get("kind"):
+                case "generation.begin" | "run.begin":
+                    watch.phase_begins(str(event["name"]))
+                case "generation.phase" | "run.phase":
+                    watch.phase(msgspec.convert({k: v for k, v in event.items() if k != "kind"}, PhaseLine))
+                case "request.state" if event.get("state") == State.DONE.value:
+                    followed.set()
+
+
+async def _notice_end(centre: Centre) -> None:
+    await centre.process.wait()
+    raise _ended(centre)
+
+
+def _ended(centre: Centre) -> SandboxError:
+    status = centre.process.returncode
+    return SandboxError(
+        f"its daemon ended (status {status}): {centre.complaint()}",
+        where=f"centre {centre.name}",
+        remedy="Correct that and run the sandbox again.",
+    )
+
+
+async def _explained(
+    centres: Sequence[Centre], answer: answers.ResultAnswer | None, problem: BaseException | None
+) -> BaseException:
+    """The cause of a failure: a daemon that ended explains the broken connections and failed runs around it."""
+    if problem is None or isinstance(problem, UnreachableError):
+        with trio.move_on_after(_END_PATIENCE_S):
+            async with trio.open_nursery() as nursery:
+                for centre in centres:
+                    nursery.start_soon(_until_one_ends, centre, nursery.cancel_scope)
+        ended = next((centre for centre in centres if centre.process.returncode is not None), None)
+        if ended is not None:
+            return _ended(ended)
+    if problem is not None or answer is None:
+        return problem or AssertionError("neither a result nor a reason")
+    return SandboxError(
+        f"nothing was released: {answer.fault or answer.state}: {answer.detail or 'no reason given'}",
+        where="the joint computation",
+        remedy="Run with --keep and see the centres' log.jsonl.",
+    )
+
+
+async def _until_one_ends(centre: Centre, scope: trio.CancelScope) -> None:
+    await centre.process.wait()
+    scope.cancel()
 
 
 def _refused(centre: Centre, error: DaemonError) -> SandboxError:

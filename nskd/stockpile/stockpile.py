@@ -32,6 +32,7 @@ from nskd.stockpile.errors import (
 from nskd.stockpile.ledger import Ledger
 from nskd.stockpile.records import BatchInfo, Level, Reconciled, Recovery, Segment, StoredEpoch
 from nskd.stockpile.recovery import recover
+from nskd.stockpile.sealing import Label
 from nskd.stockpile.states import State
 from nskd.stockpile.vault import Columns, Vault, VaultDamagedError
 from protocol.limits import PROPOSAL_SEGMENTS_MAX
@@ -170,14 +171,13 @@ class Stockpile:
                 where=self._where,
                 remedy="Begin a new epoch.",
             )
-        row = BatchRow(0, batch, kind, digest, rows, count, 0, State.LOCKED, os.urandom(limits.SALT_BYTES))
-        assert row.salt is not None  # noqa: S101 - for the type checker; the line above made it
-        self._vault.write(batch, row.label(epoch.epoch), row.salt, columns)
+        salt = os.urandom(limits.SALT_BYTES)
+        self._vault.write(batch, Label(epoch.epoch, batch, kind, rows, count), salt, columns)
         try:
             with self._ledger.writing() as connection:
                 connection.execute(
                     "INSERT INTO batch VALUES (NULL, ?, ?, ?, ?, ?, 0, ?, ?)",
-                    (batch, kind, digest, rows, count, State.LOCKED, row.salt),
+                    (batch, kind, digest, rows, count, State.LOCKED, salt),
                 )
         except StockError:
             self._give_up(batch)

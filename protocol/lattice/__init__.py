@@ -1,7 +1,7 @@
 """Lattice layer: linearly homomorphic encryption of vectors over F_p, and proofs of plaintext knowledge.
 
-BGV at depth zero (``docs/protocol-lattice.md``).  Synchronous and pure: bytes and arrays in and out, randomness
-as seeds.  Heavy parts release the GIL; every function may run in any thread.  Read in this order:
+BGV at depth zero (``docs/protocol-lattice.md``).  Synchronous and pure: bytes and arrays in and out,
+randomness as seeds.  Heavy parts release the GIL; every function may run in any thread.  Read in this order:
 
 ``params``
     all constants, and every bound that follows from them
@@ -11,6 +11,8 @@ as seeds.  Heavy parts release the GIL; every function may run in any thread.  R
     bytes of polynomials; random polynomials; the compiled inner loops
 ``keys``, ``encryption``, ``proof``, ``switching``
     what callers use: keys, ciphertexts, proofs, replies and their decryption
+``selftest``
+    the start-up check of machine and compiler
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from protocol.lattice.encryption import CiphertextBatch, Openings, Slots, Verifi
 from protocol.lattice.keys import PublicKey, SecretKey, keygen
 from protocol.lattice.params import PARAMETERS, Parameters
 from protocol.lattice.proof import ProverState, commit, verify
+from protocol.lattice.selftest import selftest
 from protocol.lattice.switching import decrypt, reply
 
 __all__ = [
@@ -36,5 +39,6 @@ __all__ = [
     "encrypt",
     "keygen",
     "reply",
+    "selftest",
     "verify",
 ]

@@ -1,8 +1,8 @@
 """Residues modulo a prime below 2^50 in double precision (``docs/protocol-lattice.md``, steps L.3 and L.4).
 
-Every residue is an integer held exactly in a float64, |x| < 2^53.  A product keeps its low half through a fused
-multiply-add, so nothing is ever rounded away; the bounds that make this true are step L.3.  No helper branches
-on its operands.
+Every residue is an integer held exactly in a float64, |x| < 2^53.  A product keeps its low half through a
+fused multiply-add, so nothing is ever rounded away; the bounds that make this true are step L.3.  No helper
+branches on its operands.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def mul_mod(x: float, w: float, q: float, q_inverse: float) -> float:
 
 @inlined
 def centre(x: float, q: float, q_inverse: float) -> float:
-    """The representative of x nearest to zero (within q/2 + 1 for |x| < 8q)."""
+    """The representative of x nearest to zero (within 0.51q for |x| < 8q)."""
     return fma(-rint(x * q_inverse), q, x)
 
 

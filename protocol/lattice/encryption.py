@@ -5,6 +5,7 @@ A ciphertext is (b·v + p·e0 + m, a·v + p·e1) in evaluation form, 12 packed p
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Final, TypeAlias
 
 import attrs
@@ -27,9 +28,9 @@ N: Final = PARAMETERS.slots
 CIPHERTEXT_BYTES: Final = 2 * len(PRIMES) * PACKED_BYTES
 LIFT: Final = 1 << 60  # a centred plaintext coefficient plus this is in [0, 2^61)
 
-# An opening is two words a coefficient.  The first is the low digit of m + LIFT.  The second holds, from bit 0:
-# e1 + 21 (14 bits), e0 + 21 (14 bits), v + 1 (10 bits), the high digit of m + LIFT.  Each field has room for a
-# sum over U = 256 ciphertexts.
+# An opening is two words a coefficient.  The first is the low digit of m + LIFT.  The second holds, from bit
+# 0: e1 + 21 (14 bits), e0 + 21 (14 bits), v + 1 (10 bits), the high digit of m + LIFT.  Each field has room
+# for a sum over U = 256 ciphertexts.
 FIELD_ERROR_0: Final = np.uint64(14)
 FIELD_TERNARY: Final = np.uint64(28)
 FIELD_HIGH: Final = np.uint64(38)
@@ -64,6 +65,10 @@ class CiphertextBatch:
 
     def digest(self) -> bytes:
         """SHA-256 of the batch."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> bytes:
         return labelled_hash("lattice ciphertexts", self.packed.reshape(-1).data)
 
     def unpack(self, index: int, out: Words) -> None:
@@ -80,7 +85,7 @@ class CiphertextBatch:
 
 @attrs.frozen(eq=False, repr=False)
 class Openings(Secret):
-    """Plaintexts and randomness of a batch, words uint64[U, 2, N]; kept until the batch is proved."""
+    """Plaintexts and randomness of a batch, words uint64[2, U, N]; kept until the batch is proved."""
 
     words: Words
     constant: bool
@@ -92,8 +97,8 @@ class Openings(Secret):
 class VerifiedCiphertexts:
     """Ciphertexts under the key with this digest whose proof held; ``constant`` if it showed equal slots.
 
-    Made by :func:`~protocol.lattice.proof.verify`, :meth:`CiphertextBatch.trusted` and :meth:`from_bytes` only;
-    a reply accepts nothing else.
+    Made by :func:`~protocol.lattice.proof.verify`, :meth:`CiphertextBatch.trusted` and :meth:`from_bytes`
+    only; a reply accepts nothing else.
     """
 
     batch: CiphertextBatch
@@ -180,7 +185,7 @@ def encrypt(key: PublicKey, values: Slots, seed: bytes, *, constant: bool = Fals
     prg = Prg(seed, "lattice encryption")
     encryptor = Encryptor(key, LIFT, 1, PARAMETERS.noise)
     packed = np.empty((count, 2, len(PRIMES), PACKED_BYTES), dtype=np.uint8)
-    openings = np.empty((count, 2, N), dtype=np.uint64)
+    openings = np.empty((2, count, N), dtype=np.uint64)
     words = np.empty((kernels.WORD_ROWS, N), dtype=np.uint64)
     limbs = np.empty((2, N), dtype=np.uint64)
     lifted = np.empty(N, dtype=np.uint64)
@@ -196,8 +201,8 @@ def encrypt(key: PublicKey, values: Slots, seed: bytes, *, constant: bool = Fals
             encryptor.limb(words, limb, limbs[0], limbs[1])
             packing.pack(limbs[0], packed[index, 0, limb])
             packing.pack(limbs[1], packed[index, 1, limb])
-        openings[index, 0] = words[kernels.LOW]
-        openings[index, 1] = (
+        openings[0, index] = words[kernels.LOW]
+        openings[1, index] = (
             words[kernels.ERROR_1]
             | words[kernels.ERROR_0] << FIELD_ERROR_0
             | words[kernels.TERNARY] << FIELD_TERNARY

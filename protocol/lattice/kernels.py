@@ -1,4 +1,5 @@
-"""The lattice layer's compiled inner loops, one limb (prime) at a time (``docs/protocol-lattice.md``, section L.3).
+"""The lattice layer's compiled inner loops, one limb (prime) at a time (``docs/protocol-lattice.md``,
+section L.3).
 
 A wide integer arrives as words with a common offset: coefficient i stands for
 ``words[HIGH]·2^49 + words[LOW] − offset`` and so on.  No loop branches or indexes on a word.
@@ -148,7 +149,8 @@ def reply_limb(
 ) -> None:
     """One limb of (x·c0 + b·v', x·c1 + a·v'), coefficient form within 2.02q (step L.8).
 
-    plain_x: coefficients uint64[N] in [0, p); flood: residues of v', overwritten; work float64[3, N] is scratch.
+    plain_x: coefficients uint64[N] in [0, p); flood: residues of v', overwritten; work float64[3, N] is
+    scratch.
     """
     q, qi, plain, two_49 = limb[Q], limb[Q_INVERSE], limb[PLAIN], limb[TWO_49]
     y, x, v = work[0], work[1], work[2]
@@ -167,7 +169,7 @@ def reply_limb(
 
 @inlined
 def _add_errors(c: Floats, mask: Words, plain: float, two_49: float, q: float, qi: float, out: Floats) -> None:
-    """C + p·out + r modulo one prime, centred, where ``out`` holds e'."""
+    """Sum c + p·out + r modulo one prime, centred, where ``out`` holds e'."""
     for i in range(out.size):
         r = _wide(mask[i] & _DIGIT_MASK, mask[i] >> _DIGIT, two_49, q, qi)
         out[i] = centre(c[i] + mul_mod(out[i], plain, q, qi) + r, q, qi)
@@ -220,7 +222,8 @@ def finish(
     """Add p·e' + r to a polynomial and divide it by the last four primes (steps L.8 and L.9).
 
     c float64[6, N] within 4q; flood uint64[4, N]: random words for e'; mask uint64[N]: r in [0, p); out
-    uint64[2, N] in [0, q).  garner, spread and factors hold the constants of :mod:`protocol.lattice.switching`.
+    uint64[2, N] in [0, q).  garner, spread and factors hold the constants of
+    :mod:`protocol.lattice.switching`.
     """
     count = limbs.shape[0]
     sums, digits, k = np.empty((count, _STRIP)), np.empty((4, _STRIP)), np.empty(_STRIP, dtype=np.uint64)
@@ -284,7 +287,8 @@ def phase(
 
 @kernel
 def decode(digits: Words, bound: np.uint64, q1: np.uint64, factors: Words, out: Words) -> np.uint64:
-    """Phase digits to plaintext coefficients in [0, p); returns 0 if every phase is within ±bound·q0 (step L.10).
+    """Phase digits to plaintext coefficients in [0, p); returns 0 if every phase is within ±bound·q0 (step
+    L.10).
 
     factors: (q/q', q0·q/q', −q'·q/q') mod p.
     """
@@ -305,32 +309,38 @@ def combine(selection: Flags, words: Words, out: Words) -> None:
     """out[k] = Σ of the words[i] that row k of a public 0/1 matrix selects: uint64[V, N] from uint64[U, N]."""
     rows, count = selection.shape
     groups = (count + _GROUP - 1) // _GROUP
-    which = np.zeros((groups, rows), dtype=np.uint64)
+    which = np.zeros((groups, rows), dtype=np.int64)
     for i in range(count):
         for k in range(rows):
-            which[i // _GROUP, k] |= np.uint64(selection[k, i]) << np.uint64(i % _GROUP)
+            which[i // _GROUP, k] |= np.int64(selection[k, i]) << (i % _GROUP)
     subsets = np.zeros((1 << _GROUP, _BLOCK), dtype=np.uint64)  # all sums within a group (four Russians)
     sums = np.empty((rows, _BLOCK), dtype=np.uint64)
     for start in range(0, words.shape[1], _BLOCK):
-        sums[:] = np.uint64(0)
+        for k in range(rows):
+            target = sums[k]
+            for j in range(_BLOCK):
+                target[j] = np.uint64(0)
         for group in range(groups):
             for bit in range(_GROUP):
-                i = group * _GROUP + bit
-                present = np.uint64(i < count)  # the last group may be short
-                source = words[min(i, count - 1), start : start + _BLOCK]
+                i = min(group * _GROUP + bit, count - 1)  # a short last group repeats a word that no row selects
+                source = words[i, start : start + _BLOCK]
                 for subset in range(1 << bit):
+                    former, target = subsets[subset], subsets[(1 << bit) + subset]
                     for j in range(_BLOCK):
-                        subsets[(1 << bit) + subset, j] = subsets[subset, j] + source[j] * present
+                        target[j] = former[j] + source[j]
             for k in range(rows):
-                subset = which[group, k]
+                target, source = sums[k], subsets[which[group, k]]
                 for j in range(_BLOCK):
-                    sums[k, j] += subsets[subset, j]
-        out[:, start : start + _BLOCK] = sums
+                    target[j] += source[j]
+        for k in range(rows):
+            source, target = sums[k], out[k, start : start + _BLOCK]
+            for j in range(_BLOCK):
+                target[j] = source[j]
 
 
 @kernel
 def subtract(c: Words, sums: Words, limb: Floats) -> None:
-    """C − sums mod q in place, for c in [0, q) and sums below 2^58."""
+    """Replace c by c − sums mod q, for c in [0, q) and sums below 2^58."""
     q, qi, two_49 = limb[Q], limb[Q_INVERSE], limb[TWO_49]
     for i in range(N):
         t = _wide(sums[i] & _DIGIT_MASK, sums[i] >> _DIGIT, two_49, q, qi)

@@ -1,7 +1,7 @@
 """Key pairs (``docs/protocol-lattice.md``, step L.6): b = −a·s + p·e with a common, public a.
 
-``a`` comes from the epoch's id through SHAKE-256, so nobody chooses it.  Nothing is proved about b: replies hide
-their sender's input for any b (step L.8).
+``a`` comes from the epoch's id through SHAKE-256, so nobody chooses it.  Nothing is proved about b: replies
+hide their sender's input for any b (step L.8).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Polynomials of 50-bit words as bytes, exactly 6¼ bytes a word (``docs/protocol-lattice.md``, step L.5).
 
-A packed polynomial is three planes, all little-endian: the low 32 bits of every word, the next 16, and the top
-2, where byte j carries words j, j + N/4, j + N/2 and j + 3N/4 from its low bits up.  Every pattern of bits is
-some polynomial of 50-bit words, so a word's bound is the only thing to check.
+A packed polynomial is three planes, all little-endian: the low 32 bits of every word, the next 16, and the
+top 2, where byte j carries words j, j + N/4, j + N/2 and j + 3N/4 from its low bits up.  Every pattern of
+bits is some polynomial of 50-bit words, so a word's bound is the only thing to check.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Every constant of the lattice layer and every bound that follows (``docs/protocol-lattice.md``, section L.2 on).
+"""Every constant of the lattice layer and every bound that follows (``docs/protocol-lattice.md``, section
+L.2 on).
 
 Bounds are Python integers computed from the constants; a set of constants that does not fit cannot be
 constructed.  Nothing here is secret or negotiable: all parties use :data:`PARAMETERS`.

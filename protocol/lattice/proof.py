@@ -1,9 +1,9 @@
 """Proof of plaintext knowledge for a batch of ciphertexts (``docs/protocol-lattice.md``, step L.7).
 
-The prover encrypts V masks, sends a hash of these ciphertexts, learns a 0/1 matrix W from a joint coin, and opens
-Y + W·S unless a coefficient falls outside the range that it hits equally often for every S.  The verifier
-recomputes the hashed ciphertexts from the response.  {0,1} challenges prove the ciphertexts themselves, and that
-a plaintext is constant.
+The prover encrypts V masks, sends a hash of these ciphertexts, learns a 0/1 matrix W from a joint coin, and
+opens Y + W·S unless a coefficient falls outside the range that it hits equally often for every S.  The
+verifier recomputes the hashed ciphertexts from the response.  {0,1} challenges prove the ciphertexts
+themselves, and that a plaintext is constant.
 """
 
 from __future__ import annotations
@@ -154,11 +154,11 @@ class ProverState(Secret):
         openings, self._openings = self._openings, None
         if openings is None:
             raise LocalProtocolError("these masks have been used: commit afresh")
-        count = openings.words.shape[0]
+        count = openings.words.shape[1]
         selection = _selection(challenge, self._statement, count)
         sums = np.empty((2, ROWS, N), dtype=np.uint64)
         for part in range(2):
-            kernels.combine(selection, openings.words[:, part], sums[part])
+            kernels.combine(selection, openings.words[part], sums[part])
         writer = _Writer(openings.constant, self._nonce)
         bad = 0
         for row, chosen in enumerate(selection.sum(axis=1, dtype=np.int64)):
@@ -208,7 +208,7 @@ def commit(key: PublicKey, openings: Openings, context: bytes, seed: bytes) -> t
     check_seed(seed)
     if openings.key != key.digest:
         raise LocalProtocolError("these openings belong to another key")
-    statement = _statement(key.digest, openings.ciphertexts, openings.words.shape[0], openings.constant, context)
+    statement = _statement(key.digest, openings.ciphertexts, openings.words.shape[1], openings.constant, context)
     nonce = Prg(seed, "lattice mask nonce").bytes(HASH_BYTES)
     prg = Prg(seed, "lattice masks")
     encryptor = Encryptor(key, _M.mask, _V.mask, _E.mask)

@@ -1,7 +1,7 @@
 """Random polynomials, from seeds, in constant time (``docs/protocol-lattice.md``, step L.6).
 
-No value drawn here decides a branch or an index: rejection looks only at bytes that are then thrown away, digits
-come out by multiplication and shift, and binomials are population counts.
+No value drawn here decides a branch or an index: rejection looks only at bytes that are then thrown away,
+digits come out by multiplication and shift, and binomials are population counts.
 """
 
 from __future__ import annotations

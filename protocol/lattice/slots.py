@@ -1,8 +1,8 @@
 """Slots and coefficients of a plaintext: the transform modulo p (``docs/protocol-lattice.md``, step L.4).
 
-A plaintext is a vector of N slots in F_p, or the polynomial that takes these values at the primitive 2N-th roots
-of unity (in bit-reversed order).  Butterflies are Harvey's: operands stay below 4p < 2^63, and a product with a
-constant needs one high half (*Faster arithmetic for number-theoretic transforms*, 2014).
+A plaintext is a vector of N slots in F_p, or the polynomial that takes these values at the primitive 2N-th
+roots of unity (in bit-reversed order).  Butterflies are Harvey's: operands stay below 4p < 2^63, and a
+product with a constant needs one high half (*Faster arithmetic for number-theoretic transforms*, 2014).
 """
 
 from __future__ import annotations

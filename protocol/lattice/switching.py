@@ -1,7 +1,8 @@
 """Replies and their decryption (``docs/protocol-lattice.md``, steps L.8 to L.10).
 
-P_j multiplies its plaintext x into P_i's proved ciphertext of y, adds a mask r, and floods everything that could
-carry x.  The reply is then divided by four of its six primes, which costs no secrecy and leaves 25 bytes a slot.
+P_j multiplies its plaintext x into P_i's proved ciphertext of y, adds a mask r, and floods everything that
+could carry x.  The reply is then divided by four of its six primes, which costs no secrecy and leaves 25
+bytes a slot.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ _BOUND: Final = np.uint64(PARAMETERS.phase_digits)
 def reply(key: PublicKey, ciphertexts: VerifiedCiphertexts, x: Slots, seed: bytes) -> tuple[Bytes, Slots]:
     """Multiply plaintext slots x uint64[U, N] into a peer's proved ciphertexts, masked (steps L.8, L.9).
 
-    One ciphertext serves any number of vectors; otherwise there is one vector a ciphertext.  Returns the bytes to
-    send, uint8[U·409600], and the share −r kept: slots uint64[U, N].  The seed is 32 random bytes used for
-    nothing else: two replies with one seed would show the difference of their x.
+    One ciphertext serves any number of vectors; otherwise there is one vector a ciphertext.  Returns the
+    bytes to send, uint8[U·409600], and the share −r kept: slots uint64[U, N].  The seed is 32 random bytes
+    used for nothing else: two replies with one seed would show the difference of their x.
     """
     check_seed(seed)
     check_slots(x)
@@ -112,9 +113,9 @@ def reply(key: PublicKey, ciphertexts: VerifiedCiphertexts, x: Slots, seed: byte
 def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | None = None) -> Slots:
     """Decrypt a peer's replies to one's own ciphertexts: x·y + r, slots uint64[count, N] (step L.10).
 
-    :class:`RemoteProtocolError` ``malformed-message`` for a wrong size or residue, and ``decryption-anomaly`` for
-    noise that no honest reply has.  After an anomaly the key must be destroyed and never used again: its
-    occurrence may depend on s.
+    :class:`RemoteProtocolError` ``malformed-message`` for a wrong size or residue, and
+    ``decryption-anomaly`` for noise that no honest reply has.  After an anomaly the key must be destroyed
+    and never used again: its occurrence may depend on s.
     """
     check_count(count)
     replies = packing.received(replies, count * REPLY_BYTES, f"{count} replies", party)

@@ -1,8 +1,8 @@
 """Negacyclic number-theoretic transforms modulo the primes of q (``docs/protocol-lattice.md``, step L.4).
 
-Coefficient form is the natural order.  Evaluation form is bit-reversed and then transposed, 64 rows of 256, so
-that every inner loop runs over contiguous memory; the order never matters, since evaluation forms only meet
-each other.  Both directions work in passes of two stages (radix 4).
+Coefficient form is the natural order.  Evaluation form is bit-reversed and then transposed, 64 rows of 256,
+so that every inner loop runs over contiguous memory; the order never matters, since evaluation forms only
+meet each other.  Both directions work in passes of two stages (radix 4).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HALF: Final = _FIRST + (ROWS - 1) * COLUMNS
 
 @kernel
 def forward(x: Floats, out: Floats, limb: Floats, table: Floats) -> None:
-    """Coefficients |x| ≤ q to evaluations within q/2 + 1; ``x`` is overwritten."""
+    """Coefficients |x| ≤ q to evaluations within 0.51q; ``x`` is overwritten."""
     q, qi = limb[Q], limb[Q_INVERSE]
     quarter = N // 4
     blocks = 1
@@ -103,7 +103,7 @@ def forward(x: Floats, out: Floats, limb: Floats, table: Floats) -> None:
 
 @kernel
 def inverse(x: Floats, out: Floats, limb: Floats, table: Floats) -> None:
-    """Evaluations |x| ≤ q to coefficients |y| ≤ 2q; ``x`` is overwritten."""
+    """Evaluations |x| ≤ q to coefficients |y| ≤ 2.02q; ``x`` is overwritten."""
     q, qi = limb[Q], limb[Q_INVERSE]
     quarter = 1
     blocks = ROWS // 4

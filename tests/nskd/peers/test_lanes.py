@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nskd.peers.dialer import Backoff
+from nskd.peers.dialer import Backoff, Pace
 from nskd.peers.greeting import Greeter
 from nskd.peers.lanes import PROTOCOL_VERSION, Hello, Lane, Member, is_centre_name, prologue, read_hello
 from protocol import limits
@@ -67,7 +67,7 @@ def test_the_prologue_binds_charter_and_version() -> None:
 
 
 def test_backoff_grows_to_its_bound_and_spreads() -> None:
-    backoff = Backoff(random.Random(7).random)
+    backoff = Backoff(random.Random(7).random, Pace())
     waits = [backoff.next_s() for _ in range(100)]
     assert limits.REDIAL_FIRST_S / 2 <= waits[0] <= limits.REDIAL_FIRST_S
     assert all(limits.REDIAL_MAX_S / 2 <= wait <= limits.REDIAL_MAX_S for wait in waits[10:])

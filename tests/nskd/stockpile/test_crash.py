@@ -176,7 +176,7 @@ def test_power_cut_at_every_step(tmp_path: Path) -> None:
 def test_killed_again_while_recovering(tmp_path: Path) -> None:
     """A crash during recovery from a crash, at every step of the recovery."""
     total = count_steps(tmp_path / "count")
-    for first in range(5, total, 7):
+    for first in range(5, total, 13):
         second = 1
         while True:
             directory = tmp_path / f"{first}-{second}"

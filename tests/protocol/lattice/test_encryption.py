@@ -38,7 +38,7 @@ def coefficients(words: np.ndarray, limb: int) -> list[int]:
 
 
 def opened(batch: Batch, index: int) -> dict[str, list[int]]:
-    low, packed = batch.openings.words[index]
+    low, packed = batch.openings.words[:, index]
     high = (packed >> np.uint64(38)).astype(object)
     return {
         "m": [int(h) * 2**49 + int(w) - 2**60 for h, w in zip(high, low, strict=True)],

@@ -10,9 +10,10 @@ from protocol._jit import kernel
 from protocol.field import P
 from protocol.lattice import packing, slots
 from protocol.lattice.arithmetic import canonical, centre, mul_mod
+from protocol.lattice.packing import Words
 from protocol.lattice.params import PARAMETERS
 from protocol.lattice.selftest import selftest
-from protocol.lattice.transform import COLUMNS, LIMBS, ROWS, TABLES, N, forward, inverse
+from protocol.lattice.transform import COLUMNS, LIMBS, ROWS, TABLES, Floats, N, forward, inverse
 from protocol.prg import Prg
 from tests.protocol.lattice import reference
 
@@ -20,13 +21,13 @@ PRIMES = PARAMETERS.primes
 
 
 @kernel
-def _products(x, w, q, qi, out):
+def _products(x: Floats, w: Floats, q: float, qi: float, out: Floats) -> None:
     for i in range(x.size):
         out[i] = mul_mod(x[i], w[i], q, qi)
 
 
 @kernel
-def _canonicals(x, q, qi, out, centred):
+def _canonicals(x: Floats, q: float, qi: float, out: Words, centred: Floats) -> None:
     for i in range(x.size):
         out[i] = canonical(x[i], q, qi)
         centred[i] = centre(x[i], q, qi)
@@ -55,8 +56,8 @@ def test_mul_mod_is_exact_at_the_extremes_of_its_range() -> None:
         edges = [0, 1, -1, half, -half, half - 1, q, -q, q - 1, 4 * q, 8 * q - 1, 1 - 8 * q, 7 * q + half]
         weights = [0, 1, -1, half, -half, half - 1, 3, 1 << 48]
         rng = np.random.default_rng(limb)
-        edges += [int(x) for x in rng.integers(-8 * q + 1, 8 * q, 3000)]
-        weights += [int(w) for w in rng.integers(-half, half + 1, 100)]
+        edges += [int(x) for x in rng.integers(-8 * q + 1, 8 * q, 1500)]
+        weights += [int(w) for w in rng.integers(-half, half + 1, 20)]
         x = np.array([float(e) for e in edges for _ in weights])
         w = np.array([float(v) for _ in edges for v in weights])
         out = np.empty_like(x)

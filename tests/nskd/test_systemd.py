@@ -1,0 +1,93 @@
+"""The unit: systemd itself checks it, and says how much it leaves exposed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nskd.config import DEFAULT_PATH, load_config
+from nskd.credentials import NoiseKey, SigningKey, StorageKey
+
+ROOT = Path(__file__).parents[2]
+UNIT = ROOT / "systemd" / "nskd.service"
+EXPOSURE_MAX = 2.0
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed here"
+)
+
+
+@pytest.fixture
+def service() -> dict[str, list[str]]:
+    values: dict[str, list[str]] = {}
+    for line in UNIT.read_text().splitlines():
+        if match := re.fullmatch(r"([A-Za-z]+)=(.*)", line):
+            values.setdefault(match[1], []).append(match[2])
+    return values
+
+
+def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+@needs_systemd
+def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+    """With stand-ins for the programs, which are not installed where tests run."""
+    unit = tmp_path / "nskd.service"
+    unit.write_text(re.sub(r"/usr/bin/nsk(d|ctl)\b", shutil.which("true") or "/bin/true", UNIT.read_text()))
+    done = analyze("verify", "--man=no", str(unit))
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "nskd.service" in line]) == (0, [])
+
+
+@needs_systemd
+def test_exposure(capsys: pytest.CaptureFixture[str]) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", str(UNIT))
+    match = re.search(r"Overall exposure level for nskd\.service: ([0-9.]+)", done.stdout)
+    assert match, done.stdout + done.stderr
+    with capsys.disabled():
+        print(f"\nsystemd exposure: {match[1]}")
+    assert float(match[1]) <= EXPOSURE_MAX
+
+
+def test_what_the_daemon_relies_on(service: dict[str, list[str]]) -> None:
+    assert service["Type"] == ["notify"]  # notify-reload is unknown to systemd 252
+    assert service["ExecStart"] == [f"/usr/bin/nskd run --config {DEFAULT_PATH}"]
+    assert service["RestartPreventExitStatus"] == ["78"]
+    assert service["UMask"] == ["0077"]
+    assert service["LimitCORE"] == ["0"]
+    assert "NUMBA_CACHE_DIR=%C/nskd/numba" in service["Environment"]
+    names = [value.split(":")[0] for value in service["LoadCredentialEncrypted"]]
+    assert names == [key.filename for key in (NoiseKey, SigningKey, StorageKey)]
+
+
+def test_every_relaxed_directive_is_explained(service: dict[str, list[str]]) -> None:
+    comments = "\n".join(line for line in UNIT.read_text().splitlines() if line.startswith("#"))
+    for relaxed in ("MemoryDenyWriteExecute", "PrivateNetwork", "PrivateUsers", "IPAddressDeny", "AF_INET"):
+        assert relaxed in comments
+    assert service["MemoryDenyWriteExecute"] == ["no"]
+
+
+def test_the_unit_and_the_sample_agree(service: dict[str, list[str]]) -> None:
+    config = load_config(ROOT / "configs" / "nskd.toml")
+    assert config.state.directory == Path("/var/lib") / service["StateDirectory"][0]
+    assert config.control.socket.parent == Path("/run") / service["RuntimeDirectory"][0]
+    assert config.workshop.charter.parent == Path("/etc") / service["ConfigurationDirectory"][0]
+
+
+@pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed here")
+def test_sysusers_and_tmpfiles(tmp_path: Path, service: dict[str, list[str]]) -> None:
+    text = (ROOT / "systemd" / "nskd.sysusers.conf").read_text()
+    assert f"u {service['User'][0]} " in text
+    (tmp_path / "etc").mkdir()
+    for command in (
+        ["systemd-sysusers", f"--root={tmp_path}", str(ROOT / "systemd" / "nskd.sysusers.conf")],
+        ["systemd-tmpfiles", "--create", f"--root={tmp_path}", str(ROOT / "systemd" / "nskd.tmpfiles.conf")],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "nskd:x:" in (tmp_path / "etc" / "passwd").read_text()
+    assert (tmp_path / "etc" / "nskd").is_dir()
