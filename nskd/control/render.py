@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
+import attrs
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -221,22 +222,49 @@ def result(console: Console, answer: answers.ResultAnswer) -> None:
     pairs(console, [("released", time(answer.recorded_at)), ("digest", answer.digest)])
 
 
+@attrs.frozen
+class Crosstab:
+    """A released table as it is read: ``columns`` across, ``rows`` down; ``TOTAL`` stands in for a summed variable."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    down: tuple[tuple[str, ...], ...]  # the levels of `rows`, line by line
+    across: tuple[tuple[str, ...], ...]
+    values: Mapping[tuple[tuple[str, ...], tuple[str, ...]], Any]  # by (line, column)
+    measure: str
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> Crosstab:
+        """Arrange the content of a release."""
+        cells: list[dict[str, Any]] = content.get("cells") or []
+        columns = tuple(str(name) for name in content.get("columns") or ())
+        names = [name for each in cells for name in each if name not in ("value", *columns)]
+        rows = tuple(str(name) for name in content.get("rows") or dict.fromkeys(names))
+        return cls(
+            rows=rows,
+            columns=columns,
+            down=tuple(dict.fromkeys(_levels(each, rows) for each in cells)),
+            across=tuple(dict.fromkeys(_levels(each, columns) for each in cells)),
+            values={(_levels(each, rows), _levels(each, columns)): each.get("value") for each in cells},
+            measure=str(content.get("measure") or "value"),
+        )
+
+    def line(self, levels: tuple[str, ...]) -> tuple[str, ...]:
+        """The values of one line, as printed."""
+        return tuple(shown_value(self.values.get((levels, each))) for each in self.across)
+
+
 def release(console: Console, content: dict[str, Any]) -> None:
-    """Print a released table: variables of ``columns`` across, those of ``rows`` down."""
-    cells: list[dict[str, Any]] = content.get("cells") or []
-    columns = [str(name) for name in content.get("columns") or []]
-    names = [name for each in cells for name in each if name not in ("value", *columns)]
-    rows = [str(name) for name in content.get("rows") or dict.fromkeys(names)]
-    across = list(dict.fromkeys(_levels(each, columns) for each in cells))
-    down = list(dict.fromkeys(_levels(each, rows) for each in cells))
-    values = {(_levels(each, rows), _levels(each, columns)): each.get("value") for each in cells}
-    measure = str(content.get("measure") or "value")
-    heads = [" × ".join(f"{name}={level}" for name, level in zip(columns, each, strict=True)) for each in across]
+    """Print a released table under the keys of its variables and levels."""
+    tab = Crosstab.of(content)
+    heads = [
+        " × ".join(f"{name}={level}" for name, level in zip(tab.columns, each, strict=True)) for each in tab.across
+    ]
     table(
         console,
-        (*rows, *(head or measure for head in heads)),
-        ((*first, *(_value(values.get((first, second))) for second in across)) for first in down),
-        right=len(rows),
+        (*tab.rows, *(head or tab.measure for head in heads)),
+        ((*levels, *tab.line(levels)) for levels in tab.down),
+        right=len(tab.rows),
     )
 
 
@@ -244,5 +272,6 @@ def _levels(each: dict[str, Any], names: Sequence[str]) -> tuple[str, ...]:
     return tuple(str(each.get(name, TOTAL)) for name in names)
 
 
-def _value(value: object) -> str:
+def shown_value(value: object) -> str:
+    """Write a released value; a suppressed one is a dot."""
     return SUPPRESSED if value is None else plain(value)

@@ -20,7 +20,7 @@ import trio
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from nskd.control import cli, client, render
+from nskd.control import app, cli, client, render
 from nskd.control.async_client import open_client
 from nskd.control.client import Client, DaemonError, UnreachableError
 from nskd.control.codes import Code
@@ -248,10 +248,10 @@ def test_as_a_program(tmp_path: Path) -> None:
 
 
 async def test_progress_of_what_takes_longer_than_a_second(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_TICK_S", 0.01)
+    monkeypatch.setattr(app, "_TICK_S", 0.01)
     out = StringIO()
-    monkeypatch.setattr(cli, "Console", lambda **_: Console(file=out, force_terminal=True, width=80))
-    waiting = cli._Waiting("result.wait")
+    monkeypatch.setattr(app, "Console", lambda **_: Console(file=out, force_terminal=True, width=80))
+    waiting = app.Waiting("result.wait")
     ticked = trio.Event()
     token = trio.lowlevel.current_trio_token()
 
