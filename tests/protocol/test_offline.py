@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from protocol import field
+from protocol.checking import Checker, Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import Elements
 from protocol.offline import epoch as epochs
@@ -16,6 +17,7 @@ from protocol.offline.epoch import Epoch, found, seal, unseal
 from protocol.offline.factory import Made, Product, ciphertexts_for, make
 from protocol.offline.slots import SLOTS_PER_CIPHERTEXT
 from protocol.party import Party
+from protocol.shares import Shared
 from tests.cluster import Cluster, Outcome, Tamper, lie_at
 
 CHARTER = b"c" * 32
@@ -118,6 +120,12 @@ def flip_byte(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def oversize(array: np.ndarray) -> np.ndarray:
+    """The last coefficients of a response as large as their encoding allows."""
+    array[-100:] = 255
+    return array
+
+
 def add_one(array: np.ndarray) -> np.ndarray:
     array[0] = (array[0] + np.uint64(1)) % np.uint64(field.P)
     return array
@@ -148,6 +156,8 @@ LIES: list[tuple[Product | None, str, Callable[[np.ndarray], np.ndarray], int | 
     (None, "delta/0/response", flip_byte, None, {Fault.PROOF_EQUATION, Fault.PROOF_BOUND, Fault.MALFORMED}),
     (Product.TRIPLES, "triple/0/commit", flip_byte, 0, {Fault.EQUIVOCATION}),
     (Product.TRIPLES, "triple/0/response", flip_byte, None, {Fault.PROOF_EQUATION, Fault.PROOF_BOUND}),
+    (None, "delta/0/response", oversize, None, {Fault.PROOF_BOUND}),
+    (Product.TRIPLES, "triple/0/response", oversize, None, {Fault.PROOF_BOUND}),
     (Product.TRIPLES, "triple/products", flip_byte, None, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
     (Product.TRIPLES, "triple/macs", flip_byte, None, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
     (Product.TRIPLES, "sacrifice/rho", add_one, 0, {Fault.EQUIVOCATION}),
@@ -214,6 +224,43 @@ async def test_a_false_mac_fails_the_sacrifice() -> None:
 
     for product, module in ((Product.TRIPLES, triples), (Product.BITS, bits)):
         assert await with_lie(product, lie_in_module(module, "authenticate", shift_first)) == {Fault.SACRIFICE}
+
+
+@pytest.mark.parametrize(
+    ("product", "label"),
+    [
+        (Product.TRIPLES, "sacrifice/rho"),
+        (Product.BITS, "sacrifice/rho"),
+        (Product.BITS, "bit/square"),
+        (Product.MASKS, "masks/combination"),
+    ],
+)
+async def test_a_false_sacrifice_value_told_to_everybody_is_named(product: Product, label: str) -> None:
+    """The liar opens a wrong share and computes on with it, so that all records agree."""
+
+    def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
+        original = Checker.open
+
+        async def lying_open(self: Checker, step: str, shared: Shared) -> Unchecked:
+            if step == label and self._party.index == liar:
+                shared = attrs.evolve(shared, value=add_one(shared.value.copy()))
+            return await original(self, step, shared)
+
+        monkeypatch.setattr(Checker, "open", lying_open)
+
+    assert await with_lie(product, patch) == {Fault.SACRIFICE}
+
+
+async def test_one_seed_gives_one_trace() -> None:
+    """Randomness is an argument everywhere: the same seeds make the same messages and the same shares."""
+    keys = await epoch_for(2)
+    runs = [
+        await Cluster(2, seed=seed).run(lambda party: make(Product.MASKS, party, keys[party.index], 1))
+        for seed in (21, 21, 22)
+    ]
+    digests = [run[0].digest for run in runs]
+    assert digests[0] == digests[1] != digests[2]
+    np.testing.assert_array_equal(runs[0][1].batches[0].columns, runs[1][1].batches[0].columns)
 
 
 async def test_different_masks_towards_different_parties_fail_the_check() -> None:
