@@ -1,4 +1,4 @@
-"""Openings, and the MAC check every one of them waits for (``docs/protocol.md``, sections 4.3 and 5.7)."""
+"""Openings, and the MAC check every one of them waits for (``docs/protocol.md``, steps 4.3 and 5.7 to 5.9)."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ class Checker:
         """Check every opening since the last check (step 5.8).
 
         Raises :class:`RemoteProtocolError` with this checker's fault when the MACs do not fit, naming neither a
-        party nor a position: which one failed must not leak.
+        party nor a position: which one failed must not leak.  However else it ends short of passing, once our
+        own part is out ``party.at_stake`` stays set, and the caller must destroy the MAC key (step 5.9).
         """
         pending, self._pending = self._pending, []
         if not pending:
@@ -92,12 +93,13 @@ class Checker:
         party, key = self._party, self._key
         challenge = Prg(await party.coin(label), "mac-check coefficients")
         sigma = await party.work(_combination, challenge, pending, key.delta)
-        opened = await party.commit_then_open(f"{label}/sigma", sigma.to_bytes(ELEMENT_BYTES, "little"))
+        opened = await party.commit_then_open(f"{label}/sigma", sigma.to_bytes(ELEMENT_BYTES, "little"), staking=True)
         parts = [int.from_bytes(value, "little") for value in opened]
         if any(part >= field.P for part in parts):
             raise RemoteProtocolError(Fault.MALFORMED, "a MAC-check value is not below p", party=None)
         if sum(parts) % field.P != 0:
             raise RemoteProtocolError(self._fault, "the MAC check failed: somebody changed a value or its MAC")
+        party.at_stake = False
         for item in pending:
             item.opening.mark_checked()
 

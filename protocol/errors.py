@@ -28,6 +28,7 @@ class Fault(enum.StrEnum):
     PROOF_EQUATION = "proof-equation"
     PROOF_BOUND = "proof-bound"
     DECRYPTION = "decryption-anomaly"
+    CONTRIBUTION = "inconsistent-contribution"  # out of range, or not that of an earlier run of the same request
     SESSION = "session-mismatch"  # version, charter, request or party order differ
     APPROVAL = "invalid-approval"
     SIGNATURE = "invalid-signature"

@@ -14,6 +14,7 @@ from protocol.secret import Secret
 from protocol.shares import Shared
 
 TRIPLE = "triple"
+SQUARE = "square"
 BIT = "bit"
 
 
@@ -29,17 +30,24 @@ class Cost:
     triples: int = 0
     bits: int = 0
     masks: int = 0  # per owner
+    squares: int = 0
 
     def __add__(self, other: Cost) -> Cost:
-        return Cost(self.triples + other.triples, self.bits + other.bits, self.masks + other.masks)
+        return Cost(
+            self.triples + other.triples,
+            self.bits + other.bits,
+            self.masks + other.masks,
+            self.squares + other.squares,
+        )
 
     def times(self, count: int) -> Cost:
         """The cost of ``count`` such computations."""
-        return Cost(self.triples * count, self.bits * count, self.masks * count)
+        return Cost(self.triples * count, self.bits * count, self.masks * count, self.squares * count)
 
     def by_kind(self, parties: int) -> dict[str, int]:
         """The same as numbers per kind of stock; kinds that are not needed are absent."""
-        kinds = {TRIPLE: self.triples, BIT: self.bits, **{mask_kind(k): self.masks for k in range(parties)}}
+        kinds = {TRIPLE: self.triples, SQUARE: self.squares, BIT: self.bits}
+        kinds |= {mask_kind(k): self.masks for k in range(parties)}
         return {kind: count for kind, count in kinds.items() if count}
 
 
@@ -60,24 +68,23 @@ class Masks(Secret):
     plain: Elements | None
 
 
-# Rows of the stored columns, per kind: uint64[rows, count].
-TRIPLE_ROWS = 6  # a, b, c, MACs of a, b, c
-BIT_ROWS = 2  # value, MAC
-MASK_ROWS = 2  # value, MAC; the owner's own masks have a third row, the mask itself
-OWN_MASK_ROWS = 3
+@attrs.frozen(eq=False, repr=False)
+class Squares(Secret):
+    """⟨a⟩ and ⟨a²⟩, a uniform and known to nobody."""
+
+    root: Shared
+    square: Shared
 
 
-def rows_of(kind: str, index: int) -> int:
-    """How many rows a batch of ``kind`` has at party ``index``."""
-    if kind == TRIPLE:
-        return TRIPLE_ROWS
-    if kind == BIT:
-        return BIT_ROWS
-    return OWN_MASK_ROWS if kind == mask_kind(index) else MASK_ROWS
+OWN_MASK_ROWS = 3  # value, MAC, and at the owner the mask itself
 
 
 class Material(Secret):
-    """Reserved columns per kind, handed out from the front and never twice."""
+    """Reserved columns per kind, handed out from the front and never twice.
+
+    ``columns`` are uint64[rows, count]: a, b, c and their MACs for triples; a, a² and their MACs for squares; value and
+    MAC for bits and masks, with the mask itself as a third row at its owner.
+    """
 
     def __init__(self, columns: Mapping[str, npt.NDArray[np.uint64]]) -> None:
         self._columns = dict(columns)
@@ -87,6 +94,11 @@ class Material(Secret):
         """The next ``count`` triples."""
         rows = self._next(TRIPLE, count)
         return Triples(*(Shared(rows[k], rows[k + 3]) for k in range(3)))
+
+    def squares(self, count: int) -> Squares:
+        """The next ``count`` squares."""
+        rows = self._next(SQUARE, count)
+        return Squares(Shared(rows[0], rows[2]), Shared(rows[1], rows[3]))
 
     def bits(self, count: int) -> Shared:
         """The next ``count`` random bits."""

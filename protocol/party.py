@@ -82,6 +82,9 @@ class Party:
         self.entropy = entropy
         self.work = work
         self.rounds = 0
+        # Our part of a MAC check is out and the check has not passed: a cheat may know the MAC key by now.  A session
+        # that ends so, with whatever fault, ends the epoch (step 5.9).
+        self.at_stake = False
         self._channel = channel
         self._transcript = hashlib.sha256(labelled_hash("transcript", session))
 
@@ -124,7 +127,9 @@ class Party:
 
     def record(self, label: str, *arrays: Part) -> None:
         """Add to the record of what everybody is supposed to have seen alike."""
-        self._transcript.update(labelled_hash(label, *(np.ascontiguousarray(a).data.cast("B") for a in arrays)))
+        # Flat first: a peer may send an array without elements, and a view of its rows cannot be cast.
+        flat = (np.ascontiguousarray(a).reshape(-1).data.cast("B") for a in arrays)
+        self._transcript.update(labelled_hash(label, *flat))
 
     def transcript(self) -> bytes:
         """The digest of everything on record."""
@@ -139,17 +144,18 @@ class Party:
 
     # --- commitments and coins ------------------------------------------------------------------------------
 
-    async def commit_then_open(self, label: str, value: bytes) -> list[bytes]:
+    async def commit_then_open(self, label: str, value: bytes, *, staking: bool = False) -> list[bytes]:
         """Everybody commits to a value of one length, then everybody opens (steps 5.5 and 5.6).
 
         Returns the values in party order.  The records of all broadcasts, commitments included, are compared
-        before an opened value is returned.
+        before an opened value is returned.  ``staking`` sets :attr:`at_stake` as soon as ``value`` may be seen.
         """
         nonce = self.entropy(SEED_BYTES)
         commitments = await self.broadcast(f"{label}/commit", octets(self._commitment(label, self.index, nonce, value)))
         for peer in self.peers:
             fixed(commitments[peer], DIGEST_BYTES, peer)
         own = self._transcript.digest()
+        self.at_stake = self.at_stake or staking
         received = await self.to_all(f"{label}/open", octets(own + nonce + value))
         values: list[bytes] = []
         for k in range(self.parties):

@@ -6,7 +6,7 @@ import numpy as np
 
 from protocol import field
 from protocol.field import Elements
-from protocol.material import BIT, TRIPLE, Material, mask_kind
+from protocol.material import BIT, SQUARE, TRIPLE, Material, mask_kind
 from protocol.prg import Prg
 from protocol.shares import MacKey, Shared
 
@@ -29,14 +29,17 @@ class Dealer:
         macs = self._additive(field.scale(values, self.delta))
         return [Shared(v, m) for v, m in zip(self._additive(values), macs, strict=True)]
 
-    def material(self, triples: int = 0, bits: int = 0, masks: int = 0) -> list[Material]:
+    def material(self, triples: int = 0, bits: int = 0, masks: int = 0, squares: int = 0) -> list[Material]:
         columns: list[dict[str, np.ndarray]] = [{} for _ in range(self.parties)]
         a, b = self._prg.elements(triples), self._prg.elements(triples)
         dealt = [self.share(v) for v in (a, b, field.mul(a, b))]
         flips = self._prg.elements(bits) & np.uint64(1)
         coins = self.share(flips)
+        root = self._prg.elements(squares)
+        roots, squared = self.share(root), self.share(field.mul(root, root))
         for k in range(self.parties):
             columns[k][TRIPLE] = np.stack([d[k].value for d in dealt] + [d[k].mac for d in dealt])
+            columns[k][SQUARE] = np.stack([roots[k].value, squared[k].value, roots[k].mac, squared[k].mac])
             columns[k][BIT] = np.stack([coins[k].value, coins[k].mac])
         for owner in range(self.parties):
             plain = self._prg.elements(masks)

@@ -4,6 +4,11 @@ A run that was cut short may be repeated, and a centre that finished it takes pa
 not. If its data had changed in between, the difference of two totals could tell of a single child.  So a
 keyed digest of the contribution is on disk before the contribution leaves, and another contribution for the
 same request is refused.
+
+The other centres' contributions cannot be compared so, but what follows from them can.  A centre that gave other
+counts in every repetition would see other cells protected each time, and could work out an unsafe cell from the
+cells shown in between.  So the first pattern of safe cells that a request had is held as well, before a value is
+opened; and how often a pattern was about to be seen without being held so is counted, and bounded.
 """
 
 from __future__ import annotations
@@ -13,6 +18,7 @@ import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +26,8 @@ import numpy.typing as npt
 from nskd.errors import OperatorError
 
 _LABEL = b"nskd contribution v1\0"
+_PATTERN_LABEL = b"nskd pattern of safe cells v1\0"
+VENTURES_MAX: Final = 3  # runs of a request that may break off, or differ, where others may have seen its pattern
 
 
 class ContributionError(OperatorError):
@@ -42,22 +50,48 @@ class Contributions:
 
         Raises :class:`ContributionError` when it differs, or cannot be written.
         """
-        path = self._directory / request.hex()
         digest = self._digest(request, vectors)
+        if not hmac.compare_digest(self._first(self._directory / request.hex(), digest), digest):
+            raise ContributionError(
+                "this centre's data has changed since the request was first run",
+                where=f"request {request.hex()[:12]}",
+                remedy="Submit the request again, so that it is approved for the data as it is now.",
+            )
+
+    def venture(self, request: bytes) -> None:
+        """Count that a request's pattern is about to be opened; :class:`ContributionError` if too often in vain."""
+        path = self._ventures(request)
+        ventures = self._first(path, b"")
+        if len(ventures) >= VENTURES_MAX:
+            raise ContributionError(
+                f"{len(ventures)} runs of the request broke off where others may have learnt which cells are safe",
+                where=f"request {request.hex()[:12]}",
+                remedy="Settle with the other centres why, then submit the request again.",
+            )
+        self._first(path, ventures + b"\1", anew=True)
+
+    def hold_pattern(self, request: bytes, pattern: npt.NDArray[np.bool_]) -> bool:
+        """Record which cells are safe, or compare; False if an earlier run had others.  Ends a venture if not."""
+        digest = hmac.new(self._key(_PATTERN_LABEL), _PATTERN_LABEL + request + pattern.tobytes(), sha256).digest()
+        if not hmac.compare_digest(self._first(self._directory / f"{request.hex()}.pattern", digest), digest):
+            return False
+        path = self._ventures(request)
+        self._first(path, self._first(path, b"")[:-1], anew=True)
+        return True
+
+    def _ventures(self, request: bytes) -> Path:
+        return self._directory / f"{request.hex()}.ventures"
+
+    def _first(self, path: Path, content: bytes, *, anew: bool = False) -> bytes:
+        """Return what the file holds; ``content``, durably, if it did not exist or is to be written ``anew``."""
         try:
-            recorded = path.read_bytes() if path.exists() else self._write(path, digest)
+            return path.read_bytes() if path.exists() and not anew else self._write(path, content)
         except OSError as error:
             raise ContributionError(
                 f"cannot be recorded: {error.strerror}",
                 where=str(path),
                 remedy="Free some space or mend the directory, then run the request again.",
             ) from error
-        if not hmac.compare_digest(recorded, digest):
-            raise ContributionError(
-                "this centre's data has changed since the request was first run",
-                where=f"request {request.hex()[:12]}",
-                remedy="Submit the request again, so that it is approved for the data as it is now.",
-            )
 
     def _digest(self, request: bytes, vectors: tuple[npt.NDArray[np.uint64], ...]) -> bytes:
         digest = hmac.new(self._key(_LABEL), _LABEL + request, sha256)

@@ -30,11 +30,13 @@ from nskd.daemon.notices import Notices
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
 from nskd.daemon.start import Papers, gather, state_directory
+from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset, load_visits
 from nskd.errors import OperatorError
 from nskd.governance.ledger import Ledger
+from nskd.governance.lifecycle import State
 from nskd.governance.threaded import LedgerThread
 from nskd.notify import Notifier
 from nskd.peers.dialer import Pace
@@ -93,15 +95,17 @@ class Daemon:
             log=log,
         )
         self.sessions = SessionManager(self.mesh, charter_digest=charter.digest, log=log)
+        wanted = Wanted()
         self.generator = Generator(
             workshop=self.workshop,
             mesh=self.mesh,
             sessions=self.sessions,
             stock=stock,
             marks=_marks(config, len(charter.centres)),
+            wanted=wanted,
             workers=workers,
         )
-        self.notices = Notices(self.workshop, self.mesh, self.generator.poke)
+        self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
         self.runs = Runs(
             workshop=self.workshop,
             mesh=self.mesh,
@@ -109,6 +113,7 @@ class Daemon:
             stock=stock,
             generator=self.generator,
             notices=self.notices,
+            wanted=wanted,
             dataset=dataset,
             contributions=Contributions(config.state.directory / "contributions", _derived(papers.keys.storage)),
             workers=workers,
@@ -161,15 +166,24 @@ class Daemon:
         known: Link | None = None
         while True:
             known = await self.mesh.wait_link(peer, Lane.CONTROL, known)
-            await self.notices.tell_all(peer)
+            self.generator.doubt()
+            try:
+                await self.notices.tell_all(peer)
+            except OperatorError as error:
+                self._log.error("a peer could not be told what is open here", peer=peer, reason=str(error))
             self.notices.poke()
 
     async def _housekeeping(self) -> None:
         """Apply the clock to requests: approvals lapse, old requests expire."""
         while True:
-            changed = await self.workshop.ledger(
-                Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
-            )
+            changed: list[tuple[bytes, State]] = []
+            try:
+                changed = await self.workshop.ledger(
+                    Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
+                )
+                await self.notices.tell_again()
+            except OperatorError as error:  # a full disk passes
+                self._log.error("the ledger could not be brought up to date", reason=str(error))
             for digest, state in changed:
                 self.events.publish("request.state", request=digest.hex(), state=state.value)
             if changed:

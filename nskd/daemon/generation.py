@@ -19,6 +19,8 @@ from nskd.control import answers
 from nskd.daemon.demand import Shortage, Watermarks, total_demand, worst_shortage
 from nskd.daemon.inventory import Held, decode_inventory, encode_inventory
 from nskd.daemon.phases import Phase, Stopwatch
+from nskd.daemon.turns import Turns
+from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
@@ -33,7 +35,7 @@ from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal
 from nskd.stockpile import Level, SharedStockpile, Stockpile
 from protocol.errors import Fault, LocalProtocolError, ProtocolError, RemoteProtocolError
 from protocol.limits import OFFLINE_BATCH_CIPHERTEXTS_MAX
-from protocol.material import BIT, TRIPLE
+from protocol.material import BIT, SQUARE, TRIPLE
 from protocol.offline.epoch import Epoch, found, seal, unseal
 from protocol.offline.factory import Made, Product, ciphertexts_for, make
 from protocol.party import DIGEST_BYTES, Party, octets
@@ -45,6 +47,7 @@ PAUSE_AFTER_FAILURE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 _BATCH_BYTES: Final = 16
 _OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
+_PRODUCTS: Final = {TRIPLE: Product.TRIPLES, SQUARE: Product.SQUARES, BIT: Product.BITS}  # else masks
 _NO_EPOCH: Final = bytes(DIGEST_BYTES)
 
 # After these an adversary may have tested our keys: the epoch is never used again (step 6.4).
@@ -52,10 +55,17 @@ _FATAL: Final = frozenset({Fault.MAC_CHECK, Fault.SACRIFICE, Fault.PROOF_EQUATIO
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a generation session is to make; travels in its proposal."""
+    """What a generation session is to make; travels in its proposal.  With no ciphertexts it only compares stock."""
 
     product: Product
     ciphertexts: int
+
+
+def epoch_has_ended() -> OperatorError:
+    """What stops a session whose keys were destroyed beside it."""
+    return OperatorError(
+        "the epoch has ended meanwhile", where="this centre", remedy="The centres found a new one and try again."
+    )
 
 
 class Generator:
@@ -69,17 +79,21 @@ class Generator:
         sessions: SessionManager,
         stock: SharedStockpile,
         marks: Mapping[str, Watermarks],
+        wanted: Wanted,
         workers: Workers,
     ) -> None:
         self._workshop = workshop
+        self._wanted = wanted
         self._mesh = mesh
         self._sessions = sessions
         self._stock = stock
         self._marks = dict(marks)
         self._workers = workers
         self._epoch: Epoch | None = None
+        self.turns = Turns()
         self._changed = trio.Event()
         self._generating = False
+        self._doubtful = False
         self._last_problem: str | None = None
         self._rates: dict[str, float] = {}
 
@@ -118,8 +132,22 @@ class Generator:
         self._workshop.events.publish("epoch.destroyed", reason=reason)
         self._epoch = None
         with trio.CancelScope(shield=True):
-            await self._stock(Stockpile.destroy_epoch, reason)
+            try:
+                await self._stock(Stockpile.destroy_epoch, reason)
+            except OperatorError as error:  # its files are gone all the same, and the next epoch replaces the rest
+                self._workshop.log.error("the end of the epoch could not be recorded", reason=str(error))
         self.poke()
+
+    async def destroy_if_tested(self, party: Party, error: BaseException, what: str) -> None:
+        """Destroy the epoch after an end of a session that may have taught somebody about its keys (step 6.4).
+
+        What a peer merely claims is no reason.  But our own part of a MAC check that has not passed is one, whatever
+        the session ended with: the cheat may just as well have hung up (step 5.9).
+        """
+        if party.at_stake:
+            await self.destroy(f"{what} ended within a MAC check")
+        elif isinstance(error, RemoteProtocolError) and not isinstance(error, SessionAborted) and error.fault in _FATAL:
+            await self.destroy(f"{what} ended with {error.fault.value}")
 
     # --- demand -----------------------------------------------------------------------------------------------
 
@@ -133,17 +161,28 @@ class Generator:
         changed, self._changed = self._changed, trio.Event()
         changed.set()
 
+    def doubt(self) -> None:
+        """The centres may not hold the same stock any more: one of them was away, or a session failed.
+
+        The first centre then has all compare, short of stock or not: a batch that one of them never unlocked, or a
+        cursor that lags behind, would otherwise stand in the way of every run.
+        """
+        self._doubtful = True
+        self.poke()
+
     def _level(self, kind: str) -> Level:
         return self._stock.levels.get(kind, Level())
 
     async def _shortage(self) -> Shortage | None:
-        levels = {kind: self._level(kind).ready for kind in self._marks}
+        levels = {kind: level.ready for kind, level in self._stock.levels.items()}
         return worst_shortage(levels, self._marks, total_demand(await self._needs()))
 
     async def _needs(self) -> list[Mapping[str, int]]:
         """What each open request will consume; those our own check refuses will not run."""
         needs: list[Mapping[str, int]] = []
-        for entry in await self._workshop.ledger(Ledger.entries, states=_OPEN):
+        entries = await self._workshop.ledger(Ledger.entries, states=_OPEN)
+        entries += [await self._workshop.ledger(Ledger.get, digest) for digest in self._wanted]
+        for entry in entries:
             if entry.state is State.FAILED and not entry.retryable:
                 continue
             try:
@@ -162,14 +201,17 @@ class Generator:
         pause_s = PAUSE_AFTER_FAILURE_S
         while True:
             changed = self._changed
-            shortage = await self._shortage()
-            if shortage is None:
-                await changed.wait()
-                continue
-            await self._mesh.wait_connected()
+            doubtful = False
             try:
+                shortage = await self._shortage()
+                if shortage is None and not (self._doubtful and self._epoch is not None):
+                    await changed.wait()
+                    continue
+                await self._mesh.wait_connected()
+                doubtful, self._doubtful = self._doubtful, False  # what becomes doubtful meanwhile stays so
                 await self._sessions.propose(self._order(shortage))
             except (OperatorError, ProtocolError) as error:
+                self._doubtful |= doubtful
                 self._last_problem = str(error)
                 self._workshop.log.warning("generation did not succeed", reason=str(error))
                 await trio.sleep(pause_s)
@@ -178,8 +220,11 @@ class Generator:
                 self._last_problem = None
                 pause_s = PAUSE_AFTER_FAILURE_S
 
-    def _order(self, shortage: Shortage) -> Proposal:
-        product = {TRIPLE: Product.TRIPLES, BIT: Product.BITS}.get(shortage.kind, Product.MASKS)
+    def _order(self, shortage: Shortage | None) -> Proposal:
+        order = Order(Product.MASKS, 0)
+        if shortage is not None:
+            product = _PRODUCTS.get(shortage.kind, Product.MASKS)
+            order = Order(product, ciphertexts_for(shortage.items))
         return Proposal(
             kind=GENERATE,
             coordinator=self._workshop.own,
@@ -187,7 +232,7 @@ class Generator:
             charter=self._workshop.charter.digest,
             parties=self._workshop.charter.names,
             lane=Lane.OFFLINE,
-            extra=msgspec.msgpack.encode(Order(product, ciphertexts_for(shortage.items))),
+            extra=msgspec.msgpack.encode(order),
         )
 
     # --- taking part ------------------------------------------------------------------------------------------
@@ -200,8 +245,8 @@ class Generator:
         if offer.proposal.parties != names:
             raise Refusal("the parties are not those of the charter, in its order")
         order = self._read_order(offer.proposal)
-        if not 1 <= order.ciphertexts <= OFFLINE_BATCH_CIPHERTEXTS_MAX:
-            raise Refusal(f"a batch has 1 to {OFFLINE_BATCH_CIPHERTEXTS_MAX} ciphertexts")
+        if not 0 <= order.ciphertexts <= OFFLINE_BATCH_CIPHERTEXTS_MAX:
+            raise Refusal(f"a batch has at most {OFFLINE_BATCH_CIPHERTEXTS_MAX} ciphertexts")
 
     @staticmethod
     def _read_order(proposal: Proposal) -> Order:
@@ -217,24 +262,30 @@ class Generator:
         watch = Stopwatch(
             time.monotonic, session.channel.stats, on_begin=self._publish_begin, on_phase=self._publish_phase
         )
+        session.channel.on_round = self._publish_round
         self._generating = True
-        outcome, items = "made", 0
+        outcome, items = "made" if order.ciphertexts else "compared", 0
         try:
             epoch = await self._agree_on_epoch(party, watch)
             await self._reconcile(party)
-            with watch.phase(order.product.value):
-                made = await make(order.product, party, epoch, order.ciphertexts)
-            with watch.phase(f"store {order.product.value}"):
-                items = await self._keep(party, session.session, made)
-            self._note_rate(made, watch)
-        except RemoteProtocolError as error:
-            outcome = error.fault.value
-            if error.fault in _FATAL and not isinstance(error, SessionAborted):
-                await self.destroy(f"generation ended with {error.fault.value}")
+            if order.ciphertexts:
+                async with self.turns.batch():
+                    if self._epoch is not epoch:
+                        raise epoch_has_ended()
+                    with watch.phase(order.product.value):
+                        made = await make(order.product, party, epoch, order.ciphertexts)
+                with watch.phase(f"store {order.product.value}"):
+                    items = await self._keep(party, session.session, made)
+                self._note_rate(made, watch)
+        except BaseException as error:
+            outcome = error.fault.value if isinstance(error, RemoteProtocolError) else "failed"
+            if isinstance(error, OperatorError):  # our own disk, as a rule
+                self._last_problem = str(error)
+                self._workshop.log.error("generation failed here", reason=str(error))
+            await self.destroy_if_tested(party, error, "generation")
             raise
-        except BaseException:
-            outcome = "failed"
-            raise
+        else:
+            self._last_problem = None
         finally:
             self._generating = False
             self.poke()
@@ -328,6 +379,9 @@ class Generator:
 
     def _publish_begin(self, name: str) -> None:
         self._workshop.events.publish("generation.begin", name=name)
+
+    def _publish_round(self, step: str) -> None:
+        self._workshop.events.publish("generation.round", step=step)
 
     def _publish_phase(self, phase: Phase) -> None:
         self._workshop.events.publish("generation.phase", **phase.as_fields())

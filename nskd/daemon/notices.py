@@ -6,14 +6,15 @@ approval tells of its request first, on the same connection, so no approval arri
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import trio
 
+from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
 from nskd.governance.approval import SignedApproval, receive_approval
-from nskd.governance.ledger import Ledger, LedgerFullError, UnknownRequestError
+from nskd.governance.ledger import Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
 from nskd.governance.request import SignedRequest, receive_request
 from nskd.peers.mesh import Mesh
@@ -36,8 +37,9 @@ def approval_notice(approval: SignedApproval) -> ApprovalNotice:
 class Notices:
     """Tells peers, and takes what they tell.  ``changed`` is set whenever a request may have moved."""
 
-    def __init__(self, workshop: Workshop, mesh: Mesh, on_change: Callable[[], None]) -> None:
+    def __init__(self, workshop: Workshop, mesh: Mesh, wanted: Wanted, on_change: Callable[[], None]) -> None:
         self._workshop = workshop
+        self._wanted = wanted
         self._mesh = mesh
         self._on_change = on_change
         self.changed = trio.Event()
@@ -57,10 +59,17 @@ class Notices:
             self._mesh.broadcast_control(approval_notice(approval))
         self.poke()
 
-    async def tell_all(self, peer: str) -> None:
+    async def tell_again(self) -> None:
+        """Tell all peers of what waits for approvals or a run: one whose disk was full may have missed it."""
+        for peer in self._mesh.peers:
+            await self.tell_all(peer, (State.SUBMITTED, State.APPROVED))
+
+    async def tell_all(self, peer: str, states: Collection[State] = _TELL) -> None:
         """Tell one peer of everything open: it has just connected."""
         ledger = self._workshop.ledger
-        for entry in await ledger(Ledger.entries, states=_TELL):
+        for entry in await ledger(Ledger.entries, states=states):
+            if entry.state is State.FAILED and not entry.retryable:
+                continue
             try:
                 await self._mesh.send_control(peer, request_notice(entry.request))
                 for approval in await ledger(Ledger.approvals, entry.request.digest):
@@ -76,13 +85,20 @@ class Notices:
         request = receive_request(notice.request, notice.centre, notice.signature, charter=workshop.charter, now=now)
         try:
             if not await workshop.ledger(Ledger.add_request, request, now=now):
+                await self._note_wanted(peer, request.digest)
                 return
-        except LedgerFullError as error:
+        except OperatorError as error:  # its centre has too many here, or our disk is full; told anew when it returns
             workshop.log.warning("a request was not taken", peer=peer, reason=str(error))
             return
         workshop.log.info("request received", request=request.digest.hex(), centre=request.centre, peer=peer)
         workshop.events.publish("request.received", request=request.digest.hex(), centre=request.centre)
         self.poke()
+
+    async def _note_wanted(self, peer: str, digest: bytes) -> None:
+        entry = await self._workshop.ledger(Ledger.get, digest)
+        if entry.state in (State.RUNNING, State.DONE):
+            self._wanted.note(digest, {peer})
+            self.poke()
 
     async def _take_approval(self, peer: str, notice: ApprovalNotice) -> None:
         workshop = self._workshop

@@ -7,6 +7,7 @@ in the joint part; what is released is compared by all before any of them record
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -18,34 +19,34 @@ import trio
 from nskd.analysis.contribution import Contributions
 from nskd.analysis.release import AlsoHide, release_bytes
 from nskd.analysis.table import TablePlan
-from nskd.daemon.generation import Generator
+from nskd.daemon.generation import Generator, epoch_has_ended
 from nskd.daemon.notices import Notices
 from nskd.daemon.phases import Phase, Stopwatch
-from nskd.daemon.retry import Attempts
+from nskd.daemon.retry import ATTEMPTS_MAX, Attempts
+from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset
 from nskd.data.query import LocalTable, local_table
 from nskd.errors import OperatorError
 from nskd.governance.approval import approvals_complete
-from nskd.governance.ledger import Entry, Ledger, UnknownRequestError, release_digest
-from nskd.governance.lifecycle import State
+from nskd.governance.ledger import Entry, Ledger, release_digest
+from nskd.governance.lifecycle import State, StateError
 from nskd.governance.request import SignedRequest
-from nskd.peers.channel import SessionAborted
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import Mesh
 from nskd.sessions.kinds import AgreedSession, Refusal
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal, StockRange
-from nskd.stockpile import Segment, SharedStockpile, Stockpile
+from nskd.stockpile import Level, Segment, SharedStockpile, Stockpile
 from protocol.errors import Fault, ProtocolError, RemoteProtocolError
 from protocol.material import Material
 from protocol.online.arithmetic import Evaluator
-from protocol.online.disclosure import Release, release
+from protocol.online.disclosure import Pattern, Release, release
 from protocol.party import Party, octets
 
 ANALYSIS: Final = "analysis"
-CONNECT_PATIENCE_S: Final = 60.0
+RECORD_AGAIN_S: Final = 5.0  # between attempts to write down a failure that the disk had no room for
 
 # Faults that a crash or a bad line explains; anything else shows that somebody cheats or is broken.
 _ACCIDENTS: Final = frozenset({Fault.DISCONNECTED, Fault.TIMEOUT, Fault.SESSION})
@@ -63,6 +64,7 @@ class Runs:
         stock: SharedStockpile,
         generator: Generator,
         notices: Notices,
+        wanted: Wanted,
         dataset: Dataset | None,
         contributions: Contributions,
         workers: Workers,
@@ -73,10 +75,13 @@ class Runs:
         self._stock = stock
         self._generator = generator
         self._notices = notices
+        self._wanted = wanted
         self._dataset = dataset
         self._contributions = contributions
         self._workers = workers
         self._attempts = Attempts()
+        self._repeats = Attempts()  # of runs whose release is on record here
+        self._unrecorded: dict[bytes, tuple[str, str, bool]] = {}
         self._idle = trio.Event()
         self._idle.set()
         self.running = 0
@@ -107,32 +112,38 @@ class Runs:
         """Run this centre's approved requests, one after another, for ever."""
         while True:
             changed = self._notices.changed
+            await self._record_failures()
             entry = None if self.draining else await self._next_due()
             if entry is None:
-                await changed.wait()
+                with trio.move_on_after(RECORD_AGAIN_S if self._unrecorded else math.inf):
+                    await changed.wait()
                 continue
             await trio.sleep(self._attempts.pause_s(entry.request.digest))
             await self._attempt(entry)
 
     async def _next_due(self) -> Entry | None:
         workshop = self._workshop
-        for entry in await workshop.ledger(Ledger.entries, states=(State.APPROVED, State.FAILED)):
+        entries = await workshop.ledger(Ledger.entries, states=(State.APPROVED, State.FAILED))
+        entries += [await workshop.ledger(Ledger.get, digest) for digest in self._wanted]
+        for entry in entries:
             ours = entry.request.centre == workshop.own
             if not ours or not self._attempts.left(entry.request.digest):
                 continue
-            if entry.state is State.APPROVED or entry.retryable:
+            if entry.state is State.APPROVED or entry.retryable or self._is_wanted(entry):
                 return entry
         return None
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        """Done here, but not everywhere."""
+        return entry.state is State.DONE and entry.request.digest in self._wanted
 
     async def _attempt(self, entry: Entry) -> None:
         workshop, digest = self._workshop, entry.request.digest
         try:
             await self._ready(entry)
             need = workshop.need(workshop.check(entry.request.table, entry.request.centre))
-            if not await self._stocked(digest, need):
+            if not await self._provided(digest, need):
                 return
-            with trio.move_on_after(CONNECT_PATIENCE_S):
-                await self._mesh.wait_connected()
             segments = await self._stock(Stockpile.plan, need)
             await self._sessions.propose(self._proposal(digest, segments))
         except (OperatorError, ProtocolError) as error:
@@ -144,22 +155,27 @@ class Runs:
         finally:
             self._notices.poke()
 
-    async def _stocked(self, digest: bytes, need: Mapping[str, int]) -> bool:
-        """Wait until there is material enough; False when the request has meanwhile come to another end."""
+    async def _provided(self, digest: bytes, need: Mapping[str, int]) -> bool:
+        """Wait for all centres and for material enough; False when the request has meanwhile come to another end.
+
+        However long a centre is away: that is no failure, and the status says who it is.
+        """
         ready = False
         async with trio.open_nursery() as nursery:
 
-            async def watch_stock() -> None:
+            async def watch() -> None:
                 nonlocal ready
-                await self._stock.wait_for(need)
-                ready = True
+                while not ready:
+                    await self._stock.wait_for(need)
+                    await self._mesh.wait_connected()
+                    ready = all(self._stock.levels.get(kind, Level()).ready >= items for kind, items in need.items())
                 nursery.cancel_scope.cancel()
 
-            nursery.start_soon(watch_stock)
+            nursery.start_soon(watch)
             while True:
                 changed = self._notices.changed
                 entry = await self._workshop.ledger(Ledger.get, digest)
-                if entry.state is not State.APPROVED or self.draining:
+                if not (entry.state is State.APPROVED or self._is_wanted(entry)) or self.draining:
                     nursery.cancel_scope.cancel()
                 await changed.wait()
         return ready
@@ -192,6 +208,7 @@ class Runs:
             raise Refusal("this centre is stopping")
         proposal = offer.proposal
         try:
+            await self._record_failures()
             entry = await self._workshop.ledger(Ledger.get, proposal.request)
             if entry.request.centre != offer.sender:
                 raise Refusal(f"only {entry.request.centre} may run its request")
@@ -202,6 +219,7 @@ class Runs:
         if proposal.parties != self._workshop.charter.names:
             raise Refusal("the parties are not those of the charter, in its order")
         if proposal.epoch != self._generator.epoch_id():
+            self._generator.doubt()
             raise Refusal("our stock is of another epoch")
         segments = {
             kind: [Segment(part.batch, part.start, part.stop) for part in parts]
@@ -213,6 +231,7 @@ class Runs:
         try:
             await self._stock(Stockpile.reserve, offer.session, segments)
         except OperatorError as error:
+            self._generator.doubt()
             raise Refusal(str(error)) from error
 
     async def _approved(self, entry: Entry) -> None:
@@ -222,12 +241,16 @@ class Runs:
             state = await workshop.ledger(Ledger.retry, digest, charter=workshop.charter, now=workshop.clock())
         if state not in (State.APPROVED, State.DONE):
             raise Refusal(f"the request is {state.value} here")
+        if state is State.DONE and not self._repeats.left(digest):
+            raise Refusal(f"this centre has its release and has repeated the run {ATTEMPTS_MAX} times")
         approvals = await workshop.ledger(Ledger.approvals, digest)
         if not approvals_complete(digest, approvals, workshop.charter, workshop.clock()):
             raise Refusal("not every centre has approved, as far as we can verify")
 
-    async def finished(self, offer: Offer, _: BaseException | None) -> None:
+    async def finished(self, offer: Offer, error: BaseException | None) -> None:
         """Whatever became of a session we accepted: what it reserved is never used again."""
+        if error is not None:
+            self._generator.doubt()
         await self._stock(Stockpile.burn, offer.session)
         self._generator.poke()
 
@@ -242,23 +265,32 @@ class Runs:
         watch = Stopwatch(
             time.monotonic, session.channel.stats, on_begin=self._publish_begin, on_phase=self._publish_phase
         )
+        session.channel.on_round = self._publish_round
         start_s = time.monotonic()
-        outcome = "released"
+        outcome = "failed"
+        lacking = self._wanted.take(digest)
         try:
             entry = await workshop.ledger(Ledger.get, digest)
-            if entry.state is not State.DONE:
+            if entry.state is State.DONE:
+                self._repeats.failed(digest)
+            else:
                 entry = await workshop.ledger(
                     Ledger.start, digest, session.session, charter=workshop.charter, now=workshop.clock()
                 )
+                self._publish_state(digest, State.RUNNING)
             try:
-                released = await self._compute(session, entry, watch)
+                async with self._generator.turns.run():
+                    released = await self._compute(session, entry, watch)
                 await workshop.ledger(Ledger.finish, digest, released, now=workshop.clock())
             except BaseException as error:
-                outcome = "failed"
                 if entry.state is not State.DONE:
-                    await self._record_failure(digest, error)
+                    await self._record_failure(entry.request, error)
                 raise
+            outcome = "released"
+            self._publish_state(digest, State.DONE)
         finally:
+            if outcome == "failed":
+                self._wanted.note(digest, lacking)
             self.running -= 1
             if not self.running:
                 self._idle.set()
@@ -280,11 +312,23 @@ class Runs:
         with watch.phase("local part"):
             own = await trio.to_thread.run_sync(self._local_part, plan)
             self._contributions.hold(entry.request.digest, own.values, own.children)
+        await self._generator.turns.batch_over()
         with watch.phase("take stock"):
             material = Material(await self._stock(Stockpile.take, session.session))
+            workshop.log.info(
+                "stock taken",
+                session=session.session.hex(),
+                epoch=self._generator.epoch_name(),
+                segments={
+                    kind: [[part.batch.hex(), part.start, part.stop] for part in parts]
+                    for kind, parts in session.proposal.segments.items()
+                },
+            )
         party = session.party(os.urandom, self._workers)
         with watch.phase("joint part"):
-            outcome = await self._joint(party, material, own, plan)
+            if self._generator.epoch_id() != session.proposal.epoch:
+                raise epoch_has_ended()
+            outcome = await self._joint(party, material, own, plan, entry.request.digest)
         with watch.phase("compare releases"):
             released = release_bytes(
                 plan,
@@ -293,31 +337,69 @@ class Runs:
                 request=entry.request.digest,
                 title=entry.request.table.title,
             )
+            await self._check_same(entry, released)
             party.record("release", octets(release_digest(released)))
             await party.confirm()
         return released
+
+    async def _check_same(self, entry: Entry, released: bytes) -> None:
+        """What was released once stays: a repeated run that gives anything else is stopped before it counts."""
+        recorded = await self._workshop.ledger(Ledger.result, entry.request.digest)
+        if recorded is not None and recorded.digest != release_digest(released):
+            raise OperatorError(
+                "this run gives another table than the one on record here; some centre's contribution has changed",
+                where=f"request {entry.request.digest.hex()[:12]}",
+                remedy="Settle with the other centres whose data has changed, then submit the request anew.",
+            )
 
     def _local_part(self, plan: TablePlan) -> LocalTable:
         if self._dataset is None:  # a centre that computes without contributing adds nothing
             return LocalTable(np.zeros(plan.size, np.uint64), np.zeros(plan.size, np.uint64))
         return local_table(self._dataset, plan)
 
-    async def _joint(self, party: Party, material: Material, own: LocalTable, plan: TablePlan) -> Release:
-        key = self._generator.mac_key()
-        evaluator = Evaluator(party, key, material)
+    async def _joint(
+        self, party: Party, material: Material, own: LocalTable, plan: TablePlan, request: bytes
+    ) -> Release:
+        evaluator = Evaluator(party, self._generator.mac_key(), material)
+        also_hide = AlsoHide(plan.shape)
+
+        def hold_and_hide(safe: Pattern) -> Pattern:
+            # Before any value is opened: two patterns of one request would show what secondary suppression hides.
+            if not self._contributions.hold_pattern(request, safe):
+                raise RemoteProtocolError(
+                    Fault.CONTRIBUTION, "other cells are safe than in an earlier run: some centre's counts have changed"
+                )
+            return also_hide(safe)
+
         try:
-            return await release(evaluator, own.values, own.children, self._workshop.rules, AlsoHide(plan.shape))
-        except RemoteProtocolError as error:
-            if error.fault is Fault.MAC_CHECK and not isinstance(error, SessionAborted):
-                await self._generator.destroy(f"a run ended with {error.fault.value}")
+            return await release(
+                evaluator,
+                own.values,
+                own.children,
+                self._workshop.rules,
+                hold_and_hide,
+                before_pattern=lambda: self._contributions.venture(request),
+            )
+        except BaseException as error:
+            await self._generator.destroy_if_tested(party, error, "a run")
             raise
 
-    async def _record_failure(self, digest: bytes, error: BaseException) -> None:
-        workshop = self._workshop
+    async def _record_failure(self, request: SignedRequest, error: BaseException) -> None:
+        workshop, digest = self._workshop, request.digest
         fault, detail, retryable = describe_failure(error)
+        if isinstance(error, OperatorError):
+            workshop.log.error("a run failed here", request=digest.hex(), reason=detail)
+        self._unrecorded[digest] = (fault, detail, retryable)
         with trio.CancelScope(shield=True):
+            await self._record_failures()
+        workshop.events.publish("run.failed", request=digest.hex(), fault=fault, detail=detail)
+
+    async def _record_failures(self) -> None:
+        """Write down how runs ended; what the disk has no room for is kept in mind, and tried again."""
+        workshop = self._workshop
+        for digest, (fault, detail, retryable) in tuple(self._unrecorded.items()):
             try:
-                await workshop.ledger(
+                state = await workshop.ledger(
                     Ledger.fail,
                     digest,
                     fault=fault,
@@ -326,9 +408,23 @@ class Runs:
                     charter=workshop.charter,
                     now=workshop.clock(),
                 )
-            except (OperatorError, UnknownRequestError) as ledger_error:
-                workshop.log.error("a failure could not be recorded", request=digest.hex(), reason=str(ledger_error))
-        workshop.events.publish("run.failed", request=digest.hex(), fault=fault, detail=detail)
+                entry = await workshop.ledger(Ledger.get, digest)
+            except StateError:
+                self._unrecorded.pop(digest, None)  # somebody else was quicker
+                continue
+            except OperatorError as error:
+                workshop.log.error("a failure could not be recorded", request=digest.hex(), reason=str(error))
+                continue
+            self._unrecorded.pop(digest, None)
+            self._publish_state(digest, state)
+            if retryable:  # a centre that has the release so hears that it is lacking here
+                await self._notices.publish(entry.request, ())
+
+    def _publish_state(self, digest: bytes, state: State) -> None:
+        self._workshop.events.publish("request.state", request=digest.hex(), state=state.value)
+
+    def _publish_round(self, step: str) -> None:
+        self._workshop.events.publish("run.round", step=step)
 
     def _publish_begin(self, name: str) -> None:
         self._workshop.events.publish("run.begin", name=name)

@@ -21,7 +21,7 @@ THRESHOLD_DEFAULT: Final = 10
 # With 2, each of the two families in a cell knows that the other child is somebody else: 3 is the least that
 # hides anyone from a fellow member of the cell, and the least any published practice uses.
 THRESHOLD_MIN: Final = 3
-THRESHOLD_MAX: Final = 10_000  # more than a centre sees in a year: a slip of the keyboard, not a rule
+THRESHOLD_MAX: Final = 1_000  # the most the joint comparison takes; a higher one is a slip of the keyboard
 
 # --- request ------------------------------------------------------------------------------------------------
 REQUEST_TEXT_BYTES_MAX: Final = 8 * KIB

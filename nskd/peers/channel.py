@@ -113,6 +113,7 @@ class SessionChannel:
         self._ended = trio.Event()  # failed or closed: nothing is delivered any more
         self._closed = False
         self._on_close = on_close
+        self.on_round: Callable[[str], None] | None = None  # hears the step of each exchange as it begins
 
     def __repr__(self) -> str:
         return f"<SessionChannel {self.session.hex()} on {self.lane.value} with {', '.join(self.parties)}>"
@@ -153,6 +154,8 @@ class SessionChannel:
         self._check_exchange(outgoing, expected)
         self._fail_if_lost(outgoing)
         self._raise_failure()
+        if self.on_round is not None and outgoing:
+            self.on_round(next(iter(outgoing.values())).step)
         received: dict[int, Message] = {}
         try:
             with trio.move_on_after(limits.ROUND_TIMEOUT_S) as self._waiting:

@@ -21,8 +21,11 @@ class Answerer:
     holds connections open keeps nobody out; he would have to open them faster than a peer shakes hands.
     """
 
-    def __init__(self, *, greeter: Greeter, serve: Serve, complaints: Complaints) -> None:
+    def __init__(
+        self, *, greeter: Greeter, serve: Serve, complaints: Complaints, on_stranger: Callable[[str], None]
+    ) -> None:
         self._greeter = greeter
+        self._on_stranger = on_stranger  # hears what went wrong with a caller
         self._serve = serve
         self._complaints = complaints
         self._greeting: dict[trio.abc.Stream, trio.CancelScope] = {}  # in order of arrival
@@ -54,6 +57,7 @@ class Answerer:
             who = _describe(stream, error)
             problem = explain_answer(error, who=who, charter_digest=self._greeter.charter_digest)
             self._complaints.report(("answer", who), problem)
+            self._on_stranger(problem)
         finally:
             self._greeting.pop(stream, None)
             if arrival is None:

@@ -31,6 +31,10 @@ Handler = Callable[[str, Any], Awaitable[None]]
 Now = Callable[[], datetime.datetime]
 
 ALL_LANES: Final = frozenset(Lane)
+_NOT_YET: Final = "not connected yet"
+_NOT_CALLED: Final = (
+    "it has not called us, as the centre that comes first in the charter does: check that nskd runs there"
+)
 
 
 def _utc_now() -> datetime.datetime:
@@ -58,8 +62,8 @@ class PeerStatus:
 class _Peer:
     member: Member
     since: datetime.datetime
+    last_error: str | None
     links: dict[Lane, Link] = attrs.field(factory=dict)
-    last_error: str | None = "not connected yet"
     control: ControlTraffic | None = None
 
 
@@ -93,11 +97,19 @@ class Mesh:
         self._now = now
         self._log = log
         self._complaints = Complaints(log)
-        self._peers = {name: _Peer(member, now()) for name, member in self._greeter.peers.items()}
+        self._peers = {
+            name: _Peer(member, now(), _NOT_YET if name in self._greeter.callees else _NOT_CALLED)
+            for name, member in self._greeter.peers.items()
+        }
         self._channels: dict[bytes, SessionChannel] = {}
         self._handlers: dict[type[Any], Handler] = {}
         self._changed = trio.lowlevel.ParkingLot()
-        self._answerer = Answerer(greeter=self._greeter, serve=self._serve_caller, complaints=self._complaints)
+        self._answerer = Answerer(
+            greeter=self._greeter,
+            serve=self._serve_caller,
+            complaints=self._complaints,
+            on_stranger=self._note_stranger,
+        )
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Dial, answer and serve for ever; says goodbye on every link when cancelled."""
@@ -229,6 +241,12 @@ class Mesh:
         del self._channels[channel.session]
 
     # --- links --------------------------------------------------------------------------------------------
+
+    def _note_stranger(self, problem: str) -> None:
+        # Whoever fails in the handshake remains unknown.  It may be any of those that we wait for, so they all show it.
+        for name, peer in self._peers.items():
+            if name not in self._greeter.callees and not peer.links:
+                peer.last_error = f"{_NOT_CALLED}; {problem}"
 
     async def _serve_caller(self, arrival: Arrival) -> None:
         # The newcomer has proved who it is, so the peer itself has given up the former connection.

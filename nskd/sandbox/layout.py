@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import attrs
 
@@ -15,11 +17,13 @@ from nskd.errors import OperatorError
 from nskd.packs.pack import Pack
 from nskd.packs.synthetic import generate as synthesise
 from nskd.packs.synthetic import write_visits
+from nskd.sandbox.options import Options, Rules
 
 _NAMES = (
     "noord", "midden", "zuid", "oost", "west", "amstel", "maas", "rijn",
     "waal", "ijssel", "linge", "eem", "vecht", "schelde", "dommel", "berkel",
 )  # fmt: skip
+_SOCKET_PATH_BYTES_MAX: Final = 107  # sun_path of unix(7), less its final zero
 
 
 class SandboxError(OperatorError):
@@ -54,54 +58,55 @@ class CentreFiles:
         return self.directory / "log.jsonl"
 
 
-@attrs.frozen
-class Rules:
-    """The charter's disclosure rules."""
-
-    threshold: int
-    insider: bool
-
-
 def centre_names(count: int) -> tuple[str, ...]:
     """Names for so many centres."""
     return _NAMES[:count]
 
 
-def lay_out(
-    directory: Path,
-    pack: Pack,
-    pack_source: str,
-    *,
-    centres: int,
-    data: Sequence[Path],
-    seed: int,
-    rules: Rules,
-    workers: int,
-) -> list[CentreFiles]:
-    """Write everything; without ``data`` each centre gets a synthetic extract of its own."""
-    files = [CentreFiles(name, directory / name) for name in centre_names(centres)]
+def charter_path(directory: Path) -> Path:
+    """Where a sandbox's charter lies."""
+    return directory / "charter.toml"
+
+
+def lay_out(directory: Path, pack: Pack, pack_source: str, options: Options) -> list[CentreFiles]:
+    """Write everything; without data of the user's each centre gets a synthetic extract of its own."""
+    files = [CentreFiles(name, directory / name) for name in centre_names(options.centres)]
+    _check_socket_paths(files)
     identities = [generate(centre.credentials) for centre in files]
-    ports = _free_ports(centres)
-    charter = directory / "charter.toml"
-    charter.write_text(_charter(pack, files, identities, ports, rules))
+    ports = _free_ports(options.centres)
+    charter = charter_path(directory)
+    charter.write_text(_charter(pack, files, identities, ports, options.rules))
+    workers = max(1, (os.cpu_count() or 1) // options.centres)
     for index, centre in enumerate(files):
-        source = _own_data(centre, index, pack, data, seed)
+        source = _own_data(centre, index, pack, options)
         centre.config.write_text(_config(centre, charter, source, ports[index], pack_source, workers))
     return files
 
 
-def _own_data(centre: CentreFiles, index: int, pack: Pack, data: Sequence[Path], seed: int) -> Path:
-    if not data:
+def _check_socket_paths(files: Sequence[CentreFiles]) -> None:
+    for centre in files:
+        if len(os.fsencode(centre.socket)) > _SOCKET_PATH_BYTES_MAX:
+            raise SandboxError(
+                "the path is too long for a socket",
+                where=str(centre.socket),
+                remedy="Give a shorter --keep directory, or set TMPDIR to a shorter one.",
+            )
+
+
+def _own_data(centre: CentreFiles, index: int, pack: Pack, options: Options) -> Path:
+    if options.seed is not None:
         target = centre.directory / "visits.csv"
-        write_visits(synthesise(pack, seed=seed, centre=index), target)
+        write_visits(synthesise(pack, seed=options.seed, centre=index), target)
         return target
-    source = data[index]
+    source = options.data[index]
     target = centre.directory / f"visits{source.suffix or '.csv'}"
     try:
         shutil.copyfile(source, target)
     except OSError as error:
         raise SandboxError(
-            f"cannot be read: {error.strerror}", where=str(source), remedy="Give an existing CSV or Parquet file."
+            f"cannot be copied: {error.strerror}",
+            where=str(source),
+            remedy="Give an existing CSV or Parquet file, and leave room for a copy of it.",
         ) from error
     return target
 

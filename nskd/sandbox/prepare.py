@@ -121,4 +121,6 @@ def _check_writable(path: Path) -> None:
         reason = "permission denied"
     else:
         return
-    raise OperatorError(f"the result cannot be written: {reason}", where=str(path), remedy="Choose another --json path.")
+    raise OperatorError(
+        f"the result cannot be written: {reason}", where=str(path), remedy="Choose another --json path."
+    )

@@ -27,7 +27,7 @@ class Watch:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._stage = ""
+        self._stage = self._phase = ""
         self._live = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -36,7 +36,7 @@ class Watch:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._live.add_task("", start=False)
+        self._task = self._live.add_task("", start=False, visible=False)
         self.phases: list[PhaseLine] = []
 
     def __enter__(self) -> Watch:
@@ -52,7 +52,7 @@ class Watch:
         """A stage begins, and the former ends."""
         self._stage = stage
         self._console.print(Text(f"· {stage}", style="cyan"))
-        self._show(stage)
+        self._show()
 
     def note(self, line: str) -> None:
         """Something about the present stage."""
@@ -60,13 +60,18 @@ class Watch:
 
     def phase_begins(self, name: str) -> None:
         """A phase inside the daemons begins."""
-        self._show(f"{self._stage}: {render.plain(name)}")
+        self._phase = render.plain(name)
+        self._show()
 
     def phase(self, line: PhaseLine) -> None:
         """A phase inside the daemons has ended."""
         self.phases.append(line)
-        self.note(f"{line.name}: {line.seconds:.2f} s, {line.rounds} rounds, {render.amount(line.bytes_sent)} sent")
-        self._show(self._stage)
+        traffic = f", {line.rounds} rounds, {render.amount(line.bytes_sent)} sent" if line.rounds else ""
+        self.note(f"{line.name}: {line.seconds:.2f} s{traffic}")
+        self._phase = ""
+        self._show()
 
-    def _show(self, what: str) -> None:
-        self._live.reset(self._task, description=what)
+    def _show(self) -> None:
+        """The clock on the terminal starts anew with whatever begins."""
+        what = f"{self._stage}: {self._phase}" if self._phase else self._stage
+        self._live.reset(self._task, description=what, visible=True)

@@ -138,11 +138,16 @@ class Stockpile:
         self._vault.sweep({epoch_id})
 
     def destroy_epoch(self, reason: str) -> None:
-        """Delete the epoch's keys and all its stock; nothing happens if there is none."""
-        with self._ledger.writing() as connection:
-            accounts.end_epoch(connection, reason[: limits.REASON_CHARS_MAX])
-        self._ledger.truncate_log()
-        self._vault.sweep(set())
+        """Delete the epoch's keys and all its stock; nothing happens if there is none.
+
+        Even when the ledger cannot be written the files go, and without them the next start ends the epoch.
+        """
+        try:
+            with self._ledger.writing() as connection:
+                accounts.end_epoch(connection, reason[: limits.REASON_CHARS_MAX])
+            self._ledger.truncate_log()
+        finally:
+            self._vault.sweep(set())
 
     # --- batches --------------------------------------------------------------------------------------------
 

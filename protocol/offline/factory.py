@@ -9,11 +9,12 @@ import attrs
 from protocol.errors import LocalProtocolError
 from protocol.field import Elements
 from protocol.limits import OFFLINE_BATCH_CIPHERTEXTS_MAX
-from protocol.material import BIT, TRIPLE, mask_kind
+from protocol.material import BIT, SQUARE, TRIPLE, mask_kind
 from protocol.offline.bits import make_bits
 from protocol.offline.epoch import Epoch
 from protocol.offline.masks import make_masks
 from protocol.offline.slots import SLOTS_PER_CIPHERTEXT
+from protocol.offline.squares import make_squares
 from protocol.offline.triples import make_triples
 from protocol.party import Party
 
@@ -22,6 +23,7 @@ class Product(enum.StrEnum):
     """What one generation session makes."""
 
     TRIPLES = "triples"
+    SQUARES = "squares"
     BITS = "bits"
     MASKS = "masks"  # of every owner at once
 
@@ -53,6 +55,8 @@ async def make(product: Product, party: Party, epoch: Epoch, ciphertexts: int) -
         raise LocalProtocolError(f"a batch has 1 to {OFFLINE_BATCH_CIPHERTEXTS_MAX} ciphertexts, not {ciphertexts}")
     if product is Product.TRIPLES:
         batches = [Batch(TRIPLE, await make_triples(party, epoch, ciphertexts))]
+    elif product is Product.SQUARES:
+        batches = [Batch(SQUARE, await make_squares(party, epoch, ciphertexts))]
     elif product is Product.BITS:
         batches = [Batch(BIT, await make_bits(party, epoch, ciphertexts))]
     else:

@@ -13,6 +13,7 @@ from protocol.party import Party, field_elements, single
 from protocol.shares import MacKey, Shared, concatenate, split
 
 MULTIPLICATION = Cost(triples=1)
+SQUARING = Cost(squares=1)
 
 
 class Evaluator:
@@ -54,6 +55,12 @@ class Evaluator:
         a, b, c = triples.a, triples.b, triples.c
         product = Shared(field.beaver(c.value, b.value, e, a.value, d), field.beaver(c.mac, b.mac, e, a.mac, d))
         return product.plus(field.mul(e, d), self.key)
+
+    async def square(self, x: Shared) -> Shared:
+        """⟨x²⟩ elementwise: one round, one square and half the opening of a product (step 9.2)."""
+        squares = self.material.squares(len(x))
+        e = (await self.checker.open("square", x - squares.root)).masked()
+        return (squares.square + squares.root.times(field.scale(e, 2))).plus(field.mul(e, e), self.key)
 
     async def multiply_many(self, pairs: Sequence[tuple[Shared, Shared]]) -> list[Shared]:
         """Several independent products in the one round."""

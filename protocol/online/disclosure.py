@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol import field
-from protocol.errors import LocalProtocolError
+from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import Elements
 from protocol.material import Cost
 from protocol.online.arithmetic import MULTIPLICATION, Evaluator
@@ -67,11 +67,14 @@ async def release(
     children: Elements,
     rules: Rules,
     also_hide: Callable[[Pattern], Pattern],
+    *,
+    before_pattern: Callable[[], None] = lambda: None,
 ) -> Release:
     """Add up all centres' ``values`` uint64[cells] and open the safe ones to everybody (steps 11.1–11.5).
 
     ``also_hide`` gets the pattern of safe cells, which is public by then, and returns the cells to be shown: a
-    subset, the same at every centre (secondary suppression).
+    subset, the same at every centre (secondary suppression).  ``before_pattern`` is called before that pattern can be
+    seen by anybody.
     """
     cells = values.size
     capped = np.minimum(children, np.uint64(rules.threshold))
@@ -79,10 +82,11 @@ async def release(
     halves = [split(vector, [cells, cells]) for vector in vectors]
     total = _sum([half[0] for half in halves])
     safe = await _safe(evaluator, [half[1] for half in halves], rules)
+    before_pattern()
     pattern = (await evaluator.reveal("pattern", {"safe": safe}))["safe"]
     primary: Pattern = pattern == 1
     if not np.all(primary | (pattern == 0)):
-        raise LocalProtocolError("a disclosure decision is neither yes nor no")
+        raise RemoteProtocolError(Fault.CONTRIBUTION, "a decision is neither yes nor no: a count is out of range")
     shown = also_hide(primary)
     if shown.shape != primary.shape or np.any(shown & ~primary):
         raise LocalProtocolError("secondary suppression may only take cells away")

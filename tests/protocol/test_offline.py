@@ -80,6 +80,14 @@ async def test_triples_multiply_and_are_authenticated(parties: int) -> None:
     assert len(np.unique(a)) == a.size
 
 
+async def test_squares_are_squares() -> None:
+    keys, results = await made(3, Product.SQUARES)
+    columns = [r.batches[0].columns for r in results]
+    root, square = (check_macs(keys, [m[k] for m in columns], [m[k + 2] for m in columns]) for k in range(2))
+    np.testing.assert_array_equal(square, field.mul(root, root))
+    assert len(np.unique(root)) == root.size == SLOTS_PER_CIPHERTEXT
+
+
 @pytest.mark.parametrize("parties", [2, 3])
 async def test_bits_are_bits(parties: int) -> None:
     keys, results = await made(parties, Product.BITS)
@@ -220,9 +228,9 @@ async def test_a_false_product_fails_the_sacrifice() -> None:
 
 
 async def test_a_false_mac_fails_the_sacrifice() -> None:
-    from protocol.offline import bits, triples
+    from protocol.offline import squares, triples
 
-    for product, module in ((Product.TRIPLES, triples), (Product.BITS, bits)):
+    for product, module in ((Product.TRIPLES, triples), (Product.BITS, squares)):
         assert await with_lie(product, lie_in_module(module, "authenticate", shift_first)) == {Fault.SACRIFICE}
 
 

@@ -30,7 +30,7 @@ def evaluator_for(party: Party, dealer: Dealer, material: list) -> Evaluator:
 async def test_products_equal_plain_integers(parties: int) -> None:
     dealer = Dealer(parties, seed=parties)
     count = 100
-    material = dealer.material(triples=count, masks=count)
+    material = dealer.material(triples=count, masks=count, squares=count)
     rng = np.random.default_rng(parties)
     inputs = [field.elements(rng.integers(-1000, 1000, count)) for _ in range(parties)]
 
@@ -38,13 +38,14 @@ async def test_products_equal_plain_integers(parties: int) -> None:
         evaluator = evaluator_for(party, dealer, material)
         vectors = await evaluator.inputs(inputs[party.index], [count] * parties)
         product = await evaluator.multiply(vectors[0], vectors[1])
-        revealed = await evaluator.reveal("result", {"product": product + vectors[-1].scale(3)})
+        square = await evaluator.square(vectors[0])
+        revealed = await evaluator.reveal("result", {"product": product + square + vectors[-1].scale(3)})
         return revealed["product"]
 
     results = await Cluster(parties, seed=parties).run(seat)
     signed = [field.signed(v) for v in inputs]
     for result in results:
-        np.testing.assert_array_equal(field.signed(result), signed[0] * signed[1] + 3 * signed[-1])
+        np.testing.assert_array_equal(field.signed(result), signed[0] * signed[1] + signed[0] ** 2 + 3 * signed[-1])
 
 
 @pytest.mark.parametrize("width", [2, 3, 4, 5, 8, 13, WIDTH_MAX])

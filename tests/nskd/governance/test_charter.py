@@ -82,7 +82,7 @@ def test_sample_is_in_order() -> None:
         ({"head": "workshop = 7\npack = 'nsk'\n"}, "text in quotes is expected, not 7"),
         ({"head": HEAD + "version = true\n"}, "a whole number is expected, not true"),
         ({"head": HEAD + "pack_digest = 'abc'\n"}, "64 hexadecimal digits are expected, not 'abc'"),
-        ({"head": HEAD + "[disclosure]\nthreshold = 2\n"}, "disclosure.threshold: 2 is outside 3 to 10000"),
+        ({"head": HEAD + "[disclosure]\nthreshold = 2\n"}, "disclosure.threshold: 2 is outside 3 to 1000"),
         ({"head": HEAD + "[disclosure]\nthreshold = 10.5\n"}, "a whole number is expected, not a float"),
         ({"head": HEAD + "[disclosure]\ninsider = 'yes'\n"}, "true or false is expected, not 'yes'"),
         ({"head": HEAD + "[disclosure]\ntreshold = 9\n"}, "did you mean 'threshold'"),
