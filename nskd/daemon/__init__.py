@@ -1,6 +1,7 @@
 """The daemon put together: one process per centre.
 
-Read ``workshop`` (what a centre knows), ``workers`` (threads for kernels), ``notices`` (requests and
-approvals travel), ``generation`` (material in the background), ``runs`` (an analysis from approval to release),
-``service`` (what the control socket offers) and ``daemon`` (start, recovery, stop).
+Read ``workshop`` (what a centre knows), ``workers`` (threads for kernels), ``notices`` (requests and approvals travel),
+``epochs`` (the keys), ``generation`` with ``demand``, ``inventory`` and ``turns`` (material in the background),
+``requester`` (this centre's own requests), ``runs`` with ``wanted`` and ``failures`` (taking part, and what became of
+it), ``service`` and ``answers`` (what the control socket offers), ``start`` and ``daemon`` (from start to stop).
 """

@@ -25,11 +25,15 @@ from nskd.control.roles import RoleMap
 from nskd.control.server import ControlServer
 from nskd.credentials import CentreKeys, StorageKey
 from nskd.daemon.demand import Watermarks, watermarks_by_kind
+from nskd.daemon.epochs import Epochs
+from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
 from nskd.daemon.notices import Notices
+from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
 from nskd.daemon.start import Papers, gather, state_directory
+from nskd.daemon.turns import Turns
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
@@ -96,6 +100,8 @@ class Daemon:
         )
         self.sessions = SessionManager(self.mesh, charter_digest=charter.digest, log=log)
         wanted = Wanted()
+        turns = Turns()
+        self.epochs = Epochs(workshop=self.workshop, stock=stock)
         self.generator = Generator(
             workshop=self.workshop,
             mesh=self.mesh,
@@ -103,20 +109,35 @@ class Daemon:
             stock=stock,
             marks=_marks(config, len(charter.centres)),
             wanted=wanted,
+            epochs=self.epochs,
+            turns=turns,
             workers=workers,
         )
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
+        failures = Failures(self.workshop, self.notices)
         self.runs = Runs(
+            workshop=self.workshop,
+            stock=stock,
+            epochs=self.epochs,
+            generator=self.generator,
+            turns=turns,
+            notices=self.notices,
+            wanted=wanted,
+            failures=failures,
+            dataset=dataset,
+            contributions=Contributions(config.state.directory / "contributions", _derived(papers.keys.storage)),
+            workers=workers,
+        )
+        self.requester = Requester(
             workshop=self.workshop,
             mesh=self.mesh,
             sessions=self.sessions,
             stock=stock,
-            generator=self.generator,
+            epochs=self.epochs,
             notices=self.notices,
             wanted=wanted,
-            dataset=dataset,
-            contributions=Contributions(config.state.directory / "contributions", _derived(papers.keys.storage)),
-            workers=workers,
+            failures=failures,
+            runs=self.runs,
         )
         self.sessions.register(GENERATE, judge=self.generator.judge, run=self.generator.run)
         self.sessions.register(ANALYSIS, judge=self.runs.judge, run=self.runs.run, finished=self.runs.finished)
@@ -126,6 +147,8 @@ class Daemon:
             generator=self.generator,
             notices=self.notices,
             runs=self.runs,
+            requester=self.requester,
+            epochs=self.epochs,
             reload=self.reload,
             stop=self.stop,
         )
@@ -135,14 +158,14 @@ class Daemon:
 
     async def run(self, notifier: Notifier) -> None:
         """Serve until told to stop; sessions under way are then given up, and their stock burnt."""
-        await self.generator.recover()
+        await self.epochs.recover()
         with control_endpoint(self._config.control.socket) as endpoint:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.server.serve, endpoint)
                 await nursery.start(self.mesh.run)
                 await nursery.start(self.sessions.run)
                 nursery.start_soon(self.generator.drive)
-                nursery.start_soon(self.runs.drive)
+                nursery.start_soon(self.requester.drive)
                 nursery.start_soon(self._housekeeping)
                 nursery.start_soon(self._signals, notifier)
                 nursery.start_soon(self._watchdog, notifier)
@@ -154,7 +177,7 @@ class Daemon:
                     workshop=self.workshop.charter.workshop,
                     charter=self.workshop.charter.digest.hex(),
                     pack=self.workshop.pack.digest.hex(),
-                    epoch=self.generator.epoch_name(),
+                    epoch=self.epochs.name(),
                 )
                 notifier.ready(f"{self.workshop.own} in workshop {self.workshop.charter.workshop}")
                 await self.stop.wait()
@@ -185,7 +208,7 @@ class Daemon:
             except OperatorError as error:  # a full disk passes
                 self._log.error("the ledger could not be brought up to date", reason=str(error))
             for digest, state in changed:
-                self.events.publish("request.state", request=digest.hex(), state=state.value)
+                self.workshop.publish_state(digest, state)
             if changed:
                 self.notices.poke()
             await trio.sleep(HOUSEKEEPING_S)

@@ -17,6 +17,7 @@ import trio
 
 from nskd.control import answers
 from nskd.daemon.demand import Shortage, Watermarks, total_demand, worst_shortage
+from nskd.daemon.epochs import Epochs, epoch_has_ended
 from nskd.daemon.inventory import Held, decode_inventory, encode_inventory
 from nskd.daemon.phases import Phase, Stopwatch
 from nskd.daemon.turns import Turns
@@ -26,21 +27,18 @@ from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
-from nskd.peers.channel import SessionAborted
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import Mesh
 from nskd.sessions.kinds import AgreedSession, Refusal
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal
 from nskd.stockpile import Level, SharedStockpile, Stockpile
-from protocol.errors import Fault, LocalProtocolError, ProtocolError, RemoteProtocolError
+from protocol.errors import ProtocolError, RemoteProtocolError
 from protocol.limits import OFFLINE_BATCH_CIPHERTEXTS_MAX
 from protocol.material import BIT, SQUARE, TRIPLE
-from protocol.offline.epoch import Epoch, found, seal, unseal
 from protocol.offline.factory import Made, Product, ciphertexts_for, make
-from protocol.party import DIGEST_BYTES, Party, octets
+from protocol.party import Party, octets
 from protocol.prg import labelled_hash
-from protocol.shares import MacKey
 
 GENERATE: Final = "generate"
 PAUSE_AFTER_FAILURE_S: Final = 1.0
@@ -48,10 +46,6 @@ LONGEST_PAUSE_S: Final = 60.0
 _BATCH_BYTES: Final = 16
 _OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
 _PRODUCTS: Final = {TRIPLE: Product.TRIPLES, SQUARE: Product.SQUARES, BIT: Product.BITS}  # else masks
-_NO_EPOCH: Final = bytes(DIGEST_BYTES)
-
-# After these an adversary may have tested our keys: the epoch is never used again (step 6.4).
-_FATAL: Final = frozenset({Fault.MAC_CHECK, Fault.SACRIFICE, Fault.PROOF_EQUATION, Fault.PROOF_BOUND, Fault.DECRYPTION})
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -61,15 +55,8 @@ class Order(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     ciphertexts: int
 
 
-def epoch_has_ended() -> OperatorError:
-    """What stops a session whose keys were destroyed beside it."""
-    return OperatorError(
-        "the epoch has ended meanwhile", where="this centre", remedy="The centres found a new one and try again."
-    )
-
-
 class Generator:
-    """Keeps the stock filled, and holds the epoch's keys."""
+    """Keeps the stock filled."""
 
     def __init__(
         self,
@@ -80,6 +67,8 @@ class Generator:
         stock: SharedStockpile,
         marks: Mapping[str, Watermarks],
         wanted: Wanted,
+        epochs: Epochs,
+        turns: Turns,
         workers: Workers,
     ) -> None:
         self._workshop = workshop
@@ -89,65 +78,13 @@ class Generator:
         self._stock = stock
         self._marks = dict(marks)
         self._workers = workers
-        self._epoch: Epoch | None = None
-        self.turns = Turns()
+        self._epochs = epochs
+        self._turns = turns
         self._changed = trio.Event()
         self._generating = False
         self._doubtful = False
         self._last_problem: str | None = None
         self._rates: dict[str, float] = {}
-
-    # --- the epoch --------------------------------------------------------------------------------------------
-
-    async def recover(self) -> None:
-        """Take up the stored epoch, if there is one that can be read."""
-        stored = await self._stock(Stockpile.epoch)
-        if stored is None:
-            return
-        try:
-            self._epoch = await trio.to_thread.run_sync(unseal, stored.state)
-        except (LocalProtocolError, RemoteProtocolError) as error:
-            self._workshop.log.warning("the stored epoch cannot be used", reason=str(error))
-            await self._stock(Stockpile.destroy_epoch, "its keys cannot be read")
-
-    def epoch_id(self) -> bytes:
-        """The current epoch's id; empty when there is none."""
-        return b"" if self._epoch is None else self._epoch.epoch_id
-
-    def epoch_name(self) -> str | None:
-        """The current epoch for a person."""
-        return None if self._epoch is None else self._epoch.epoch_id.hex()[:16]
-
-    def mac_key(self) -> MacKey:
-        """This centre's share of the MAC key."""
-        if self._epoch is None:
-            raise LocalProtocolError("there is no epoch")
-        return self._epoch.mac_key
-
-    async def destroy(self, reason: str) -> None:
-        """Throw the epoch and its stock away: an adversary may have learnt something by testing it."""
-        if self._epoch is None:
-            return
-        self._workshop.log.error("epoch destroyed", epoch=self.epoch_name(), reason=reason)
-        self._workshop.events.publish("epoch.destroyed", reason=reason)
-        self._epoch = None
-        with trio.CancelScope(shield=True):
-            try:
-                await self._stock(Stockpile.destroy_epoch, reason)
-            except OperatorError as error:  # its files are gone all the same, and the next epoch replaces the rest
-                self._workshop.log.error("the end of the epoch could not be recorded", reason=str(error))
-        self.poke()
-
-    async def destroy_if_tested(self, party: Party, error: BaseException, what: str) -> None:
-        """Destroy the epoch after an end of a session that may have taught somebody about its keys (step 6.4).
-
-        What a peer merely claims is no reason.  But our own part of a MAC check that has not passed is one, whatever
-        the session ended with: the cheat may just as well have hung up (step 5.9).
-        """
-        if party.at_stake:
-            await self.destroy(f"{what} ended within a MAC check")
-        elif isinstance(error, RemoteProtocolError) and not isinstance(error, SessionAborted) and error.fault in _FATAL:
-            await self.destroy(f"{what} ended with {error.fault.value}")
 
     # --- demand -----------------------------------------------------------------------------------------------
 
@@ -204,7 +141,7 @@ class Generator:
             doubtful = False
             try:
                 shortage = await self._shortage()
-                if shortage is None and not (self._doubtful and self._epoch is not None):
+                if shortage is None and not (self._doubtful and self._epochs.current_id()):
                     await changed.wait()
                     continue
                 await self._mesh.wait_connected()
@@ -266,11 +203,11 @@ class Generator:
         self._generating = True
         outcome, items = "made" if order.ciphertexts else "compared", 0
         try:
-            epoch = await self._agree_on_epoch(party, watch)
+            epoch = await self._epochs.agree(party, watch)
             await self._reconcile(party)
             if order.ciphertexts:
-                async with self.turns.batch():
-                    if self._epoch is not epoch:
+                async with self._turns.batch():
+                    if not self._epochs.is_current(epoch):
                         raise epoch_has_ended()
                     with watch.phase(order.product.value):
                         made = await make(order.product, party, epoch, order.ciphertexts)
@@ -282,7 +219,7 @@ class Generator:
             if isinstance(error, OperatorError):  # our own disk, as a rule
                 self._last_problem = str(error)
                 self._workshop.log.error("generation failed here", reason=str(error))
-            await self.destroy_if_tested(party, error, "generation")
+            await self._epochs.destroy_if_tested(party, error, "generation")
             raise
         else:
             self._last_problem = None
@@ -299,25 +236,6 @@ class Generator:
                 bytes_sent=session.channel.stats.bytes_sent,
                 phases=[phase.as_fields() for phase in watch.phases],
             )
-
-    async def _agree_on_epoch(self, party: Party, watch: Stopwatch) -> Epoch:
-        """The epoch all parties hold, or a new one when they do not hold the same (step 12.4)."""
-        own = self.epoch_id() or _NO_EPOCH
-        told = await party.broadcast("epoch", octets(own))
-        await party.confirm()
-        if self._epoch is not None and all(part.tobytes() == own for part in told):
-            return self._epoch
-        if self._epoch is not None:
-            await self.destroy("not every centre holds it any more")
-        with watch.phase("epoch"):
-            epoch = await found(party, self._workshop.charter.digest)
-        await self._stock(Stockpile.begin_epoch, epoch.epoch_id, seal(epoch, party.index))
-        await party.broadcast("epoch/stored", octets(epoch.epoch_id))
-        await party.confirm()
-        self._epoch = epoch
-        self._workshop.log.info("epoch founded", epoch=self.epoch_name())
-        self._workshop.events.publish("epoch.founded", epoch=self.epoch_name())
-        return epoch
 
     async def _reconcile(self, party: Party) -> None:
         """Unlock or drop batches that a crash left in doubt; nobody uses again what another remembers as used."""
@@ -370,7 +288,7 @@ class Generator:
             )
             for kind, mark in self._marks.items()
         ]
-        return answers.StockAnswer(epoch=self.epoch_name(), generating=self._generating, rows=rows)
+        return answers.StockAnswer(epoch=self._epochs.name(), generating=self._generating, rows=rows)
 
     def _note_rate(self, made: Made, watch: Stopwatch) -> None:
         seconds = sum(phase.seconds for phase in watch.phases if phase.name != "epoch")

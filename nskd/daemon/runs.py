@@ -1,16 +1,13 @@
-"""An analysis from approval to release (``docs/protocol.md``, section 12; ``docs/architecture.md``).
+"""A run at one centre, from the proposal to the recorded release (``docs/protocol.md``, section 12).
 
-The requesting centre coordinates: once a request is approved by all and enough material is in stock, it proposes a
-session.  Every centre judges the proposal by itself, reserves the same stock, adds its own local part, and takes part
+Every centre judges the proposal by itself, reserves the same stock, adds its own local part, and takes part
 in the joint part; what is released is compared by all before any of them records it.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -19,10 +16,13 @@ import trio
 from nskd.analysis.contribution import Contributions
 from nskd.analysis.release import AlsoHide, release_bytes
 from nskd.analysis.table import TablePlan
-from nskd.daemon.generation import Generator, epoch_has_ended
+from nskd.daemon.epochs import Epochs, epoch_has_ended
+from nskd.daemon.failures import Failures
+from nskd.daemon.generation import Generator
 from nskd.daemon.notices import Notices
 from nskd.daemon.phases import Phase, Stopwatch
 from nskd.daemon.retry import ATTEMPTS_MAX, Attempts
+from nskd.daemon.turns import Turns
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
@@ -31,14 +31,10 @@ from nskd.data.query import LocalTable, local_table
 from nskd.errors import OperatorError
 from nskd.governance.approval import approvals_complete
 from nskd.governance.ledger import Entry, Ledger, release_digest
-from nskd.governance.lifecycle import State, StateError
-from nskd.governance.request import SignedRequest
-from nskd.peers.lanes import Lane
-from nskd.peers.mesh import Mesh
+from nskd.governance.lifecycle import State
 from nskd.sessions.kinds import AgreedSession, Refusal
-from nskd.sessions.manager import SessionManager
-from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal, StockRange
-from nskd.stockpile import Level, Segment, SharedStockpile, Stockpile
+from nskd.sessions.proposal import Offer
+from nskd.stockpile import Segment, SharedStockpile, Stockpile
 from protocol.errors import Fault, ProtocolError, RemoteProtocolError
 from protocol.material import Material
 from protocol.online.arithmetic import Evaluator
@@ -46,57 +42,44 @@ from protocol.online.disclosure import Pattern, Release, release
 from protocol.party import Party, octets
 
 ANALYSIS: Final = "analysis"
-RECORD_AGAIN_S: Final = 5.0  # between attempts to write down a failure that the disk had no room for
-
-# Faults that a crash or a bad line explains; anything else shows that somebody cheats or is broken.
-_ACCIDENTS: Final = frozenset({Fault.DISCONNECTED, Fault.TIMEOUT, Fault.SESSION})
 
 
 class Runs:
-    """Proposes this centre's own requests, and takes part in everybody's."""
+    """Judges proposals of runs, and takes part in them."""
 
     def __init__(
         self,
         *,
         workshop: Workshop,
-        mesh: Mesh,
-        sessions: SessionManager,
         stock: SharedStockpile,
+        epochs: Epochs,
         generator: Generator,
+        turns: Turns,
         notices: Notices,
         wanted: Wanted,
+        failures: Failures,
         dataset: Dataset | None,
         contributions: Contributions,
         workers: Workers,
     ) -> None:
         self._workshop = workshop
-        self._mesh = mesh
-        self._sessions = sessions
         self._stock = stock
+        self._epochs = epochs
         self._generator = generator
+        self._turns = turns
         self._notices = notices
         self._wanted = wanted
+        self._failures = failures
         self._dataset = dataset
         self._contributions = contributions
         self._workers = workers
-        self._attempts = Attempts()
         self._repeats = Attempts()  # of runs whose release is on record here
-        self._unrecorded: dict[bytes, tuple[str, str, bool]] = {}
         self._idle = trio.Event()
         self._idle.set()
         self.running = 0
         self.draining = False
 
     # --- for the control socket -----------------------------------------------------------------------------
-
-    def will_retry(self, request: SignedRequest) -> bool:
-        """Whether a failed run of this request is going to be repeated without anybody asking."""
-        ours = request.centre == self._workshop.own
-        return not self.draining and (not ours or self._attempts.left(request.digest))
-
-    def forget_failures(self, request: bytes) -> None:
-        """An operator wants it run again."""
-        self._attempts.forget(request)
 
     def drain(self) -> None:
         """Begin nothing new."""
@@ -106,100 +89,6 @@ class Runs:
         """Wait until no run is under way."""
         await self._idle.wait()
 
-    # --- proposing ------------------------------------------------------------------------------------------
-
-    async def drive(self) -> None:
-        """Run this centre's approved requests, one after another, for ever."""
-        while True:
-            changed = self._notices.changed
-            await self._record_failures()
-            entry = None if self.draining else await self._next_due()
-            if entry is None:
-                with trio.move_on_after(RECORD_AGAIN_S if self._unrecorded else math.inf):
-                    await changed.wait()
-                continue
-            await trio.sleep(self._attempts.pause_s(entry.request.digest))
-            await self._attempt(entry)
-
-    async def _next_due(self) -> Entry | None:
-        workshop = self._workshop
-        entries = await workshop.ledger(Ledger.entries, states=(State.APPROVED, State.FAILED))
-        entries += [await workshop.ledger(Ledger.get, digest) for digest in self._wanted]
-        for entry in entries:
-            ours = entry.request.centre == workshop.own
-            if not ours or not self._attempts.left(entry.request.digest):
-                continue
-            if entry.state is State.APPROVED or entry.retryable or self._is_wanted(entry):
-                return entry
-        return None
-
-    def _is_wanted(self, entry: Entry) -> bool:
-        """Done here, but not everywhere."""
-        return entry.state is State.DONE and entry.request.digest in self._wanted
-
-    async def _attempt(self, entry: Entry) -> None:
-        workshop, digest = self._workshop, entry.request.digest
-        try:
-            await self._ready(entry)
-            need = workshop.need(workshop.check(entry.request.table, entry.request.centre))
-            if not await self._provided(digest, need):
-                return
-            segments = await self._stock(Stockpile.plan, need)
-            await self._sessions.propose(self._proposal(digest, segments))
-        except (OperatorError, ProtocolError) as error:
-            self._attempts.failed(digest)
-            workshop.log.warning("a run did not succeed", request=digest.hex(), reason=str(error))
-            workshop.events.publish("run.failed", request=digest.hex(), reason=str(error))
-        else:
-            self._attempts.forget(digest)
-        finally:
-            self._notices.poke()
-
-    async def _provided(self, digest: bytes, need: Mapping[str, int]) -> bool:
-        """Wait for all centres and for material enough; False when the request has meanwhile come to another end.
-
-        However long a centre is away: that is no failure, and the status says who it is.
-        """
-        ready = False
-        async with trio.open_nursery() as nursery:
-
-            async def watch() -> None:
-                nonlocal ready
-                while not ready:
-                    await self._stock.wait_for(need)
-                    await self._mesh.wait_connected()
-                    ready = all(self._stock.levels.get(kind, Level()).ready >= items for kind, items in need.items())
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(watch)
-            while True:
-                changed = self._notices.changed
-                entry = await self._workshop.ledger(Ledger.get, digest)
-                if not (entry.state is State.APPROVED or self._is_wanted(entry)) or self.draining:
-                    nursery.cancel_scope.cancel()
-                await changed.wait()
-        return ready
-
-    async def _ready(self, entry: Entry) -> None:
-        if entry.state is State.FAILED:
-            workshop = self._workshop
-            await workshop.ledger(Ledger.retry, entry.request.digest, charter=workshop.charter, now=workshop.clock())
-
-    def _proposal(self, digest: bytes, segments: Mapping[str, Sequence[Segment]]) -> Proposal:
-        return Proposal(
-            kind=ANALYSIS,
-            coordinator=self._workshop.own,
-            nonce=os.urandom(NONCE_BYTES),
-            charter=self._workshop.charter.digest,
-            parties=self._workshop.charter.names,
-            lane=Lane.ONLINE,
-            request=digest,
-            epoch=self._generator.epoch_id(),
-            segments={
-                kind: tuple(StockRange(s.batch, s.start, s.stop) for s in ranges) for kind, ranges in segments.items()
-            },
-        )
-
     # --- judging --------------------------------------------------------------------------------------------
 
     async def judge(self, offer: Offer) -> None:
@@ -208,7 +97,7 @@ class Runs:
             raise Refusal("this centre is stopping")
         proposal = offer.proposal
         try:
-            await self._record_failures()
+            await self._failures.record()
             entry = await self._workshop.ledger(Ledger.get, proposal.request)
             if entry.request.centre != offer.sender:
                 raise Refusal(f"only {entry.request.centre} may run its request")
@@ -218,7 +107,7 @@ class Runs:
             raise Refusal(str(error)) from error
         if proposal.parties != self._workshop.charter.names:
             raise Refusal("the parties are not those of the charter, in its order")
-        if proposal.epoch != self._generator.epoch_id():
+        if proposal.epoch != self._epochs.current_id():
             self._generator.doubt()
             raise Refusal("our stock is of another epoch")
         segments = {
@@ -277,17 +166,17 @@ class Runs:
                 entry = await workshop.ledger(
                     Ledger.start, digest, session.session, charter=workshop.charter, now=workshop.clock()
                 )
-                self._publish_state(digest, State.RUNNING)
+                workshop.publish_state(digest, State.RUNNING)
             try:
-                async with self._generator.turns.run():
+                async with self._turns.run():
                     released = await self._compute(session, entry, watch)
                 await workshop.ledger(Ledger.finish, digest, released, now=workshop.clock())
             except BaseException as error:
                 if entry.state is not State.DONE:
-                    await self._record_failure(entry.request, error)
+                    await self._failures.note(entry.request, error)
                 raise
             outcome = "released"
-            self._publish_state(digest, State.DONE)
+            workshop.publish_state(digest, State.DONE)
         finally:
             if outcome == "failed":
                 self._wanted.note(digest, lacking)
@@ -312,13 +201,13 @@ class Runs:
         with watch.phase("local part"):
             own = await trio.to_thread.run_sync(self._local_part, plan)
             self._contributions.hold(entry.request.digest, own.values, own.children)
-        await self._generator.turns.batch_over()
+        await self._turns.batch_over()
         with watch.phase("take stock"):
             material = Material(await self._stock(Stockpile.take, session.session))
             workshop.log.info(
                 "stock taken",
                 session=session.session.hex(),
-                epoch=self._generator.epoch_name(),
+                epoch=self._epochs.name(),
                 segments={
                     kind: [[part.batch.hex(), part.start, part.stop] for part in parts]
                     for kind, parts in session.proposal.segments.items()
@@ -326,7 +215,7 @@ class Runs:
             )
         party = session.party(os.urandom, self._workers)
         with watch.phase("joint part"):
-            if self._generator.epoch_id() != session.proposal.epoch:
+            if self._epochs.current_id() != session.proposal.epoch:
                 raise epoch_has_ended()
             outcome = await self._joint(party, material, own, plan, entry.request.digest)
         with watch.phase("compare releases"):
@@ -360,7 +249,7 @@ class Runs:
     async def _joint(
         self, party: Party, material: Material, own: LocalTable, plan: TablePlan, request: bytes
     ) -> Release:
-        evaluator = Evaluator(party, self._generator.mac_key(), material)
+        evaluator = Evaluator(party, self._epochs.mac_key(), material)
         also_hide = AlsoHide(plan.shape)
 
         def hold_and_hide(safe: Pattern) -> Pattern:
@@ -381,47 +270,8 @@ class Runs:
                 before_pattern=lambda: self._contributions.venture(request),
             )
         except BaseException as error:
-            await self._generator.destroy_if_tested(party, error, "a run")
+            await self._epochs.destroy_if_tested(party, error, "a run")
             raise
-
-    async def _record_failure(self, request: SignedRequest, error: BaseException) -> None:
-        workshop, digest = self._workshop, request.digest
-        fault, detail, retryable = describe_failure(error)
-        if isinstance(error, OperatorError):
-            workshop.log.error("a run failed here", request=digest.hex(), reason=detail)
-        self._unrecorded[digest] = (fault, detail, retryable)
-        with trio.CancelScope(shield=True):
-            await self._record_failures()
-        workshop.events.publish("run.failed", request=digest.hex(), fault=fault, detail=detail)
-
-    async def _record_failures(self) -> None:
-        """Write down how runs ended; what the disk has no room for is kept in mind, and tried again."""
-        workshop = self._workshop
-        for digest, (fault, detail, retryable) in tuple(self._unrecorded.items()):
-            try:
-                state = await workshop.ledger(
-                    Ledger.fail,
-                    digest,
-                    fault=fault,
-                    detail=detail,
-                    retryable=retryable,
-                    charter=workshop.charter,
-                    now=workshop.clock(),
-                )
-                entry = await workshop.ledger(Ledger.get, digest)
-            except StateError:
-                self._unrecorded.pop(digest, None)  # somebody else was quicker
-                continue
-            except OperatorError as error:
-                workshop.log.error("a failure could not be recorded", request=digest.hex(), reason=str(error))
-                continue
-            self._unrecorded.pop(digest, None)
-            self._publish_state(digest, state)
-            if retryable:  # a centre that has the release so hears that it is lacking here
-                await self._notices.publish(entry.request, ())
-
-    def _publish_state(self, digest: bytes, state: State) -> None:
-        self._workshop.events.publish("request.state", request=digest.hex(), state=state.value)
 
     def _publish_round(self, step: str) -> None:
         self._workshop.events.publish("run.round", step=step)
@@ -431,14 +281,3 @@ class Runs:
 
     def _publish_phase(self, phase: Phase) -> None:
         self._workshop.events.publish("run.phase", **phase.as_fields())
-
-
-def describe_failure(error: BaseException) -> tuple[str, str, bool]:
-    """A failure's name, one sentence on it, and whether trying again makes sense."""
-    if isinstance(error, RemoteProtocolError):
-        return error.fault.value, error.detail, error.fault in _ACCIDENTS
-    if isinstance(error, OperatorError):
-        return "local-error", str(error), True
-    if isinstance(error, trio.Cancelled):
-        return "interrupted", "the session was stopped", True
-    return "internal-error", f"{type(error).__name__}, see this centre's log", False

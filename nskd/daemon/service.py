@@ -13,8 +13,10 @@ from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
 from nskd.daemon.answers import peer_row, plain_words, request_detail, request_row, result_answer
+from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.notices import Notices
+from nskd.daemon.requester import Requester
 from nskd.daemon.runs import Runs
 from nskd.daemon.workshop import Workshop
 from nskd.governance import limits
@@ -40,6 +42,8 @@ class DaemonService:
         generator: Generator,
         notices: Notices,
         runs: Runs,
+        requester: Requester,
+        epochs: Epochs,
         reload: Reload,
         stop: trio.Event,
     ) -> None:
@@ -48,6 +52,8 @@ class DaemonService:
         self._generator = generator
         self._notices = notices
         self._runs = runs
+        self._requester = requester
+        self._epochs = epochs
         self._reload = reload
         self._stop = stop
         self._started_at = workshop.clock()
@@ -76,7 +82,7 @@ class DaemonService:
             uptime_s=workshop.clock() - self._started_at,
             peers_up=sum(peer.connected for peer in peers),
             peers=len(peers),
-            epoch=self._generator.epoch_name(),
+            epoch=self._epochs.name(),
             requests={state.value: count for state, count in counts.items()},
             notes=notes,
         )
@@ -136,7 +142,7 @@ class DaemonService:
             return answers.SubmitAnswer(request=None, checked=True, plain=plain)
         await workshop.ledger(Ledger.add_request, request, now=now)
         workshop.log.info("request submitted", request=request.digest.hex(), user=call.user)
-        workshop.events.publish("request.state", request=request.digest.hex(), state=State.SUBMITTED.value)
+        workshop.publish_state(request.digest, State.SUBMITTED)
         await self._notices.publish(request, ())
         return answers.SubmitAnswer(request=request.digest.hex(), checked=False, plain=plain)
 
@@ -155,7 +161,7 @@ class DaemonService:
                 state = await workshop.ledger(
                     Ledger.retry, entry.request.digest, charter=workshop.charter, now=workshop.clock()
                 )
-            self._runs.forget_failures(entry.request.digest)
+            self._requester.forget_failures(entry.request.digest)
             self._notices.poke()
         return answers.RunAnswer(request=entry.request.digest.hex(), state=state.value, checked=params.check)
 
@@ -233,7 +239,7 @@ class DaemonService:
     def _is_over(self, entry: Entry) -> bool:
         # A failure that will be tried again on its own is not the end.
         return entry.state in _ENDED and not (
-            entry.state is State.FAILED and entry.retryable and self._runs.will_retry(entry.request)
+            entry.state is State.FAILED and entry.retryable and self._requester.will_retry(entry.request)
         )
 
     async def _find(self, name: str) -> Entry:

@@ -12,6 +12,7 @@ import structlog
 from nskd.analysis.table import TablePlan, plan_table
 from nskd.control.events import EventBus
 from nskd.governance.charter import Charter
+from nskd.governance.lifecycle import State
 from nskd.governance.policy import PolicyError, check_request
 from nskd.governance.request import SignedRequest, TableRequest
 from nskd.governance.signing import Signer
@@ -86,6 +87,10 @@ class Workshop:
         except OperatorError as error:
             return [str(error)]
         return []
+
+    def publish_state(self, request: bytes, state: State) -> None:
+        """Tell subscribers where a request is now."""
+        self.events.publish("request.state", request=request.hex(), state=state.value)
 
     def need(self, plan: TablePlan) -> dict[str, int]:
         """The stock a run of this plan consumes, per kind: a function of public sizes alone."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import attrs
 import numpy as np
@@ -18,7 +17,7 @@ from nskd.analysis.release import AlsoHide
 from nskd.analysis.shape import TableShape
 from nskd.analysis.suppression import derivable
 from nskd.credentials import StorageKey
-from nskd.daemon.generation import Generator
+from nskd.daemon.epochs import Epochs
 from nskd.daemon.turns import BATCH_PATIENCE_S, RUN_PATIENCE_S, OutOfTurnError, Turns
 from nskd.errors import OperatorError
 from nskd.peers.channel import SessionAborted
@@ -139,20 +138,17 @@ async def test_nothing_is_at_stake_before_our_part_is_out_nor_after_the_check() 
     assert not parties[0].at_stake
 
 
-def _generator() -> tuple[Any, list[object]]:
-    """A generator with an epoch, and the list of what it asks of the stock."""
+def _keys() -> tuple[Epochs, list[object]]:
+    """Keys of an epoch, and the list of what is asked of the stock."""
     asked: list[object] = []
 
     async def stock(method: object, *_: object) -> None:
         asked.append(method)
 
-    generator = Generator.__new__(Generator)
     quiet = SimpleNamespace(error=lambda *_, **__: None, publish=lambda *_, **__: None)
-    generator._workshop = SimpleNamespace(log=quiet, events=quiet)  # type: ignore[assignment]
-    generator._stock = stock  # type: ignore[assignment]
-    generator._epoch = SimpleNamespace(epoch_id=bytes(32))  # type: ignore[assignment]
-    generator._changed = trio.Event()
-    return generator, asked
+    epochs = Epochs(workshop=SimpleNamespace(log=quiet, events=quiet), stock=stock)  # type: ignore[arg-type]
+    epochs._epoch = SimpleNamespace(epoch_id=bytes(32))  # type: ignore[assignment]
+    return epochs, asked
 
 
 @pytest.mark.parametrize(
@@ -169,9 +165,9 @@ def _generator() -> tuple[Any, list[object]]:
     ],
 )
 async def test_an_epoch_ends_with_whatever_ended_a_check(at_stake: bool, error: BaseException, destroyed: bool) -> None:
-    generator, asked = _generator()
-    await generator.destroy_if_tested(SimpleNamespace(at_stake=at_stake), error, "a test")
-    assert (generator._epoch is None) == destroyed
+    epochs, asked = _keys()
+    await epochs.destroy_if_tested(SimpleNamespace(at_stake=at_stake), error, "a test")  # type: ignore[arg-type]
+    assert (not epochs.current_id()) == destroyed
     assert asked == ([Stockpile.destroy_epoch] if destroyed else [])
 
 

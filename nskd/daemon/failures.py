@@ -1,0 +1,80 @@
+"""How runs ended without a release: put into words, written down as soon as the disk allows."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from nskd.daemon.notices import Notices
+from nskd.daemon.workshop import Workshop
+from nskd.errors import OperatorError
+from nskd.governance.ledger import Ledger
+from nskd.governance.lifecycle import StateError
+from nskd.governance.request import SignedRequest
+from protocol.errors import Fault, RemoteProtocolError
+
+# Faults that a crash or a bad line explains; anything else shows that somebody cheats or is broken.
+_ACCIDENTS: Final = frozenset({Fault.DISCONNECTED, Fault.TIMEOUT, Fault.SESSION})
+
+
+class Failures:
+    """What could not be recorded yet is kept in mind, and tried again."""
+
+    def __init__(self, workshop: Workshop, notices: Notices) -> None:
+        self._workshop = workshop
+        self._notices = notices
+        self._unrecorded: dict[bytes, tuple[str, str, bool]] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether something is still to be written down."""
+        return bool(self._unrecorded)
+
+    async def note(self, request: SignedRequest, error: BaseException) -> None:
+        """A run of this request ended with this error."""
+        workshop, digest = self._workshop, request.digest
+        fault, detail, retryable = describe_failure(error)
+        if isinstance(error, OperatorError):
+            workshop.log.error("a run failed here", request=digest.hex(), reason=detail)
+        self._unrecorded[digest] = (fault, detail, retryable)
+        with trio.CancelScope(shield=True):
+            await self.record()
+        workshop.events.publish("run.failed", request=digest.hex(), fault=fault, detail=detail)
+
+    async def record(self) -> None:
+        """Write down how runs ended; what the disk has no room for is kept in mind, and tried again."""
+        workshop = self._workshop
+        for digest, (fault, detail, retryable) in tuple(self._unrecorded.items()):
+            try:
+                state = await workshop.ledger(
+                    Ledger.fail,
+                    digest,
+                    fault=fault,
+                    detail=detail,
+                    retryable=retryable,
+                    charter=workshop.charter,
+                    now=workshop.clock(),
+                )
+                entry = await workshop.ledger(Ledger.get, digest)
+            except StateError:
+                self._unrecorded.pop(digest, None)  # somebody else was quicker
+                continue
+            except OperatorError as error:
+                workshop.log.error("a failure could not be recorded", request=digest.hex(), reason=str(error))
+                continue
+            self._unrecorded.pop(digest, None)
+            workshop.publish_state(digest, state)
+            if retryable:  # a centre that has the release so hears that it is lacking here
+                await self._notices.publish(entry.request, ())
+
+
+def describe_failure(error: BaseException) -> tuple[str, str, bool]:
+    """A failure's name, one sentence on it, and whether trying again makes sense."""
+    if isinstance(error, RemoteProtocolError):
+        return error.fault.value, error.detail, error.fault in _ACCIDENTS
+    if isinstance(error, OperatorError):
+        return "local-error", str(error), True
+    if isinstance(error, trio.Cancelled):
+        return "interrupted", "the session was stopped", True
+    return "internal-error", f"{type(error).__name__}, see this centre's log", False

@@ -1,0 +1,159 @@
+"""This centre's own requests, from approval to a proposed run, again after accidents (``docs/architecture.md``)."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import trio
+
+from nskd.daemon.epochs import Epochs
+from nskd.daemon.failures import Failures
+from nskd.daemon.notices import Notices
+from nskd.daemon.retry import Attempts
+from nskd.daemon.runs import ANALYSIS, Runs
+from nskd.daemon.wanted import Wanted
+from nskd.daemon.workshop import Workshop
+from nskd.errors import OperatorError
+from nskd.governance.ledger import Entry, Ledger
+from nskd.governance.lifecycle import State
+from nskd.governance.request import SignedRequest
+from nskd.peers.lanes import Lane
+from nskd.peers.mesh import Mesh
+from nskd.sessions.manager import SessionManager
+from nskd.sessions.proposal import NONCE_BYTES, Proposal, StockRange
+from nskd.stockpile import Level, Segment, SharedStockpile, Stockpile
+from protocol.errors import ProtocolError
+
+RECORD_AGAIN_S: Final = 5.0  # between attempts to write down a failure that the disk had no room for
+
+
+class Requester:
+    """Proposes runs: once all have approved, all are connected, and there is material enough."""
+
+    def __init__(
+        self,
+        *,
+        workshop: Workshop,
+        mesh: Mesh,
+        sessions: SessionManager,
+        stock: SharedStockpile,
+        epochs: Epochs,
+        notices: Notices,
+        wanted: Wanted,
+        failures: Failures,
+        runs: Runs,
+    ) -> None:
+        self._workshop = workshop
+        self._mesh = mesh
+        self._sessions = sessions
+        self._stock = stock
+        self._epochs = epochs
+        self._notices = notices
+        self._wanted = wanted
+        self._failures = failures
+        self._runs = runs
+        self._attempts = Attempts()
+
+    def will_retry(self, request: SignedRequest) -> bool:
+        """Whether a failed run of this request is going to be repeated without anybody asking."""
+        ours = request.centre == self._workshop.own
+        return not self._runs.draining and (not ours or self._attempts.left(request.digest))
+
+    def forget_failures(self, request: bytes) -> None:
+        """An operator wants it run again."""
+        self._attempts.forget(request)
+
+    async def drive(self) -> None:
+        """Run this centre's approved requests, one after another, for ever."""
+        while True:
+            changed = self._notices.changed
+            await self._failures.record()
+            entry = None if self._runs.draining else await self._next_due()
+            if entry is None:
+                with trio.move_on_after(RECORD_AGAIN_S if self._failures.pending else math.inf):
+                    await changed.wait()
+                continue
+            await trio.sleep(self._attempts.pause_s(entry.request.digest))
+            await self._attempt(entry)
+
+    async def _next_due(self) -> Entry | None:
+        workshop = self._workshop
+        entries = await workshop.ledger(Ledger.entries, states=(State.APPROVED, State.FAILED))
+        entries += [await workshop.ledger(Ledger.get, digest) for digest in self._wanted]
+        for entry in entries:
+            ours = entry.request.centre == workshop.own
+            if not ours or not self._attempts.left(entry.request.digest):
+                continue
+            if entry.state is State.APPROVED or entry.retryable or self._is_wanted(entry):
+                return entry
+        return None
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        """Done here, but not everywhere."""
+        return entry.state is State.DONE and entry.request.digest in self._wanted
+
+    async def _attempt(self, entry: Entry) -> None:
+        workshop, digest = self._workshop, entry.request.digest
+        try:
+            await self._ready(entry)
+            need = workshop.need(workshop.check(entry.request.table, entry.request.centre))
+            if not await self._provided(digest, need):
+                return
+            segments = await self._stock(Stockpile.plan, need)
+            await self._sessions.propose(self._proposal(digest, segments))
+        except (OperatorError, ProtocolError) as error:
+            self._attempts.failed(digest)
+            workshop.log.warning("a run did not succeed", request=digest.hex(), reason=str(error))
+            workshop.events.publish("run.failed", request=digest.hex(), reason=str(error))
+        else:
+            self._attempts.forget(digest)
+        finally:
+            self._notices.poke()
+
+    async def _provided(self, digest: bytes, need: Mapping[str, int]) -> bool:
+        """Wait for all centres and for material enough; False when the request has meanwhile come to another end.
+
+        However long a centre is away: that is no failure, and the status says who it is.
+        """
+        ready = False
+        async with trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                nonlocal ready
+                while not ready:
+                    await self._stock.wait_for(need)
+                    await self._mesh.wait_connected()
+                    ready = all(self._stock.levels.get(kind, Level()).ready >= items for kind, items in need.items())
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(watch)
+            while True:
+                changed = self._notices.changed
+                entry = await self._workshop.ledger(Ledger.get, digest)
+                if not (entry.state is State.APPROVED or self._is_wanted(entry)) or self._runs.draining:
+                    nursery.cancel_scope.cancel()
+                await changed.wait()
+        return ready
+
+    async def _ready(self, entry: Entry) -> None:
+        if entry.state is State.FAILED:
+            workshop = self._workshop
+            await workshop.ledger(Ledger.retry, entry.request.digest, charter=workshop.charter, now=workshop.clock())
+
+    def _proposal(self, digest: bytes, segments: Mapping[str, Sequence[Segment]]) -> Proposal:
+        return Proposal(
+            kind=ANALYSIS,
+            coordinator=self._workshop.own,
+            nonce=os.urandom(NONCE_BYTES),
+            charter=self._workshop.charter.digest,
+            parties=self._workshop.charter.names,
+            lane=Lane.ONLINE,
+            request=digest,
+            epoch=self._epochs.current_id(),
+            segments={
+                kind: tuple(StockRange(s.batch, s.start, s.stop) for s in ranges) for kind, ranges in segments.items()
+            },
+        )
