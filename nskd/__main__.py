@@ -1,17 +1,21 @@
-"""The command line of the daemon: ``nskd run`` for systemd, ``nskd sandbox`` for a workshop on one machine."""
+"""The command line of the daemon: ``nskd run`` for systemd, ``nskd sandbox`` for a workshop on one machine, and what
+a hospital's data manager needs: the codebook, a check of an extract, a made-up one.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
 import sys
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NoReturn
 
 import click
 
 from nskd.config import DEFAULT_PATH
 from nskd.errors import OperatorError, innermost
 
+EXIT_NO = 1
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h: systemd does not restart on it
 
 
@@ -59,10 +63,74 @@ def run(config_path: Path, credentials: Path | None) -> None:
         notifier.close()
 
 
-def _refuse(error: BaseException) -> NoReturn:
-    """One clear sentence, and the exit status on which a service manager does not try again."""
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--pack", default="nsk", show_default=True, metavar="DIR", help="A pack's directory, or a built-in name.")
+def check(file: Path, pack: str) -> None:
+    """Check the extract in FILE as the daemon would, and say what is wrong by row and column.
+
+    Needs no daemon, and nothing of it leaves this machine.
+    """
+    from nskd.data.load import load_visits
+    from nskd.packs.pack import load_pack
+
+    try:
+        with load_visits(file, load_pack(pack).codebook) as dataset:
+            click.echo(f"{file}: in order, {dataset.rows:,} visits")
+            for rule, count in dataset.warnings.counts.items():
+                said = next(each.text.en for each in dataset.codebook.rules if each.id == rule)
+                rows = [str(each.row) for each in dataset.warnings.findings if f"rule {rule}" in each.wrong]
+                more = ", …" if count > len(rows) else ""
+                one = count == 1
+                place = f"{'row' if one else 'rows'} {', '.join(rows)}{more}"
+                click.echo(f"  remark {rule}: {count:,} {'visit' if one else 'visits'} ({place}). {said}")
+    except OperatorError as error:
+        _refuse(error, EXIT_NO)
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--pack", default="nsk", show_default=True, metavar="DIR", help="A pack's directory, or a built-in name.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed, the same file; random by default.")
+@click.option("--visits", type=click.IntRange(1, 1_000_000), default=2000, show_default=True)
+def synthetic(file: Path, pack: str, seed: int | None, visits: int) -> None:
+    """Write a made-up extract to FILE, to practise with: CSV, no child in it is real."""
+    from nskd.packs.pack import load_pack
+    from nskd.packs.synthetic import generate, write_visits
+
+    try:
+        if file.exists():
+            raise OperatorError("it exists already", where=str(file), remedy="Choose a new name.")
+        made = generate(load_pack(pack), seed=secrets.randbits(32) if seed is None else seed, centre=0, visits=visits)
+        try:
+            write_visits(made, file)
+        except OSError as error:
+            raise OperatorError(
+                f"it cannot be written: {error.strerror}", where=str(file), remedy="Check the directory."
+            ) from error
+    except OperatorError as error:
+        _refuse(error, EXIT_NO)
+    click.echo(f"{file}: {visits:,} made-up visits")
+
+
+@main.command()
+@click.option("--pack", default="nsk", show_default=True, metavar="DIR", help="A pack's directory, or a built-in name.")
+@click.option("--language", type=click.Choice(["en", "nl"]), default="en", show_default=True)
+def codebook(pack: str, language: Literal["en", "nl"]) -> None:
+    """Print the codebook as Markdown: the columns of an extract and their values."""
+    from nskd.packs.document import markdown
+    from nskd.packs.pack import load_pack
+
+    try:
+        click.echo(markdown(load_pack(pack), language), nl=False)
+    except OperatorError as error:
+        _refuse(error, EXIT_NO)
+
+
+def _refuse(error: BaseException, status: int = EXIT_CONFIGURATION) -> NoReturn:
+    """One clear sentence; by default with the exit status on which a service manager does not try again."""
     click.echo(f"nskd: {error}", err=True)
-    sys.exit(EXIT_CONFIGURATION)
+    sys.exit(status)
 
 
 def _add_sandbox() -> None:

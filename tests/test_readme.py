@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from nskd.packs.pack import load_pack
-from nskd.packs.synthetic import generate, write_visits
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
@@ -54,10 +52,8 @@ def config(directory: Path, name: str, port: int, data: Path) -> str:
 @pytest.mark.timeout(240)
 def test_the_walk_through_two_centres(tmp_path: Path) -> None:
     ports = dict(zip(("7443", "7444"), free_ports(2), strict=True))
-    pack = load_pack("nsk")
-    for index, (name, port) in enumerate(zip(("noord", "zuid"), ports.values(), strict=True)):
+    for name, port in zip(("noord", "zuid"), ports.values(), strict=True):
         (tmp_path / name).mkdir()
-        write_visits(generate(pack, seed=5, centre=index, visits=2000), tmp_path / name / "visits.csv")
         (tmp_path / name / "nskd.toml").write_text(config(tmp_path, name, port, tmp_path / name / "visits.csv"))
     (tmp_path / "purposes.toml").write_text(PURPOSES)
     (tmp_path / "request.toml").write_bytes((ROOT / "configs" / "request.toml").read_bytes())

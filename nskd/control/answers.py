@@ -47,8 +47,6 @@ class PeerRow(Answer, frozen=True, kw_only=True):
     state: str
     since: int | None = None
     lanes: list[str] = []
-    bytes_sent: int = 0
-    bytes_received: int = 0
     rtt_ms: float | None = None
     detail: str | None = None
 

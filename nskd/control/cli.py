@@ -6,8 +6,10 @@ option takes a secret: whatever stands on a command line can be read by every us
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+import typing
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -19,6 +21,7 @@ from rich.console import Console
 from nskd.control import answers, render
 from nskd.control.app import EXIT_NO, App, Cli
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
+from nskd.control.methods import RequestState
 from nskd.errors import OperatorError
 from nskd.governance.limits import (
     APPROVAL_VALIDITY_DEFAULT_S,
@@ -93,7 +96,11 @@ def peers(app: App) -> None:
 @main.command()
 @click.pass_obj
 def stock(app: App) -> None:
-    """Show preprocessing in stock."""
+    """Show preprocessing in stock.
+
+    Material made in advance with the other centres; an analysis uses it up. Generation begins below low and ends
+    at high; unconfirmed is what another centre has not yet said to have on disk.
+    """
     app.show(app.call("stock"), answers.StockAnswer, render.stock)
 
 
@@ -114,7 +121,7 @@ def version(app: App) -> None:
 @click.option("--check", is_flag=True, help="Only say what would happen.")
 @click.pass_obj
 def drain(app: App, check: bool) -> None:
-    """Let running sessions finish and take on nothing new."""
+    """Let running sessions finish and take on nothing new, until the daemon is stopped or restarted."""
     app.show(
         app.call("drain", check=check),
         answers.DrainAnswer,
@@ -128,7 +135,7 @@ def drain(app: App, check: bool) -> None:
 @click.option("--check", is_flag=True, help="Only say what would change.")
 @click.pass_obj
 def reload(app: App, check: bool) -> None:
-    """Have the daemon read its configuration anew."""
+    """Have the daemon read its configuration anew: roles and stock; the rest takes a restart."""
     app.show(
         app.call("reload", check=check),
         answers.ReloadAnswer,
@@ -155,14 +162,17 @@ def events(app: App, kinds: tuple[str, ...]) -> None:
 
 @main.command()
 @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--name", default="", help="This centre's name in the charter.")
+@click.option("--name", default="", help="This centre's name in the charter: small letters, digits, hyphens.")
 @click.option("--title", default="", help="The same for people.")
 @click.option("--address", default="", help="Where its daemon will listen, host:port.")
 @click.pass_obj
 def keygen(app: App, directory: Path, name: str, title: str, address: str) -> None:
     """Make this centre's keys in DIRECTORY and print its charter entry.  Needs no daemon."""
     from nskd import credentials
+    from nskd.governance.charter import NAME
 
+    if name and not NAME.fullmatch(name):  # before there are keys
+        raise click.UsageError(f"--name {name!r} is not a name of small letters, digits and inner hyphens.")
     public = credentials.generate(directory)
     if app.json:
         keys = {"noise_key": public.noise_key.hex(), "signing_key": public.signing_key.hex()}
@@ -188,12 +198,27 @@ def config() -> None:
 def config_check(app: App, path: Path) -> None:
     """Read PATH as the daemon would and say what is wrong with it.  Needs no daemon."""
     from nskd import config as configuration
+    from nskd.control.roles import RoleMap
 
-    configuration.load_config(path)
+    RoleMap.parse(configuration.load_config(path).control.roles.principals())
     if app.json:
         app.dump({"path": str(path), "ok": True})
     else:
         click.echo(f"{path}: in order")
+
+
+class _RequestName(click.ParamType[str]):
+    """A request's digest or the first digits of it, as lists show it."""
+
+    name = "request"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch("[0-9a-fA-F]{4,64}", value):
+            self.fail(f"{value!r} names no request; give 4 or more of the digits that nskctl request list shows.")
+        return value
+
+
+_request_name = click.argument("name", metavar="REQUEST", type=_RequestName())
 
 
 @main.group()
@@ -221,7 +246,13 @@ def request_submit(app: App, file: BinaryIO, check: bool, again: bool) -> None:
 
 
 @request.command("list")
-@click.option("--state", "states", multiple=True, help="Only requests in this state; repeatable.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(typing.get_args(RequestState)),
+    help="Only requests in this state; repeatable.",
+)
 @click.option("--limit", type=click.IntRange(1, LIST_MAX), default=50, show_default=True)
 @click.pass_obj
 def request_list(app: App, states: tuple[str, ...], limit: int) -> None:
@@ -230,15 +261,18 @@ def request_list(app: App, states: tuple[str, ...], limit: int) -> None:
 
 
 @request.command("show")
-@click.argument("name", metavar="REQUEST")
+@_request_name
 @click.pass_obj
 def request_show(app: App, name: str) -> None:
-    """Show what REQUEST asks, in plain words, and who approves it."""
+    """Show what REQUEST asks, in plain words, and who approves it.
+
+    REQUEST is the first digits of its name, 4 or more, as `nskctl request list` shows them.
+    """
     app.show(app.call("request.show", request=name), answers.RequestDetail, render.request)
 
 
 @request.command("run")
-@click.argument("name", metavar="REQUEST")
+@_request_name
 @click.option("--check", is_flag=True, help="Only say whether it could run.")
 @click.pass_obj
 def request_run(app: App, name: str, check: bool) -> None:
@@ -255,7 +289,7 @@ def _decision(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
         click.option("--check", is_flag=True, help="Only say whether it could be done."),
         click.option("--steward", help="Who decides; your user name unless given."),
-        click.argument("name", metavar="REQUEST"),
+        _request_name,
     ):
         command = option(command)
     return command
@@ -316,7 +350,7 @@ def result() -> None:
 
 
 @result.command("show")
-@click.argument("name", metavar="REQUEST")
+@_request_name
 @click.option("--wait", is_flag=True, help="Wait until REQUEST is done, refused, failed or expired.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Wait no longer than this.")
 @click.pass_obj

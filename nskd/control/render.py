@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import attrs
 from rich import box
@@ -37,7 +37,9 @@ def table(console: Console, heads: Sequence[str], rows: Iterable[Sequence[object
     """Print a table; columns from index ``right`` on are numbers."""
     grid = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, header_style="bold")
     for index, head in enumerate(heads):
-        grid.add_column(Text(plain(head)), justify="right" if index >= right else "left", overflow="fold")
+        # The first is a name that people copy, and stays in one piece on a narrow terminal.
+        justify: Literal["left", "right"] = "right" if index >= right else "left"
+        grid.add_column(Text(plain(head)), justify=justify, overflow="fold", no_wrap=index == 0)
     for row in rows:
         grid.add_row(*(cell(value) for value in row))
     console.print(grid)
@@ -106,7 +108,7 @@ def peers(console: Console, answer: answers.PeersAnswer) -> None:
     """``nskctl peers``."""
     table(
         console,
-        ("centre", "address", "state", "since", "lanes", "detail", "sent", "received", "round trip"),
+        ("centre", "address", "state", "since", "lanes", "detail", "round trip"),
         (
             (
                 peer.name,
@@ -115,8 +117,6 @@ def peers(console: Console, answer: answers.PeersAnswer) -> None:
                 time(peer.since),
                 " ".join(peer.lanes) or None,
                 peer.detail,
-                amount(peer.bytes_sent),
-                amount(peer.bytes_received),
                 None if peer.rtt_ms is None else f"{peer.rtt_ms:.1f} ms",
             )
             for peer in answer.peers
@@ -178,8 +178,7 @@ def request(console: Console, answer: answers.RequestDetail) -> None:
             ("request", answer.row.request),
             ("state", answer.row.state),
             ("submitted", time(answer.row.submitted_at)),
-            ("fault", answer.fault),
-            ("detail", answer.row.detail),
+            *((name, value) for name, value in (("fault", answer.fault), ("detail", answer.row.detail)) if value),
         ],
     )
     console.print()
@@ -215,10 +214,12 @@ def result(console: Console, answer: answers.ResultAnswer) -> None:
     """``nskctl result show``."""
     console.print(Text(plain(answer.title), style="bold"))
     if answer.release is None:
-        pairs(console, [("state", answer.state), ("fault", answer.fault), ("detail", answer.detail)])
+        why = (("fault", answer.fault), ("detail", answer.detail))
+        pairs(console, [("state", answer.state), *((name, value) for name, value in why if value)])
         return
     release(console, answer.release)
-    console.print(Text(f"{SUPPRESSED} = not shown, to protect children in small groups", style="dim"))
+    if any(each.get("value") is None for each in answer.release.get("cells") or ()):
+        console.print(Text(f"{SUPPRESSED} = not shown, to protect children in small groups", style="dim"))
     pairs(console, [("released", time(answer.recorded_at)), ("digest", answer.digest)])
 
 
@@ -257,8 +258,10 @@ class Crosstab:
 def release(console: Console, content: dict[str, Any]) -> None:
     """Print a released table under the keys of its variables and levels."""
     tab = Crosstab.of(content)
+    equals = " = " if console.is_terminal else "="  # a terminal breaks lines at spaces, a script splits columns there
     heads = [
-        " × ".join(f"{name}={level}" for name, level in zip(tab.columns, each, strict=True)) for each in tab.across
+        " × ".join(f"{name}{equals}{level}" for name, level in zip(tab.columns, each, strict=True))
+        for each in tab.across
     ]
     table(
         console,

@@ -100,7 +100,7 @@ class RoleMap:
         for word, names in principals.items():
             if word not in words:
                 raise RoleError(
-                    f"unknown role {word!r}", where="control roles", remedy=f"Roles are {', '.join(words)}."
+                    f"unknown role {word!r}", where="[control.roles]", remedy=f"Roles are {', '.join(words)}."
                 )
             for name in names:
                 table, number = (groups, group_id(name[1:])) if name.startswith("@") else (users, _uid(name))
@@ -126,7 +126,7 @@ def _uid(name: str) -> int:
     except KeyError:
         raise RoleError(
             f"this machine has no user {name!r}",
-            where="control roles",
+            where="[control.roles]",
             remedy="Create it, or correct the name.",
         ) from None
 
@@ -140,6 +140,6 @@ def group_id(name: str) -> int:
     except KeyError:
         raise RoleError(
             f"this machine has no group {name!r}",
-            where="control roles",
+            where="[control.roles]",
             remedy="Create it, or correct the name.",
         ) from None

@@ -79,7 +79,7 @@ def _approval_rows(workshop: Workshop, approvals: tuple[SignedApproval, ...]) ->
                 verdict=approval_of.verdict.value,
                 steward=approval_of.steward,
                 issued_at=approval_of.issued_at,
-                expires_at=approval_of.expires_at,
+                expires_at=approval_of.expires_at if approval_of.verdict is Verdict.APPROVE else None,
                 lapsed=approval_of.verdict is Verdict.APPROVE and approval_of.expires_at <= now,
             )
         )

@@ -156,6 +156,8 @@ class DaemonService:
                 Code.CONFLICT, f"only {entry.request.centre} can run this request: it asked. Ask its operator."
             )
         state = entry.state
+        if state in (State.DONE, State.REFUSED, State.EXPIRED):
+            raise ControlError(Code.CONFLICT, f"the request is {state.value}; nothing is left to run.")
         if not params.check:
             if state is State.FAILED:
                 state = await workshop.ledger(

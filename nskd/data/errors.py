@@ -44,6 +44,8 @@ class DataError(OperatorError):
         self.total = len(found) if total is None else total
         self.findings: Sequence[Finding] = found[:FINDINGS_SHOWN_MAX]
         super().__init__(self._summary(), where=str(path), remedy=remedy)
+        if self.total > 1:
+            self.args = (f"{path}: {self.what}\n{remedy}",)  # below the list, not behind its last line
 
     def _summary(self) -> str:
         if self.total == 1 and len(self.findings) == 1:

@@ -62,7 +62,7 @@ def _unknown_column(column: str, columns: Collection[str], codebook: Codebook) -
     shown = _shorten(column)
     reason = why_forbidden(column, codebook)
     if reason is not None:
-        return Finding(None, shown, "this column may not be in the file", f"remove it. {reason}")
+        return Finding(None, shown, "this column may not be in the file", f"remove it. {reason.removesuffix('.')}")
     near = closest(column, [name for name in codebook.variables if name not in columns])
     right = f'did you mean "{near}"?' if near else "remove it, or add it to the codebook of the pack"
     return Finding(None, shown, "the codebook has no such column", right)

@@ -36,9 +36,9 @@ def shown(value: object) -> str:
 
 
 def closest(word: str, choices: Iterable[str]) -> str:
-    """``"; did you mean 'x'"`` or nothing: the end of a sentence about an unknown ``word``."""
+    """``" (did you mean 'x'?)"`` or nothing: the end of a sentence about an unknown ``word``."""
     near = difflib.get_close_matches(word[:64], list(choices), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'" if near else ""
+    return f" (did you mean '{near[0]}'?)" if near else ""
 
 
 def is_plain(text: str, *, lines: bool = False) -> bool:

@@ -5,8 +5,8 @@ randomness as seeds.  Heavy parts release the GIL; every function may run in any
 
 ``params``
     all constants, and every bound that follows from them
-``arithmetic``, ``transform``, ``slots``
-    residues in floating point; transforms modulo the primes of q, and modulo p
+``lanes``, ``arithmetic``, ``transform``, ``slots``
+    vectors inside kernels; residues in floating point; transforms modulo the primes of q, and modulo p
 ``packing``, ``sampling``, ``kernels``
     bytes of polynomials; random polynomials; the compiled inner loops
 ``keys``, ``encryption``, ``proof``, ``switching``

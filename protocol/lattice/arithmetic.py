@@ -7,7 +7,7 @@ branches on its operands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from protocol._jit import inlined
+from protocol.lattice.lanes import FLOAT_LANES, bits_from_float, call, float_from_bits, where_negative
 
 EXACT: Final = 1 << 53  # integers up to here are exact in a float64
 _TWO_52 = float(1 << 52)
@@ -23,32 +24,26 @@ _EXPONENT_52 = np.uint64(0x433 << 52)  # the bits of 2^52: its low 52 bits count
 _MASK_52 = np.uint64((1 << 52) - 1)
 
 
-def _fma(context: Any, x: Any, y: Any, z: Any) -> Any:
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.fma(*arguments)
+def _kind(given: Sequence[Any]) -> Any:
+    return FLOAT_LANES if FLOAT_LANES in given else types.float64
 
-    return types.float64(types.float64, types.float64, types.float64), generate
+
+def _fma(context: Any, x: Any, y: Any, z: Any) -> Any:
+    kind = _kind((x, y, z))
+
+    def generate(_context: Any, builder: ir.IRBuilder, given: Any, values: Any) -> Any:
+        return call("fma", builder, kind, given.args, values)
+
+    return kind(x, y, z), generate
 
 
 def _rint(context: Any, x: Any) -> Any:
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.call(builder.module.declare_intrinsic("llvm.rint", [ir.DoubleType()]), arguments)
+    kind = _kind((x,))
 
-    return types.float64(types.float64), generate
+    def generate(_context: Any, builder: ir.IRBuilder, given: Any, values: Any) -> Any:
+        return call("rint", builder, kind, given.args, values)
 
-
-def _float_from_bits(context: Any, x: Any) -> Any:
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.DoubleType())
-
-    return types.float64(types.uint64), generate
-
-
-def _bits_from_float(context: Any, x: Any) -> Any:
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], ir.IntType(64))
-
-    return types.uint64(types.float64), generate
+    return kind(x), generate
 
 
 def _popcount(context: Any, x: Any) -> Any:
@@ -60,8 +55,6 @@ def _popcount(context: Any, x: Any) -> Any:
 
 fma = cast(Callable[[float, float, float], float], intrinsic(_fma))
 rint = cast(Callable[[float], float], intrinsic(_rint))
-float_from_bits = cast(Callable[[np.uint64], float], intrinsic(_float_from_bits))
-bits_from_float = cast(Callable[[float], np.uint64], intrinsic(_bits_from_float))
 popcount = cast(Callable[[np.uint64], np.uint64], intrinsic(_popcount))
 
 
@@ -70,7 +63,7 @@ def mul_mod(x: float, w: float, q: float, q_inverse: float) -> float:
     """x·w mod q, in (−q, q) for the ranges of step L.3; exact although x·w has up to 103 bits."""
     high = x * w
     low = fma(x, w, -high)
-    return fma(-rint(high * q_inverse), q, high) + low
+    return fma(-rint(x * (w * q_inverse)), q, high) + low
 
 
 @inlined
@@ -92,8 +85,13 @@ def to_word(x: float) -> np.uint64:
 
 
 @inlined
-def canonical(x: float, q: float, q_inverse: float) -> np.uint64:
+def positive(x: float, q: float, q_inverse: float) -> float:
     """The residue of |x| < 8q in [0, q)."""
     r = centre(x, q, q_inverse)
-    r = r + q if r < 0.0 else r  # compiles to a blend
-    return to_word(r)
+    return where_negative(r, r + q, r)
+
+
+@inlined
+def canonical(x: float, q: float, q_inverse: float) -> np.uint64:
+    """The same as a word."""
+    return to_word(positive(x, q, q_inverse))

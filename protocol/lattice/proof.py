@@ -241,7 +241,7 @@ class _Response:
         return self.array[:HASH_BYTES].tobytes()
 
     def read(self, row: int, out: Words) -> None:
-        """One row of z + accepted, uint64[5, N]; RemoteProtocolError (``proof-bound``) if a part is out of range."""
+        """One row of z + accepted, uint64[5, N]."""
         messages, smalls = _parts(self.array, self.constant)
         if self.constant:
             out[LOW], out[HIGH] = _digits(_M.accepted)
@@ -251,6 +251,10 @@ class _Response:
                 packing.unpack(messages[row, part * PACKED_BYTES : (part + 1) * PACKED_BYTES], out[part])
         for part in range(_SMALL_ROWS):
             packing.unpack(smalls[row, part], out[TERNARY + part])
+
+    def check(self, row: int, out: Words) -> None:
+        """Read a row; RemoteProtocolError (``proof-bound``) if a part is out of range."""
+        self.read(row, out)
         if out[LOW].max() >> DIGIT_BITS:
             raise RemoteProtocolError(Fault.MALFORMED, "a digit of a response is too large", party=self.party)
         low_limit, high_limit = _digits(2 * _M.accepted)
@@ -282,7 +286,7 @@ def verify(
     answer = _Response(packing.received(response, response_bytes(constant), "a response", party), constant, party)
     words = np.empty((WORD_ROWS, N), dtype=np.uint64)
     for row in range(ROWS):
-        answer.read(row, words)
+        answer.check(row, words)
     statement = _statement(key.digest, ciphertexts.digest(), count, constant, context)
     selection = _selection(challenge, statement, count)
     encryptor = Encryptor(key, _M.accepted, _V.accepted, _E.accepted)

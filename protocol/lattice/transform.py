@@ -12,9 +12,10 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from protocol._jit import kernel
+from protocol._jit import inlined, kernel
 from protocol.field import P
 from protocol.lattice.arithmetic import centre, mul_mod
+from protocol.lattice.lanes import LANES, aligned, load, store, transpose
 from protocol.lattice.params import PARAMETERS, primitive_root
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -23,6 +24,7 @@ N: Final = PARAMETERS.slots
 ROWS: Final = 64
 COLUMNS: Final = N // ROWS
 _TILE: Final = 8
+_PLAIN_MODE, _SETTLE, _LAST = 0, 1, 2  # kinds of butterflies
 
 # Constants of a limb, by their index in a row of LIMBS.
 Q: Final = 0
@@ -33,139 +35,200 @@ PLAIN: Final = 4  # p mod q
 TWO_49: Final = 5  # 2^49 mod q
 _CONSTANTS: Final = 6
 
-# Layout of a row of TABLES: roots of the first eight stages, then one row of COLUMNS roots per butterfly row.
+# A transform is four stages over all of the memory, in chunks, then ten stages over one block of it at a time, which
+# stays in the first-level cache.  In a block, coefficients lie in SIDE rows of ROWS; transposed, in ROWS rows of SIDE.
+_STRIDE: Final = N // 16  # between the sixteen rows of the first four stages
+_CHUNK: Final = 64  # columns of those rows worked on at a time
+_BLOCK: Final = N // 16
+_BLOCKS: Final = N // _BLOCK
+_SIDE: Final = _BLOCK // ROWS
+_PAIR: Final = 2 * LANES  # a step works on two vectors side by side
+
+# Layout of a row of TABLES: roots of the first eight stages, then for each block ROWS − 1 rows of SIDE roots.
 _FIRST: Final = COLUMNS
-_HALF: Final = _FIRST + (ROWS - 1) * COLUMNS
+_ROW_ROOTS: Final = (ROWS - 1) * _SIDE
+_HALF: Final = _FIRST + _BLOCKS * _ROW_ROOTS
+
+
+@inlined
+def _spread(
+    x: Floats, i: int, far: int, y: Floats, o: int, out_far: int, v: float, w: float, q: float, qi: float, mode: int
+) -> None:
+    """Butterflies (a + w·b, a − w·b) from x[i] and x[far] on; SETTLE centres a first, LAST the results."""
+    b0, b1 = load(x, far), load(x, far + LANES)
+    c0, c1 = mul_mod(b0, v, q, qi), mul_mod(b1, w, q, qi)
+    a0, a1 = load(x, i), load(x, i + LANES)
+    if mode == _SETTLE:
+        a0, a1 = centre(a0, q, qi), centre(a1, q, qi)
+    s0, s1, d0, d1 = a0 + c0, a1 + c1, a0 - c0, a1 - c1
+    if mode == _LAST:
+        s0, s1, d0, d1 = centre(s0, q, qi), centre(s1, q, qi), centre(d0, q, qi), centre(d1, q, qi)
+    store(y, o, s0)
+    store(y, o + LANES, s1)
+    store(y, out_far, d0)
+    store(y, out_far + LANES, d1)
+
+
+@inlined
+def _gather(
+    x: Floats, i: int, far: int, y: Floats, o: int, out_far: int, v: float, w: float, q: float, qi: float, mode: int
+) -> None:
+    """Butterflies (a + b, (a − b)·w); SETTLE centres a + b.
+
+    One vector after the other: both at once need more registers than there are.
+    """
+    a, b = load(x, i), load(x, far)
+    d, s = mul_mod(a - b, v, q, qi), a + b
+    if mode == _SETTLE:
+        s = centre(s, q, qi)
+    store(y, o, s)
+    store(y, out_far, d)
+    a, b = load(x, i + LANES), load(x, far + LANES)
+    d, s = mul_mod(a - b, w, q, qi), a + b
+    if mode == _SETTLE:
+        s = centre(s, q, qi)
+    store(y, o + LANES, s)
+    store(y, out_far + LANES, d)
+
+
+@inlined
+def _spread_rows(x: Floats, table: Floats, block: int, half: int, q: float, qi: float, mode: int) -> None:
+    """The stage with ``half`` rows of SIDE between operands, in place."""
+    groups = ROWS // (2 * half)
+    for i in range(groups):
+        at = _FIRST + block * _ROW_ROOTS + (groups - 1 + i) * _SIDE
+        v, w = load(table, at), load(table, at + LANES)
+        for row in range(2 * i * half, (2 * i + 1) * half):
+            near, far = row * _SIDE, (row + half) * _SIDE
+            _spread(x, near, far, x, near, far, v, w, q, qi, mode)
+
+
+@inlined
+def _gather_rows(x: Floats, table: Floats, block: int, half: int, q: float, qi: float, mode: int) -> None:
+    groups = ROWS // (2 * half)
+    for i in range(groups):
+        at = _HALF + _FIRST + block * _ROW_ROOTS + (groups - 1 + i) * _SIDE
+        v, w = load(table, at), load(table, at + LANES)
+        for row in range(2 * i * half, (2 * i + 1) * half):
+            near, far = row * _SIDE, (row + half) * _SIDE
+            _gather(x, near, far, x, near, far, v, w, q, qi, mode)
+
+
+@inlined
+def _spread_block(x: Floats, base: int, table: Floats, first: int, half: int, q: float, qi: float, mode: int) -> None:
+    """The stage with ``half`` coefficients between operands on one block, in place; roots from ``first`` on."""
+    for i in range(_BLOCK // (2 * half)):
+        w = table[first + i]
+        start = base + 2 * i * half
+        for j in range(start, start + half, _PAIR):
+            _spread(x, j, j + half, x, j, j + half, w, w, q, qi, mode)
+
+
+@inlined
+def _gather_block(x: Floats, base: int, table: Floats, first: int, half: int, q: float, qi: float, mode: int) -> None:
+    for i in range(_BLOCK // (2 * half)):
+        w = table[_HALF + first + i]
+        start = base + 2 * i * half
+        for j in range(start, start + half, _PAIR):
+            _gather(x, j, j + half, x, j, j + half, w, w, q, qi, mode)
+
+
+@inlined
+def _spread_wide(x: Floats, table: Floats, half: int, q: float, qi: float) -> None:
+    """The stage with ``half`` rows of CHUNK between operands, in place."""
+    for row in range(16):
+        if row & half == 0:
+            w = table[8 // half + row // (2 * half)]
+            near, far = row * _CHUNK, (row + half) * _CHUNK
+            for j in range(0, _CHUNK, _PAIR):
+                _spread(x, near + j, far + j, x, near + j, far + j, w, w, q, qi, _PLAIN_MODE)
+
+
+@inlined
+def _gather_wide(x: Floats, table: Floats, half: int, q: float, qi: float, mode: int) -> None:
+    for row in range(16):
+        if row & half == 0:
+            w = table[_HALF + 8 // half + row // (2 * half)]
+            near, far = row * _CHUNK, (row + half) * _CHUNK
+            for j in range(0, _CHUNK, _PAIR):
+                _gather(x, near + j, far + j, x, near + j, far + j, w, w, q, qi, mode)
 
 
 @kernel
 def forward(x: Floats, out: Floats, limb: Floats, table: Floats) -> None:
     """Coefficients |x| ≤ q to evaluations within 0.51q; ``x`` is overwritten."""
     q, qi = limb[Q], limb[Q_INVERSE]
-    quarter = N // 4
-    blocks = 1
-    while quarter >= ROWS:
-        for i in range(blocks):
-            start = 4 * quarter * i
-            x0 = x[start : start + quarter]
-            x1 = x[start + quarter : start + 2 * quarter]
-            x2 = x[start + 2 * quarter : start + 3 * quarter]
-            x3 = x[start + 3 * quarter : start + 4 * quarter]
-            w1, w2, w3 = table[blocks + i], table[2 * (blocks + i)], table[2 * (blocks + i) + 1]
-            settle = quarter == ROWS
-            for j in range(quarter):
-                a, b = x0[j], x1[j]
-                if settle:
-                    a, b = centre(a, q, qi), centre(b, q, qi)
-                c, d = mul_mod(x2[j], w1, q, qi), mul_mod(x3[j], w1, q, qi)
-                e, f = mul_mod(b + d, w2, q, qi), mul_mod(b - d, w3, q, qi)
-                x0[j], x1[j] = a + c + e, a + c - e
-                x2[j], x3[j] = a - c + f, a - c - f
-        quarter //= 4
-        blocks *= 4
-    for k0 in range(0, COLUMNS, _TILE):
+    scratch = np.empty(_BLOCK)
+    for chunk in range(0, _STRIDE, _CHUNK):
+        for row in range(8):
+            for j in range(0, _CHUNK, _PAIR):
+                at, to, w = chunk + row * _STRIDE + j, row * _CHUNK + j, table[1]
+                _spread(x, at, at + 8 * _STRIDE, scratch, to, to + 8 * _CHUNK, w, w, q, qi, _PLAIN_MODE)
+        _spread_wide(scratch, table, 4, q, qi)
+        _spread_wide(scratch, table, 2, q, qi)
+        for row in range(0, 16, 2):
+            for j in range(0, _CHUNK, _PAIR):
+                at, to, w = row * _CHUNK + j, chunk + row * _STRIDE + j, table[8 + row // 2]
+                _spread(scratch, at, at + _CHUNK, x, to, to + _STRIDE, w, w, q, qi, _PLAIN_MODE)
+    for block in range(_BLOCKS):
+        base = block * _BLOCK
+        _spread_block(x, base, table, 16 + block, 512, q, qi, _PLAIN_MODE)
+        _spread_block(x, base, table, 32 + 2 * block, 256, q, qi, _PLAIN_MODE)
+        _spread_block(x, base, table, 64 + 4 * block, 128, q, qi, _SETTLE)
+        _spread_block(x, base, table, 128 + 8 * block, 64, q, qi, _PLAIN_MODE)
         for c0 in range(0, ROWS, _TILE):
-            for c in range(c0, c0 + _TILE):
-                for k in range(k0, k0 + _TILE):
-                    out[c * COLUMNS + k] = x[k * ROWS + c]
-    quarter = ROWS // 4
-    blocks = 1
-    while quarter >= 1:
-        settle = quarter == 4
-        last = quarter == 1
-        for i in range(blocks):
-            at1 = _FIRST + (blocks - 1 + i) * COLUMNS
-            at2 = _FIRST + (2 * blocks - 1 + 2 * i) * COLUMNS
-            v1 = table[at1 : at1 + COLUMNS]
-            v2 = table[at2 : at2 + COLUMNS]
-            v3 = table[at2 + COLUMNS : at2 + 2 * COLUMNS]
-            for j in range(quarter):
-                start = (4 * quarter * i + j) * COLUMNS
-                step = quarter * COLUMNS
-                x0 = out[start : start + COLUMNS]
-                x1 = out[start + step : start + step + COLUMNS]
-                x2 = out[start + 2 * step : start + 2 * step + COLUMNS]
-                x3 = out[start + 3 * step : start + 3 * step + COLUMNS]
-                for k in range(COLUMNS):
-                    a, b = x0[k], x1[k]
-                    if settle:
-                        a, b = centre(a, q, qi), centre(b, q, qi)
-                    c, d = mul_mod(x2[k], v1[k], q, qi), mul_mod(x3[k], v1[k], q, qi)
-                    e, f = mul_mod(b + d, v2[k], q, qi), mul_mod(b - d, v3[k], q, qi)
-                    y0, y1, y2, y3 = a + c + e, a + c - e, a - c + f, a - c - f
-                    if last:
-                        y0, y1 = centre(y0, q, qi), centre(y1, q, qi)
-                        y2, y3 = centre(y2, q, qi), centre(y3, q, qi)
-                    x0[k], x1[k], x2[k], x3[k] = y0, y1, y2, y3
-        quarter //= 4
-        blocks *= 4
+            for k0 in range(0, _SIDE, _TILE):
+                transpose(x, base + k0 * ROWS + c0, ROWS, scratch, c0 * _SIDE + k0, _SIDE)
+        _spread_rows(scratch, table, block, 32, q, qi, _PLAIN_MODE)
+        _spread_rows(scratch, table, block, 16, q, qi, _PLAIN_MODE)
+        _spread_rows(scratch, table, block, 8, q, qi, _SETTLE)
+        _spread_rows(scratch, table, block, 4, q, qi, _PLAIN_MODE)
+        _spread_rows(scratch, table, block, 2, q, qi, _PLAIN_MODE)
+        for row in range(0, ROWS, 2):
+            at = _FIRST + block * _ROW_ROOTS + (ROWS // 2 - 1 + row // 2) * _SIDE
+            near, to = row * _SIDE, row * COLUMNS + block * _SIDE
+            v, w = load(table, at), load(table, at + LANES)
+            _spread(scratch, near, near + _SIDE, out, to, to + COLUMNS, v, w, q, qi, _LAST)
 
 
 @kernel
 def inverse(x: Floats, out: Floats, limb: Floats, table: Floats) -> None:
-    """Evaluations |x| ≤ q to coefficients |y| ≤ 2.02q; ``x`` is overwritten."""
+    """Evaluations |x| ≤ q to coefficients |y| ≤ 2.02q."""
     q, qi = limb[Q], limb[Q_INVERSE]
-    quarter = 1
-    blocks = ROWS // 4
-    while blocks >= 1:
-        for i in range(blocks):
-            at1 = _HALF + _FIRST + (blocks - 1 + i) * COLUMNS
-            at2 = _HALF + _FIRST + (2 * blocks - 1 + 2 * i) * COLUMNS
-            v1 = table[at1 : at1 + COLUMNS]
-            v2 = table[at2 : at2 + COLUMNS]
-            v3 = table[at2 + COLUMNS : at2 + 2 * COLUMNS]
-            for j in range(quarter):
-                start = (4 * quarter * i + j) * COLUMNS
-                step = quarter * COLUMNS
-                x0 = x[start : start + COLUMNS]
-                x1 = x[start + step : start + step + COLUMNS]
-                x2 = x[start + 2 * step : start + 2 * step + COLUMNS]
-                x3 = x[start + 3 * step : start + 3 * step + COLUMNS]
-                for k in range(COLUMNS):
-                    a, b, c, d = x0[k], x1[k], x2[k], x3[k]
-                    e, f = mul_mod(a - b, v2[k], q, qi), mul_mod(c - d, v3[k], q, qi)
-                    x0[k], x1[k] = centre(a + b + (c + d), q, qi), centre(e + f, q, qi)
-                    x2[k] = mul_mod(a + b - (c + d), v1[k], q, qi)
-                    x3[k] = mul_mod(e - f, v1[k], q, qi)
-        quarter *= 4
-        blocks //= 4
-    for k0 in range(0, COLUMNS, _TILE):
+    scratch = np.empty(_BLOCK)
+    for block in range(_BLOCKS):
+        base = block * _BLOCK
+        for row in range(0, ROWS, 2):
+            at = _HALF + _FIRST + block * _ROW_ROOTS + (ROWS // 2 - 1 + row // 2) * _SIDE
+            near, to = row * COLUMNS + block * _SIDE, row * _SIDE
+            v, w = load(table, at), load(table, at + LANES)
+            _gather(x, near, near + COLUMNS, scratch, to, to + _SIDE, v, w, q, qi, _PLAIN_MODE)
+        _gather_rows(scratch, table, block, 2, q, qi, _SETTLE)
+        _gather_rows(scratch, table, block, 4, q, qi, _PLAIN_MODE)
+        _gather_rows(scratch, table, block, 8, q, qi, _SETTLE)
+        _gather_rows(scratch, table, block, 16, q, qi, _PLAIN_MODE)
+        _gather_rows(scratch, table, block, 32, q, qi, _SETTLE)
         for c0 in range(0, ROWS, _TILE):
-            for k in range(k0, k0 + _TILE):
-                for c in range(c0, c0 + _TILE):
-                    out[k * ROWS + c] = x[c * COLUMNS + k]
-    quarter = ROWS
-    blocks = COLUMNS // 4
-    while blocks > 1:
-        for i in range(blocks):
-            start = 4 * quarter * i
-            x0 = out[start : start + quarter]
-            x1 = out[start + quarter : start + 2 * quarter]
-            x2 = out[start + 2 * quarter : start + 3 * quarter]
-            x3 = out[start + 3 * quarter : start + 4 * quarter]
-            w1 = table[_HALF + blocks + i]
-            w2, w3 = table[_HALF + 2 * (blocks + i)], table[_HALF + 2 * (blocks + i) + 1]
-            for j in range(quarter):
-                a, b, c, d = x0[j], x1[j], x2[j], x3[j]
-                e, f = mul_mod(a - b, w2, q, qi), mul_mod(c - d, w3, q, qi)
-                x0[j], x1[j] = centre(a + b + (c + d), q, qi), centre(e + f, q, qi)
-                x2[j] = mul_mod(a + b - (c + d), w1, q, qi)
-                x3[j] = mul_mod(e - f, w1, q, qi)
-        quarter *= 4
-        blocks //= 4
-    x0 = out[:quarter]
-    x1 = out[quarter : 2 * quarter]
-    x2 = out[2 * quarter : 3 * quarter]
-    x3 = out[3 * quarter :]
-    w2, w3 = table[_HALF + 2], table[_HALF + 3]
+            for k0 in range(0, _SIDE, _TILE):
+                transpose(scratch, c0 * _SIDE + k0, _SIDE, out, base + k0 * ROWS + c0, ROWS)
+        _gather_block(out, base, table, 128 + 8 * block, 64, q, qi, _PLAIN_MODE)
+        _gather_block(out, base, table, 64 + 4 * block, 128, q, qi, _SETTLE)
+        _gather_block(out, base, table, 32 + 2 * block, 256, q, qi, _PLAIN_MODE)
+        _gather_block(out, base, table, 16 + block, 512, q, qi, _SETTLE)
     scale, turn = limb[N_INVERSE], limb[LAST]
-    for j in range(quarter):
-        a, b, c, d = x0[j], x1[j], x2[j], x3[j]
-        e, f = mul_mod(a - b, w2, q, qi), mul_mod(c - d, w3, q, qi)
-        x0[j] = mul_mod(a + b + (c + d), scale, q, qi)
-        x1[j] = mul_mod(e + f, scale, q, qi)
-        x2[j] = mul_mod(a + b - (c + d), turn, q, qi)
-        x3[j] = mul_mod(e - f, turn, q, qi)
+    for chunk in range(0, _STRIDE, _CHUNK):
+        for row in range(0, 16, 2):
+            for j in range(0, _CHUNK, _PAIR):
+                at, to, w = chunk + row * _STRIDE + j, row * _CHUNK + j, table[_HALF + 8 + row // 2]
+                _gather(out, at, at + _STRIDE, scratch, to, to + _CHUNK, w, w, q, qi, _PLAIN_MODE)
+        _gather_wide(scratch, table, 2, q, qi, _SETTLE)
+        _gather_wide(scratch, table, 4, q, qi, _PLAIN_MODE)
+        for row in range(8):
+            for j in range(0, _CHUNK, LANES):
+                at, to = row * _CHUNK + j, chunk + row * _STRIDE + j
+                a, b = load(scratch, at), load(scratch, at + 8 * _CHUNK)
+                store(out, to, mul_mod(a + b, scale, q, qi))
+                store(out, to + 8 * _STRIDE, mul_mod(a - b, turn, q, qi))
 
 
 def centred(value: int, q: int) -> float:
@@ -192,10 +255,11 @@ def _powers(root: int, q: int) -> Floats:
 
 def _direction(root: int, q: int) -> Floats:
     roots = _powers(root, q)
-    rows = [
-        roots[COLUMNS * g + h : COLUMNS * 2 * g : g] for g in (1, 2, 4, 8, 16, 32) for h in range(g)
-    ]  # roots[256g + kg + h] for k = 0 … 255
-    return np.concatenate([roots[:_FIRST], *rows])
+    rows = np.stack(
+        [roots[COLUMNS * g + h : COLUMNS * 2 * g : g] for g in (1, 2, 4, 8, 16, 32) for h in range(g)]
+    )  # roots[256g + kg + h] for k = 0 … 255
+    blocks = rows.reshape(ROWS - 1, _BLOCKS, _SIDE).transpose(1, 0, 2)
+    return np.concatenate([roots[:_FIRST], blocks.reshape(-1)])
 
 
 def _limb(q: int) -> list[float]:
@@ -218,4 +282,6 @@ def _table(q: int) -> Floats:
 
 
 LIMBS: Final[Floats] = np.array([_limb(q) for q in PARAMETERS.primes])
-TABLES: Final[Floats] = np.stack([_table(q) for q in PARAMETERS.primes])
+TABLES: Final[Floats] = aligned(len(PARAMETERS.primes), 2 * _HALF)
+for _row, _prime in zip(TABLES, PARAMETERS.primes, strict=True):
+    _row[:] = _table(_prime)

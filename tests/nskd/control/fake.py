@@ -97,8 +97,6 @@ class FakeService:
             since=1_780_000_000,
             lanes=["control"],
             rtt_ms=0.25,
-            bytes_sent=999,
-            bytes_received=12_345_678,
         )
         return a.PeersAnswer(peers=[up, a.PeerRow(name="zuid", title="Z", address="zuid:1", state="down")])
 

@@ -75,7 +75,7 @@ def test_sample_is_in_order() -> None:
     [
         (
             {"head": HEAD + "worksop = 1\n"},
-            "c.toml: worksop: unknown key 'worksop'; did you mean 'workshop'. Allowed",
+            "c.toml: worksop: unknown key 'worksop' (did you mean 'workshop'?). Allowed",
         ),
         ({"head": 'workshop = "test"\n'}, "c.toml: pack: this key is missing"),
         ({"head": 'workshop = "Test One"\npack = "nsk"\n'}, "'Test One' is not a name of small letters"),

@@ -74,6 +74,7 @@ def test_the_error_names_rule_and_remedy() -> None:
 
 def test_plain_words_say_what_is_asked_and_what_leaves() -> None:
     labels = {"age_band": ("leeftijd", "age")}
+    sexes = {"sex": ("geslacht", "sex"), "V": ("not", "this")}
     text = explain(TABLE, requester="noord", charter=CHARTER, labels=labels.get)
     for word in (
         "Positive by age",
@@ -94,6 +95,10 @@ def test_plain_words_say_what_is_asked_and_what_leaves() -> None:
         "subtracts",
     ):
         assert word in text.en
+    assert "(sex: geslacht)" in explain(TABLE, requester="noord", charter=CHARTER, labels=sexes.get).nl
+    assert "two centres" not in text.en
+    pair = charter(names=("noord", "zuid"))
+    assert "with two centres" in explain(TABLE, requester="noord", charter=pair, labels=labels.get).en
     lax = charter(head=HEAD + "[disclosure]\nthreshold = 5\ninsider = false\n")
     text = explain(TABLE, requester="noord", charter=lax, labels=labels.get)
     assert "fewer than 5" in text.en

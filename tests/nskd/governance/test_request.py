@@ -57,7 +57,7 @@ def test_sample_is_in_order() -> None:
     ("raw", "said"),
     [
         (BASE, 'r.toml: rows: this key is missing. Add for example: rows = "age_band"'),
-        (BASE + b'rows = "a"\ncolums = "b"\n', "unknown key 'colums'; did you mean 'columns'"),
+        (BASE + b'rows = "a"\ncolums = "b"\n', "unknown key 'colums' (did you mean 'columns'?)"),
         (BASE + b'rows = "a"\ncolumns = "a"\n', "'a' is among the rows already"),
         (BASE + b'rows = ["a", "a"]\n', "listed twice"),
         (BASE + b"rows = []\n", "0 entries, 1 to 4"),

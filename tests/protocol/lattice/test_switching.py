@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from protocol import field
+from protocol._jit import kernel
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import P
 from protocol.lattice import decrypt, encrypt, kernels, keygen, packing, reply, switching
@@ -59,6 +60,25 @@ def _finish(c: np.ndarray, flood: np.ndarray, mask: np.ndarray) -> np.ndarray:
     constants = (switching._RADIX, LIMBS, switching._GARNER, switching._SPREAD, switching._CORRECTION)
     kernels.finish(c, flood, mask, *constants, out)
     return out
+
+
+@kernel
+def _dots(digits: np.ndarray, factors: np.ndarray, out: np.ndarray) -> None:
+    for i in range(out.size):
+        out[i] = kernels._dot(digits[0, i], digits[1, i], digits[2, i], digits[3, i], factors)
+
+
+def test_the_correction_is_exact_at_its_extremes() -> None:
+    rng = np.random.default_rng(6)
+    top = (1 << 50) - 1
+    digits = rng.integers(0, top + 1, (4, 500)).astype(np.float64)
+    digits[:, 0], digits[:, 1], digits[:, 2] = top, 0, 1 << 25
+    digits[0, 3:20] = top
+    out = np.empty(500, dtype=np.uint64)
+    for factors in ([P - 1] * 4, [0, 1, P - 1, P // 2], [int(v) for v in rng.integers(0, P, 4)]):
+        _dots(digits, np.array(factors, dtype=np.uint64), out)
+        for column, k in zip(digits.T, out, strict=True):
+            assert int(k) == sum(int(d) * f for d, f in zip(column, factors, strict=True)) % P
 
 
 def _digits(words: np.ndarray) -> int:

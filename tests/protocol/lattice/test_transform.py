@@ -10,6 +10,7 @@ from protocol._jit import kernel
 from protocol.field import P
 from protocol.lattice import packing, slots
 from protocol.lattice.arithmetic import canonical, centre, mul_mod
+from protocol.lattice.lanes import LANES, load, store
 from protocol.lattice.packing import Words
 from protocol.lattice.params import PARAMETERS
 from protocol.lattice.selftest import selftest
@@ -128,6 +129,30 @@ def test_products_are_negacyclic() -> None:
     inverse(product, result, LIMBS[1], TABLES[1])
     expected = reference.multiply([int(c) for c in x], [int(c) for c in y], q)
     assert [int(c) % q for c in result] == expected
+
+
+@kernel
+def _slot_products(x: Words, w: Words, ratio: Words, out: Words, vector: Words) -> None:
+    for i in range(x.size):
+        out[i] = slots._times(x[i], w[i], ratio[i])
+    for i in range(0, x.size, LANES):
+        store(vector, i, slots._times(load(x, i), load(w, i), load(ratio, i)))
+
+
+def test_a_slot_product_is_below_4p_for_any_word() -> None:
+    rng = np.random.default_rng(5)
+    words = [0, 1, P - 1, P, 4 * P - 1, 8 * P - 1, (1 << 64) - 1, (1 << 32) - 1, 1 << 32, (1 << 63) - 1, 1 << 63]
+    words += [int(v) for v in rng.integers(0, 1 << 64, 245, dtype=np.uint64)]
+    weights = [0, 1, 2, P - 1, P // 2, (1 << 32) - 1, 1 << 32, *(int(v) for v in rng.integers(0, P, 25))]
+    pairs = [(x, w) for x in words for w in weights]
+    x, w, ratio = (
+        np.array(values, dtype=np.uint64)
+        for values in ([x for x, _ in pairs], [w for _, w in pairs], [(w << 64) // P for _, w in pairs])
+    )
+    out, vector = np.empty_like(x), np.empty_like(x)
+    _slot_products(x, w, ratio, out, vector)
+    assert np.array_equal(out, vector)
+    assert all(int(r) < 4 * P and (a * b - int(r)) % P == 0 for (a, b), r in zip(pairs, out, strict=True))
 
 
 @pytest.mark.parametrize("value", [0, 1, P - 1, None])

@@ -1,0 +1,47 @@
+"""A kernel's cache entry knows everything the kernel was made of."""
+
+from __future__ import annotations
+
+from types import FunctionType
+from typing import cast
+
+import numpy as np
+import pytest
+
+from protocol import field
+from protocol._jit import fingerprint
+from protocol.lattice import arithmetic, kernels, packing
+
+finish = cast(FunctionType, kernels.finish.py_func)  # type: ignore[attr-defined]
+
+
+def test_a_fingerprint_is_stable() -> None:
+    assert fingerprint(finish) == fingerprint(finish)
+    assert fingerprint(finish) != fingerprint(cast(FunctionType, kernels.expand.py_func))  # type: ignore[attr-defined]
+
+
+def test_a_constant_of_another_file_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(finish)
+    monkeypatch.setattr(arithmetic, "_MASK_52", np.uint64(5))
+    assert fingerprint(finish) != before
+    monkeypatch.undo()
+    assert fingerprint(finish) == before
+
+
+def test_a_helper_of_another_file_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(finish)
+    helper = arithmetic.centre.py_func  # type: ignore[attr-defined]
+    monkeypatch.setattr(helper, "__code__", (lambda x, q, q_inverse: x - q).__code__)
+    assert fingerprint(finish) != before
+
+
+def test_what_a_kernel_does_not_reach_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(finish)
+    monkeypatch.setattr(packing, "_3", np.uint64(7))
+    monkeypatch.setattr(field, "_MASK_40", np.uint64(7))
+    assert fingerprint(finish) == before
+
+
+def test_the_cache_is_keyed_by_it() -> None:
+    index = kernels.finish._cache._cache_file  # type: ignore[attr-defined]
+    assert index._source_stamp[-1] == fingerprint(finish)
