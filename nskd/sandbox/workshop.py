@@ -22,7 +22,7 @@ from nskd.sandbox.options import Options
 from nskd.sandbox.prepare import Errand, check_data, check_policy, prepare
 from nskd.sandbox.show import as_json, show_phases, show_result
 from nskd.sandbox.watch import Watch
-from protocol.lattice.selftest import selftest
+from protocol.lattice.rehearsal import rehearse
 
 
 class StoppedError(Exception):
@@ -56,7 +56,7 @@ def _files(directory: Path, options: Options, errand: Errand, watch: Watch) -> l
     files = lay_out(directory, errand.pack, errand.pack_source, options)
     check_policy(errand, charter_path(directory), files[0].name)
     watch.begin("compiling or loading the kernels")  # once here, rather than at the same time in every centre
-    selftest()
+    rehearse()
     return files
 
 

@@ -1,0 +1,44 @@
+"""One ciphertext through its whole life, for a machine on which nothing has been compiled yet.
+
+Compiled kernels are cached on disk; several daemons started on an empty cache would each compile all of them.  Takes
+a second once they are cached, half a minute of one core before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from protocol import field
+from protocol.errors import LocalProtocolError
+from protocol.lattice.encryption import encrypt
+from protocol.lattice.keys import keygen
+from protocol.lattice.params import PARAMETERS
+from protocol.lattice.proof import commit, verify
+from protocol.lattice.switching import decrypt, reply
+from protocol.prg import Prg
+
+_ATTEMPTS = 9  # an honest proof restarts with probability below 2^−7
+
+
+def rehearse() -> None:
+    """Encrypt, prove, multiply and decrypt public values; :class:`LocalProtocolError` if the product is wrong."""
+    prg = Prg(bytes(32), "lattice rehearsal")
+    x, y = (prg.elements(PARAMETERS.slots).reshape(1, -1) for _ in range(2))
+    secret, key = keygen(bytes(32), prg.bytes(32))
+    ciphertexts, openings = encrypt(key, y, prg.bytes(32))
+    for _ in range(_ATTEMPTS):
+        challenge = prg.bytes(32)
+        state, commitment = commit(key, openings, b"rehearsal", prg.bytes(32))
+        response = state.respond(challenge)
+        if response is not None:
+            break
+    else:
+        raise LocalProtocolError("the rehearsal of a proof never succeeded")
+    verified = verify(key, ciphertexts, commitment, b"rehearsal", challenge, response, constant=False, party=0)
+    answer, kept = reply(key, verified, x, prg.bytes(32))
+    product = field.add(decrypt(secret, answer, 1).reshape(-1), kept.reshape(-1))
+    if not np.array_equal(product, field.mul(x.reshape(-1), y.reshape(-1))):
+        raise LocalProtocolError("the rehearsal gave a wrong product: this machine computes wrongly")
+    roots = field.inverse_sqrt(field.mul(product, product))
+    field.beaver(roots, roots, roots, roots, roots)
+    field.dot(roots, field.sub(roots, field.scale(roots, 2)))
