@@ -60,7 +60,7 @@ def never(*_: object) -> None:
 def sandbox(*arguments: str) -> Result:
     """Run the command in this process; no mistake may come as far as the kernels, let alone a daemon."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(workshop, "selftest", never)
+        patch.setattr(workshop, "rehearse", never)
         patch.setattr(centres, "start", never)
         return CliRunner().invoke(main, ["sandbox", *arguments])
 
