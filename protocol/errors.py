@@ -24,7 +24,7 @@ class Fault(enum.StrEnum):
     EQUIVOCATION = "inconsistent-broadcast"
     COMMITMENT = "commitment-mismatch"  # also a copied or wrongly opened coin
     MAC_CHECK = "mac-check"
-    SACRIFICE = "sacrifice"
+    BATCH_CHECK = "batch-check"
     PROOF_EQUATION = "proof-equation"
     PROOF_BOUND = "proof-bound"
     DECRYPTION = "decryption-anomaly"

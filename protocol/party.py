@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -22,6 +22,7 @@ from protocol.prg import labelled_hash
 from protocol.wire import Message
 
 T = TypeVar("T")
+R = TypeVar("R")
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 Part: TypeAlias = npt.NDArray[Any]  # as a message carries it
 Entropy: TypeAlias = Callable[[int], bytes]
@@ -42,10 +43,19 @@ class Channel(Protocol):
 
 
 class Worker(Protocol):
-    """Runs a function that releases the interpreter lock away from the event loop."""
+    """Runs functions that release the interpreter lock away from the event loop."""
 
     async def __call__(self, function: Callable[..., T], /, *args: object) -> T:
         """Await ``function(*args)``."""
+        ...
+
+    async def alongside(
+        self, calls: Sequence[Callable[[], T]], conversation: Callable[[], Awaitable[R]]
+    ) -> tuple[list[T], R]:
+        """Make all calls, as many at once as there are cores to use, while ``conversation`` is held.
+
+        Returns when both are done; an error of the conversation goes before the first call's that failed.
+        """
         ...
 
 
@@ -90,6 +100,11 @@ class Party:
 
     def __repr__(self) -> str:
         return f"<Party {self.index} of {self.parties}>"
+
+    async def work_all(self, calls: Sequence[Callable[[], T]]) -> list[T]:
+        """Make all calls at once; results in their order, or the first one's error."""
+        results, _ = await self.work.alongside(calls, _silence)
+        return results
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -185,6 +200,10 @@ class Party:
             raise RemoteProtocolError(
                 Fault.EQUIVOCATION, "our records of what was broadcast differ: somebody told two stories", party=peer
             )
+
+
+async def _silence() -> None:
+    """A conversation of nothing."""
 
 
 # --- reading a peer's parts --------------------------------------------------------------------------------

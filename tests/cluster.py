@@ -7,7 +7,7 @@ leaves and may replace it, which is how the adversary tests are written.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -19,13 +19,22 @@ from protocol.party import Party
 from protocol.wire import Decoder, Message, encode
 
 T = TypeVar("T")
+R = TypeVar("R")
 Tamper = Callable[[int, Message], Message | None]  # (receiver, message) -> what is sent instead; None: nothing
 MESSAGE_BYTES_MAX = 256 << 20
 
 
-async def inline(function: Callable[..., T], /, *args: Any) -> T:
-    """The worker of a test: run here and now."""
-    return function(*args)
+class Inline:
+    """The worker of a test: runs everything here and now."""
+
+    async def __call__(self, function: Callable[..., T], /, *args: Any) -> T:
+        return function(*args)
+
+    async def alongside(
+        self, calls: Sequence[Callable[[], T]], conversation: Callable[[], Awaitable[R]]
+    ) -> tuple[list[T], R]:
+        results = [call() for call in calls]
+        return results, await conversation()
 
 
 def entropy_from(seed: bytes) -> Callable[[int], bytes]:
@@ -141,7 +150,7 @@ class Cluster:
                     parties=self.parties,
                     channel=channel,
                     entropy=entropy_from(seed),
-                    work=inline,
+                    work=Inline(),
                 )
             )
         return seats

@@ -19,7 +19,9 @@ from protocol.shares import MacKey
 _NO_EPOCH: Final = bytes(DIGEST_BYTES)
 
 # After these an adversary may have tested our keys: the epoch is never used again (step 6.4).
-_FATAL: Final = frozenset({Fault.MAC_CHECK, Fault.SACRIFICE, Fault.PROOF_EQUATION, Fault.PROOF_BOUND, Fault.DECRYPTION})
+_FATAL: Final = frozenset(
+    {Fault.MAC_CHECK, Fault.BATCH_CHECK, Fault.PROOF_EQUATION, Fault.PROOF_BOUND, Fault.DECRYPTION}
+)
 
 
 def epoch_has_ended() -> OperatorError:

@@ -20,7 +20,7 @@ from nskd.daemon.demand import Shortage, Watermarks, total_demand, worst_shortag
 from nskd.daemon.epochs import Epochs, epoch_has_ended
 from nskd.daemon.inventory import Held, decode_inventory, encode_inventory
 from nskd.daemon.phases import Phase, Stopwatch
-from nskd.daemon.turns import Turns
+from nskd.daemon.turns import GivesWay, Turns
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
@@ -34,9 +34,8 @@ from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal
 from nskd.stockpile import Level, SharedStockpile, Stockpile
 from protocol.errors import ProtocolError, RemoteProtocolError
-from protocol.limits import OFFLINE_BATCH_CIPHERTEXTS_MAX
 from protocol.material import BIT, SQUARE, TRIPLE
-from protocol.offline.factory import Made, Product, ciphertexts_for, make
+from protocol.offline.factory import Made, Product, ciphertexts_for, ciphertexts_max, make
 from protocol.party import Party, octets
 from protocol.prg import labelled_hash
 
@@ -161,7 +160,7 @@ class Generator:
         order = Order(Product.MASKS, 0)
         if shortage is not None:
             product = _PRODUCTS.get(shortage.kind, Product.MASKS)
-            order = Order(product, ciphertexts_for(shortage.items))
+            order = Order(product, ciphertexts_for(shortage.items, len(self._workshop.charter.names)))
         return Proposal(
             kind=GENERATE,
             coordinator=self._workshop.own,
@@ -182,8 +181,9 @@ class Generator:
         if offer.proposal.parties != names:
             raise Refusal("the parties are not those of the charter, in its order")
         order = self._read_order(offer.proposal)
-        if not 0 <= order.ciphertexts <= OFFLINE_BATCH_CIPHERTEXTS_MAX:
-            raise Refusal(f"a batch has at most {OFFLINE_BATCH_CIPHERTEXTS_MAX} ciphertexts")
+        most = ciphertexts_max(len(names))
+        if not 0 <= order.ciphertexts <= most:
+            raise Refusal(f"a batch has at most {most} ciphertexts")
 
     @staticmethod
     def _read_order(proposal: Proposal) -> Order:
@@ -195,7 +195,7 @@ class Generator:
     async def run(self, session: AgreedSession) -> None:
         """This centre's side of one generation session."""
         order = self._read_order(session.proposal)
-        party = session.party(os.urandom, self._workers)
+        party = session.party(os.urandom, GivesWay(self._workers, self._turns))
         watch = Stopwatch(
             time.monotonic, session.channel.stats, on_begin=self._publish_begin, on_phase=self._publish_phase
         )
@@ -206,11 +206,13 @@ class Generator:
             epoch = await self._epochs.agree(party, watch)
             await self._reconcile(party)
             if order.ciphertexts:
-                async with self._turns.batch():
+                with watch.phase(order.product.value):
+                    draft = await make(order.product, party, epoch, order.ciphertexts)
+                async with self._turns.check(party):
                     if not self._epochs.is_current(epoch):
                         raise epoch_has_ended()
-                    with watch.phase(order.product.value):
-                        made = await make(order.product, party, epoch, order.ciphertexts)
+                    with watch.phase(f"check {order.product.value}"):
+                        made = await draft.checked()
                 with watch.phase(f"store {order.product.value}"):
                     items = await self._keep(party, session.session, made)
                 self._note_rate(made, watch)

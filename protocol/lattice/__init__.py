@@ -22,7 +22,7 @@ from protocol.lattice.keys import PublicKey, SecretKey, keygen
 from protocol.lattice.params import PARAMETERS, Parameters
 from protocol.lattice.proof import ProverState, commit, verify
 from protocol.lattice.selftest import selftest
-from protocol.lattice.switching import decrypt, reply
+from protocol.lattice.switching import decrypt, reply, reply_scaled
 
 __all__ = [
     "PARAMETERS",
@@ -39,6 +39,7 @@ __all__ = [
     "encrypt",
     "keygen",
     "reply",
+    "reply_scaled",
     "selftest",
     "verify",
 ]

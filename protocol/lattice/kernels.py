@@ -214,6 +214,36 @@ def reply_limb(
     inverse(y, out1, limb, table)
 
 
+@kernel
+def scale_limb(
+    factor: np.uint64,
+    flood: Floats,
+    c0: Words,
+    c1: Words,
+    b: Floats,
+    a: Floats,
+    limb: Floats,
+    table: Floats,
+    work: Floats,
+    out0: Floats,
+    out1: Floats,
+) -> None:
+    """The same as :func:`reply_limb` for the constant polynomial x = ``factor`` in [0, p)."""
+    q, qi, plain, two_49 = limb[Q], limb[Q_INVERSE], limb[PLAIN], limb[TWO_49]
+    y, v = work[0], work[2]
+    sign = where_negative(_HALF_P - factor, plain, 0.0)  # lifted to (−p/2, p/2) as x is
+    x = centre(_split(factor, two_49, q, qi) - sign, q, qi)
+    forward(flood, v, limb, table)
+    for i in range(0, N, LANES):
+        product = mul_mod(to_float(load(c0, i)), x, q, qi)
+        store(y, i, centre(product + mul_mod(load(b, i), load(v, i), q, qi), q, qi))
+    inverse(y, out0, limb, table)
+    for i in range(0, N, LANES):
+        product = mul_mod(to_float(load(c1, i)), x, q, qi)
+        store(y, i, centre(product + mul_mod(load(a, i), load(v, i), q, qi), q, qi))
+    inverse(y, out1, limb, table)
+
+
 @inlined
 def _add_errors(c: Floats, mask: Words, plain: float, two_49: float, q: float, qi: float, out: Floats) -> None:
     """Sum c + p·out + r modulo one prime, centred, where ``out`` holds e'."""

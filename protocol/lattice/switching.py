@@ -7,6 +7,8 @@ bytes a slot.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -54,60 +56,91 @@ _RESTORE: Final = np.array([f * PARAMETERS.dropped % P for f in (1, PRIMES[0], -
 _BOUND: Final = np.uint64(PARAMETERS.phase_digits)
 
 
-def reply(key: PublicKey, ciphertexts: VerifiedCiphertexts, x: Slots, seed: bytes) -> tuple[Bytes, Slots]:
+def reply(
+    key: PublicKey, ciphertexts: VerifiedCiphertexts, x: Slots, seed: bytes, *, first: int = 0
+) -> tuple[Bytes, Slots]:
     """Multiply plaintext slots x uint64[U, N] into a peer's proved ciphertexts, masked (steps L.8, L.9).
 
-    One ciphertext serves any number of vectors; otherwise there is one vector a ciphertext.  Returns the
+    One ciphertext serves any number of vectors; otherwise vector k meets ciphertext ``first`` + k.  Returns the
     bytes to send, uint8[U·409600], and the share −r kept: slots uint64[U, N].  The seed is 32 random bytes
     used for nothing else: two replies with one seed would show the difference of their x.
     """
-    check_seed(seed)
     check_slots(x)
-    if ciphertexts.key != key.digest:
-        raise LocalProtocolError("these ciphertexts were proved under another key")
-    if ciphertexts.count not in (1, x.shape[0]):
-        raise LocalProtocolError(f"{x.shape[0]} plaintexts do not match {ciphertexts.count} ciphertexts")
-    flood_prg, mask_prg = Prg(seed, "lattice reply flood"), Prg(seed, "lattice reply mask")
-    kept = np.empty_like(x)
-    packed = np.empty((x.shape[0], 2, KEPT, PACKED_BYTES), dtype=np.uint8)
-    c = np.empty((2, len(PRIMES), N), dtype=np.uint64)
-    flood = np.empty((3, FLOOD_DIGITS, N), dtype=np.uint64)
-    product: Floats = np.empty((2, len(PRIMES), N))
-    work: Floats = np.empty((3, N))
-    spread: Floats = np.empty((len(PRIMES), N))
-    none = np.zeros(N, dtype=np.uint64)
+    replier = _Replier(key, ciphertexts, seed, first, x.shape[0])
     plain = np.empty(N, dtype=np.uint64)
-    switched = np.empty((KEPT, N), dtype=np.uint64)
     for index in range(x.shape[0]):
-        if index < ciphertexts.count:
-            ciphertexts.batch.unpack(index, c)
         encode(x[index], plain)
-        mask = mask_prg.elements(N)
-        sampling.fill(flood_prg, flood)
-        kernels.expand(flood[0], _RADIX, LIMBS, spread)
+        replier.add(index, partial(kernels.reply_limb, plain))
+    return replier.packed.reshape(-1), replier.kept
+
+
+def reply_scaled(
+    key: PublicKey, ciphertexts: VerifiedCiphertexts, factor: int, seed: bytes, *, first: int = 0, count: int
+) -> tuple[Bytes, Slots]:
+    """The same for ``count`` vectors whose slots all equal ``factor`` in [0, p).
+
+    A constant polynomial is its own evaluation form, so nothing of x is transformed.
+    """
+    check_count(count)
+    if not 0 <= factor < P:
+        raise LocalProtocolError("a factor is not below p")
+    replier = _Replier(key, ciphertexts, seed, first, count)
+    for index in range(count):
+        replier.add(index, partial(kernels.scale_limb, np.uint64(factor)))
+    return replier.packed.reshape(-1), replier.kept
+
+
+class _Replier:
+    """Makes replies to ``count`` ciphertexts from ``first`` on; keeps its scratch memory."""
+
+    def __init__(self, key: PublicKey, ciphertexts: VerifiedCiphertexts, seed: bytes, first: int, count: int) -> None:
+        check_seed(seed)
+        if ciphertexts.key != key.digest:
+            raise LocalProtocolError("these ciphertexts were proved under another key")
+        self._one = ciphertexts.count == 1
+        if first < 0 or first + (1 if self._one else count) > ciphertexts.count:
+            raise LocalProtocolError(f"{count} plaintexts from {first} on do not match {ciphertexts.count} ciphertexts")
+        self._key, self._ciphertexts, self._first = key, ciphertexts, first
+        self._flood_prg, self._mask_prg = Prg(seed, "lattice reply flood"), Prg(seed, "lattice reply mask")
+        self.kept: Slots = np.empty((count, N), dtype=np.uint64)
+        self.packed: Bytes = np.empty((count, 2, KEPT, PACKED_BYTES), dtype=np.uint8)
+        self._c = np.empty((2, len(PRIMES), N), dtype=np.uint64)
+        self._flood = np.empty((3, FLOOD_DIGITS, N), dtype=np.uint64)
+        self._product: Floats = np.empty((2, len(PRIMES), N))
+        self._work: Floats = np.empty((3, N))
+        self._spread: Floats = np.empty((len(PRIMES), N))
+        self._none = np.zeros(N, dtype=np.uint64)
+        self._switched = np.empty((KEPT, N), dtype=np.uint64)
+
+    def add(self, index: int, limb_kernel: Callable[..., None]) -> None:
+        """Make reply ``index`` with the kernel that multiplies x into one limb."""
+        if index == 0 or not self._one:
+            self._ciphertexts.batch.unpack(self._first + index, self._c)
+        key, c, flood, product = self._key, self._c, self._flood, self._product
+        mask = self._mask_prg.elements(N)
+        sampling.fill(self._flood_prg, flood)
+        kernels.expand(flood[0], _RADIX, LIMBS, self._spread)
         for limb in range(len(PRIMES)):
-            kernels.reply_limb(
-                plain,
-                spread[limb],
+            limb_kernel(
+                self._spread[limb],
                 c[0, limb],
                 c[1, limb],
                 key.b[limb],
                 key.a[limb],
                 LIMBS[limb],
                 TABLES[limb],
-                work,
+                self._work,
                 product[0, limb],
                 product[1, limb],
             )
-        for part, added in enumerate((mask, none)):
+        for part, added in enumerate((mask, self._none)):
             kernels.finish(
-                product[part], flood[1 + part], added, _RADIX, LIMBS, _GARNER, _SPREAD, _CORRECTION, switched
+                product[part], flood[1 + part], added, _RADIX, LIMBS, _GARNER, _SPREAD, _CORRECTION, self._switched
             )
             for limb in range(KEPT):
-                packing.pack(switched[limb], packed[index, part, limb])
+                packing.pack(self._switched[limb], self.packed[index, part, limb])
         slots.to_slots(mask)
-        kept[index] = field.neg(mask)
-    return packed.reshape(-1), kept
+        self.kept[index] = field.neg(mask)
 
 
 def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | None = None) -> Slots:

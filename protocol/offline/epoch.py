@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 import attrs
@@ -11,8 +10,9 @@ import numpy as np
 
 from protocol.errors import LocalProtocolError
 from protocol.field import P
-from protocol.lattice import PARAMETERS, PublicKey, SecretKey, VerifiedCiphertexts, encrypt, keygen
-from protocol.offline.proofs import prove_all
+from protocol.lattice import PARAMETERS, PublicKey, SecretKey, VerifiedCiphertexts
+from protocol.offline.ciphertexts import proved_ciphertexts
+from protocol.offline.keys import Keys, exchange_keys
 from protocol.party import SEED_BYTES, Party
 from protocol.prg import Prg, labelled_hash
 from protocol.secret import Secret
@@ -27,8 +27,7 @@ class Epoch(Secret):
 
     epoch_id: bytes
     mac_key: MacKey
-    secret_key: SecretKey
-    public_keys: tuple[PublicKey, ...]
+    keys: Keys
     deltas: tuple[VerifiedCiphertexts, ...]  # Enc_k(Δ_k) of every party k, proved to be constant
 
 
@@ -45,17 +44,12 @@ class _Stored(msgspec.Struct, array_like=True, frozen=True):
 async def found(party: Party, charter_digest: bytes) -> Epoch:
     """Found a new epoch together (steps 6.1–6.4)."""
     epoch_id = labelled_hash("epoch", charter_digest, party.parties.to_bytes(2, "little"), await party.coin("epoch"))
-    secret_key, own_key = await party.work(keygen, epoch_id, party.entropy(SEED_BYTES))
-    told = await party.broadcast("public-key", own_key.to_array())
-    public_keys = tuple(
-        own_key if k == party.index else PublicKey.from_array(epoch_id, part, party=k) for k, part in enumerate(told)
-    )
+    keys = await exchange_keys(party, "public-key", epoch_id)
     delta = int(Prg(party.entropy(SEED_BYTES), "mac key").elements(1)[0])
     slots = np.full((1, PARAMETERS.slots), delta, dtype=np.uint64)
-    own, openings = await party.work(partial(encrypt, constant=True), own_key, slots, party.entropy(SEED_BYTES))
-    deltas = await prove_all(party, "delta", public_keys, own, openings, constant=True)
+    deltas = await proved_ciphertexts(party, "delta", keys, slots, constant=True)
     await party.confirm()
-    return Epoch(epoch_id, MacKey(delta, party.index == 0), secret_key, public_keys, tuple(deltas))
+    return Epoch(epoch_id, MacKey(delta, party.index == 0), keys, tuple(deltas))
 
 
 def seal(epoch: Epoch, index: int) -> bytes:
@@ -66,8 +60,8 @@ def seal(epoch: Epoch, index: int) -> bytes:
             epoch.epoch_id,
             index,
             epoch.mac_key.delta,
-            epoch.secret_key.to_bytes(),
-            [key.to_array().tobytes() for key in epoch.public_keys],
+            epoch.keys.secret.to_bytes(),
+            [key.to_array().tobytes() for key in epoch.keys.public],
             [delta.to_bytes() for delta in epoch.deltas],
         )
     )
@@ -88,7 +82,6 @@ def unseal(data: bytes) -> Epoch:
     return Epoch(
         stored.epoch_id,
         MacKey(stored.delta, stored.index == 0),
-        SecretKey.from_bytes(stored.epoch_id, stored.secret_key),
-        public_keys,
+        Keys(SecretKey.from_bytes(stored.epoch_id, stored.secret_key), public_keys),
         tuple(VerifiedCiphertexts.from_bytes(delta) for delta in stored.deltas),
     )

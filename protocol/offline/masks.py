@@ -1,6 +1,8 @@
-"""Input masks: values one party knows and everybody holds shares of (steps 7.6 and 7.7)."""
+"""Input masks: values one party knows and everybody holds shares of (``docs/protocol.md``, steps 7.6 and 7.7)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -9,62 +11,93 @@ from protocol.checking import Checker
 from protocol.errors import Fault
 from protocol.field import Elements
 from protocol.offline.epoch import Epoch
-from protocol.offline.products import cross_products
-from protocol.offline.slots import Slots, add_slots, uniform_slots
+from protocol.offline.products import Crossed, Multiplication, Part, multiply
+from protocol.offline.slots import Slots, add_slots, scale_slots, uniform_slots
 from protocol.party import Party
 from protocol.prg import Prg
+from protocol.secret import Secret
 from protocol.shares import Shared
 
 
-async def make_masks(party: Party, epoch: Epoch, ciphertexts: int) -> list[Elements]:
-    """``ciphertexts``·N − 1 masks of every owner, in party order.
+class UncheckedMasks(Secret):
+    """Every owner's masks, which nobody may use yet."""
 
-    Returns uint64[2, count] (value shares, MAC shares) per owner, and uint64[3, count] for one's own, the third
-    row being the masks themselves.  The last slot of each owner is spent on the check.
-    """
-    own = uniform_slots(party, ciphertexts, "mask")
-    factors = {peer: [own] for peer in party.peers}
-    kept, decrypted = await cross_products(
-        party, epoch, "mask/macs", factors, epoch.deltas, dict.fromkeys(party.peers, 1), ciphertexts
-    )
-    shared = [
-        _own_share(own, epoch, kept) if k == party.index else _other_share(decrypted[k][0])
-        for k in range(party.parties)
-    ]
-    await _check(party, epoch, shared)
-    columns = []
-    for k, masks in enumerate(shared):
-        rows = [masks.value[:-1], masks.mac[:-1]]
-        if k == party.index:
-            rows.append(own.reshape(-1)[:-1])
-        columns.append(np.stack(rows))
-    return columns
+    def __init__(self, party: Party, epoch: Epoch, recipe: _Recipe) -> None:
+        self._party = party
+        self._epoch = epoch
+        self._recipe = recipe
 
+    async def checked(self) -> list[Elements]:
+        """Check all owners' masks (step 7.7); the last slot of each is spent.
 
-def _own_share(own: Slots, epoch: Epoch, kept: dict[int, list[Slots]]) -> Shared:
-    flat = own.reshape(-1)
-    mine = field.scale(flat, epoch.mac_key.delta).reshape(own.shape)
-    return Shared(flat, add_slots(mine, *(parts[0] for parts in kept.values())).reshape(-1))
+        Returns uint64[2, U·N − 1] (value shares, MAC shares) per owner in party order, and uint64[3, …] for one's own,
+        the third row being the masks themselves.  Raises :class:`RemoteProtocolError`; after a failure the epoch must
+        be destroyed.
+        """
+        own, macs = self._recipe.own.reshape(-1), self._recipe.macs
+        shared = [
+            Shared(own if k == self._party.index else np.zeros_like(own), mac.reshape(-1)) for k, mac in enumerate(macs)
+        ]
+        await _check(self._party, self._epoch, shared)
+        columns = []
+        for k, masks in enumerate(shared):
+            rows = [masks.value[:-1], masks.mac[:-1]]
+            if k == self._party.index:
+                rows.append(own[:-1])
+            columns.append(np.stack(rows))
+        return columns
 
 
-def _other_share(decrypted: Slots) -> Shared:
-    mac = decrypted.reshape(-1)
-    return Shared(np.zeros_like(mac), mac)
+async def make_masks(party: Party, epoch: Epoch, ciphertexts: int) -> UncheckedMasks:
+    """``ciphertexts``·N − 1 masks of every owner, still to be checked (step 7.6)."""
+    recipe = _Recipe(party, epoch, uniform_slots(party, ciphertexts, "mask"))
+    await multiply(party, "mask", recipe, ciphertexts)
+    return UncheckedMasks(party, epoch, recipe)
 
 
-async def _check(party: Party, epoch: Epoch, shared: list[Shared]) -> None:
+class _Recipe(Secret):
+    """One's own masks times everybody's Δ; MAC shares per owner."""
+
+    def __init__(self, party: Party, epoch: Epoch, own: Slots) -> None:
+        self._index = party.index
+        self._peers = party.peers
+        self._epoch = epoch
+        self.own = own
+        self.macs: Slots = np.empty((party.parties, *own.shape), dtype=np.uint64)
+
+    def first(self, part: Part) -> Sequence[Multiplication]:
+        epoch = self._epoch
+        return (Multiplication(part.of(self.own), epoch.deltas, epoch.keys, asked=self._peers, due=self._peers),)
+
+    def second(self, part: Part, crossed: Sequence[Crossed]) -> Sequence[Multiplication]:
+        (times_delta,) = crossed
+        mine = scale_slots(part.of(self.own), self._epoch.mac_key.delta)
+        part.of(self.macs[self._index])[:] = add_slots(mine, *times_delta.kept.values())
+        for peer, slots in times_delta.decrypted.items():
+            part.of(self.macs[peer])[:] = slots
+        return ()
+
+    def done(self, part: Part, crossed: Sequence[Crossed]) -> None:
+        raise AssertionError("masks take one stage")
+
+
+async def _check(party: Party, epoch: Epoch, shared: Sequence[Shared]) -> None:
     """Open one random combination of each owner's masks, blinded by its last one, and check its MAC (step 7.7).
 
     Without it, an owner could authenticate different values towards different parties.
     """
     challenge = Prg(await party.coin("masks"), "mask-check coefficients")
-    checker = Checker(party, epoch.mac_key, Fault.SACRIFICE)
-    combined = []
+    value, mac = await party.work(_combinations, challenge, shared)
+    checker = Checker(party, epoch.mac_key, Fault.BATCH_CHECK)
+    await checker.open("masks/combination", Shared(value, mac))
+    await checker.check("masks/check")
+
+
+def _combinations(challenge: Prg, shared: Sequence[Shared]) -> tuple[Elements, Elements]:
+    values, macs = [], []
     for masks in shared:
         coefficients = challenge.elements(len(masks))
         coefficients[-1] = 1
-        combined.append([field.dot(coefficients, masks.value), field.dot(coefficients, masks.mac)])
-    columns = np.array(combined, dtype=np.uint64).T
-    rows = Shared(np.ascontiguousarray(columns[0]), np.ascontiguousarray(columns[1]))
-    await checker.open("masks/combination", rows)
-    await checker.check("masks/check")
+        values.append(field.dot(coefficients, masks.value))
+        macs.append(field.dot(coefficients, masks.mac))
+    return np.array(values, dtype=np.uint64), np.array(macs, dtype=np.uint64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
@@ -28,22 +29,19 @@ async def prove_all(
     party: Party,
     label: str,
     public_keys: tuple[PublicKey, ...],
-    own: CiphertextBatch,
+    batches: Sequence[CiphertextBatch],
     openings: Openings,
     *,
-    constant: bool = False,
+    constant: bool,
 ) -> list[VerifiedCiphertexts]:
-    """Broadcast one batch of ciphertexts per party and prove them; returns everybody's, in party order.
+    """Prove everybody's ciphertexts, which are on record; returns them in party order.
 
-    ``constant``: everybody proves besides that its slots are all equal.
+    ``batches`` are in party order, ``openings`` those of one's own.  ``constant``: everybody proves besides that its
+    slots are all equal.
 
     Rejection sampling makes an honest prover start afresh now and then; those that succeeded wait for the others.
     Raises :class:`RemoteProtocolError` (``proof-equation``, ``proof-bound``, ``malformed-message``).
     """
-    told = await party.broadcast(f"{label}/ciphertexts", own.to_array())
-    batches = [
-        own if k == party.index else CiphertextBatch.from_array(part, own.count, party=k) for k, part in enumerate(told)
-    ]
     contexts = [labelled_hash(f"proof {label}", party.session, k.to_bytes(2, "little")) for k in range(party.parties)]
     verified: dict[int, VerifiedCiphertexts] = {}
     for attempt in range(ATTEMPTS_MAX):
@@ -61,21 +59,26 @@ async def prove_all(
         # Who has to start afresh is on record, or parties could be led into different attempts.
         party.record(f"{step}/present", np.array([r.size > 0 for r in responses], dtype=np.uint8))
         await party.confirm()
-        for k in pending:
-            if responses[k].size == 0:
-                continue
-            if k == party.index:
-                verified[k] = own.trusted(openings)
-                continue
-            verified[k] = await party.work(
-                partial(verify, party=k, constant=constant),
-                public_keys[k],
-                batches[k],
-                commitments[k],
-                contexts[k],
-                challenges[k],
-                responses[k],
-            )
+        answered = [k for k in pending if responses[k].size > 0]
+        checked = await party.work_all(
+            [
+                partial(batches[k].trusted, openings)
+                if k == party.index
+                else partial(
+                    verify,
+                    public_keys[k],
+                    batches[k],
+                    commitments[k],
+                    contexts[k],
+                    challenges[k],
+                    responses[k],
+                    constant=constant,
+                    party=k,
+                )
+                for k in answered
+            ]
+        )
+        verified.update(zip(answered, checked, strict=True))
         if len(verified) == party.parties:
             return [verified[k] for k in range(party.parties)]
     late = next(k for k in range(party.parties) if k not in verified)

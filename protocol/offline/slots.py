@@ -31,3 +31,8 @@ def add_slots(first: Slots, *others: Slots) -> Slots:
 def multiply_slots(x: Slots, y: Slots) -> Slots:
     """Elementwise product."""
     return field.mul(x.reshape(-1), y.reshape(-1)).reshape(x.shape)
+
+
+def scale_slots(x: Slots, factor: int) -> Slots:
+    """Every element times one number."""
+    return field.scale(x.reshape(-1), factor).reshape(x.shape)

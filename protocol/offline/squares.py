@@ -1,61 +1,87 @@
-"""Authenticated squares: half the products of a triple (``docs/protocol.md``, steps 8.1 and 8.2)."""
+"""Authenticated squares: half the work of a triple (``docs/protocol.md``, steps 8.1 and 8.2)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from protocol import field
-from protocol.checking import Checker
-from protocol.errors import Fault
 from protocol.field import Elements
-from protocol.lattice import encrypt
+from protocol.lattice import VerifiedCiphertexts
+from protocol.offline.authentication import check_macs
+from protocol.offline.ciphertexts import proved_ciphertexts
 from protocol.offline.epoch import Epoch
-from protocol.offline.products import authenticate, cross_products
-from protocol.offline.proofs import prove_all
-from protocol.offline.slots import Slots, add_slots, multiply_slots, uniform_slots
-from protocol.party import SEED_BYTES, Party
-from protocol.prg import Prg
+from protocol.offline.keys import Keys, batch_keys
+from protocol.offline.products import Crossed, Multiplication, Part, multiply
+from protocol.offline.slots import Slots, add_slots, multiply_slots, scale_slots, uniform_slots
+from protocol.party import Party
+from protocol.secret import Secret
 from protocol.shares import Shared
 
 
-async def make_squares(party: Party, epoch: Epoch, ciphertexts: int) -> Elements:
-    """``ciphertexts``·N squares; returns uint64[4, count]: a, a² and their MACs."""
-    root, square = await shared_squares(party, epoch, ciphertexts)
-    return np.stack([root.value, square.value, root.mac, square.mac])
+class UncheckedSquares(Secret):
+    """Squares that nobody may use yet."""
+
+    def __init__(self, party: Party, epoch: Epoch, recipe: _Recipe) -> None:
+        self._party = party
+        self._epoch = epoch
+        self._recipe = recipe
+
+    async def checked(self) -> Elements:
+        """Check all at once (step 8.2); uint64[4, U·N − 1]: a, a² and their MACs.
+
+        Raises :class:`RemoteProtocolError`; after a failure the epoch must be destroyed.
+        """
+        rows = self._recipe.rows.reshape(4, -1)
+        await check_macs(self._party, self._epoch, [Shared(rows[k], rows[2 + k]) for k in range(2)])
+        return rows[:, :-1]
 
 
-async def shared_squares(party: Party, epoch: Epoch, ciphertexts: int) -> tuple[Shared, Shared]:
-    """⟨a⟩ and ⟨a²⟩; twice as many are made, the second half is sacrificed for the first (steps 8.1 and 8.2)."""
-    a = uniform_slots(party, 2 * ciphertexts, "square")
-    batch, openings = await party.work(encrypt, epoch.public_keys[party.index], a, party.entropy(SEED_BYTES))
-    encrypted = await prove_all(party, "square", epoch.public_keys, batch, openings)
-    # Each unordered pair needs one product, doubled; who replies to whom alternates, so that work is even.
-    mine = {peer: [a] for peer in party.peers if _replies(party.index, peer)}
-    due = {peer: 0 if _replies(party.index, peer) else 1 for peer in party.peers}
-    kept, decrypted = await cross_products(party, epoch, "square/products", mine, encrypted, due, len(a))
-    doubled = field.scale(_sum_of(a, kept, decrypted).reshape(-1), 2).reshape(a.shape)
-    square = add_slots(multiply_slots(a, a), doubled)
-    root, squared = await authenticate(party, epoch, "square/macs", [a, square])
-    middle = len(root) // 2
-    await _sacrifice(party, epoch, (root[:middle], squared[:middle]), (root[middle:], squared[middle:]))
-    return root[:middle], squared[:middle]
+async def make_squares(party: Party, epoch: Epoch, ciphertexts: int) -> UncheckedSquares:
+    """``ciphertexts``·N − 1 squares, still to be checked (step 8.1)."""
+    a = uniform_slots(party, ciphertexts, "square")
+    keys = await batch_keys(party, epoch.epoch_id)
+    encrypted = await proved_ciphertexts(party, "square", keys, a)
+    recipe = _Recipe(party, epoch, keys, encrypted, a)
+    await multiply(party, "square", recipe, ciphertexts)
+    return UncheckedSquares(party, epoch, recipe)
+
+
+class _Recipe(Secret):
+    """Δa and a²; then Δa² = m(a)·a."""
+
+    def __init__(
+        self, party: Party, epoch: Epoch, keys: Keys, encrypted: Sequence[VerifiedCiphertexts], a: Slots
+    ) -> None:
+        self._peers = party.peers
+        # One answer per unordered pair, doubled; who gives it alternates, so that work is even.
+        self._asked = tuple(peer for peer in party.peers if _replies(party.index, peer))
+        self._due = tuple(peer for peer in party.peers if not _replies(party.index, peer))
+        self._delta = epoch.mac_key.delta
+        self._keys = keys
+        self._encrypted = encrypted
+        self.rows: Slots = np.empty((4, *a.shape), dtype=np.uint64)
+        self.rows[0] = a
+
+    def first(self, part: Part) -> Sequence[Multiplication]:
+        a = part.of(self.rows[0])
+        return (
+            Multiplication(self._delta, self._encrypted, self._keys, asked=self._peers, due=self._peers),
+            Multiplication(a, self._encrypted, self._keys, asked=self._asked, due=self._due),
+        )
+
+    def second(self, part: Part, crossed: Sequence[Crossed]) -> Sequence[Multiplication]:
+        a, square, mac, _ = (part.of(row) for row in self.rows)
+        mac[:] = crossed[0].shares(scale_slots(a, self._delta))
+        half = crossed[1].shares(np.zeros_like(a))
+        square[:] = add_slots(multiply_slots(a, a), half, half)
+        return (Multiplication(mac, self._encrypted, self._keys, asked=self._peers, due=self._peers),)
+
+    def done(self, part: Part, crossed: Sequence[Crossed]) -> None:
+        a, _, mac, mac_of_square = (part.of(row) for row in self.rows)
+        mac_of_square[:] = crossed[0].shares(multiply_slots(mac, a))
 
 
 def _replies(index: int, peer: int) -> bool:
     """Whether ``index`` multiplies into the ciphertext of ``peer``, rather than the other way round."""
     return (index < peer) == ((index + peer) % 2 == 0)
-
-
-def _sum_of(like: Slots, kept: dict[int, list[Slots]], decrypted: dict[int, list[Slots]]) -> Slots:
-    parts = [part for group in (kept, decrypted) for vectors in group.values() for part in vectors]
-    return add_slots(np.zeros_like(like), *parts)
-
-
-async def _sacrifice(party: Party, epoch: Epoch, kept: tuple[Shared, Shared], spent: tuple[Shared, Shared]) -> None:
-    """With ρ = t·a − â opened, t²·a² − â² − ρ·(t·a + â) must be zero (step 8.2)."""
-    (a, c), (a_hat, c_hat) = kept, spent
-    t = int(Prg(await party.coin("sacrifice"), "sacrifice").elements(1)[0])
-    checker = Checker(party, epoch.mac_key, Fault.SACRIFICE)
-    rho = (await checker.open("sacrifice/rho", a.scale(t) - a_hat)).masked()
-    checker.expect_zero(c.scale(t * t) - c_hat - (a.scale(t) + a_hat).times(rho))
-    await checker.check("sacrifice/check")

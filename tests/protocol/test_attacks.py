@@ -18,7 +18,7 @@ from nskd.analysis.shape import TableShape
 from nskd.analysis.suppression import derivable
 from nskd.credentials import StorageKey
 from nskd.daemon.epochs import Epochs
-from nskd.daemon.turns import BATCH_PATIENCE_S, RUN_PATIENCE_S, OutOfTurnError, Turns
+from nskd.daemon.turns import BATCH_PATIENCE_S, GivesWay, OutOfTurnError, Turns
 from nskd.errors import OperatorError
 from nskd.peers.channel import SessionAborted
 from nskd.stockpile import Stockpile
@@ -31,7 +31,7 @@ from protocol.online.disclosure import Release, Rules, disclosure_cost, release
 from protocol.party import Party, octets
 from protocol.prg import Prg
 from protocol.wire import Message
-from tests.cluster import Cluster, Outcome, change_part
+from tests.cluster import Cluster, Inline, Outcome, change_part
 from tests.dealer import Dealer
 
 # --- the MAC key, learnt from a check that never ends ----------------------------------------------------------
@@ -191,47 +191,93 @@ def test_an_epoch_that_cannot_be_crossed_out_loses_its_keys(tmp_path: Path, monk
 # --- the MAC key, learnt beside a run that still uses it -------------------------------------------------------
 
 
-async def test_no_batch_is_made_beside_a_run(autojump_clock: trio.testing.MockClock) -> None:
-    turns, events = Turns(), []
+async def test_no_batch_is_checked_beside_a_run(autojump_clock: trio.testing.MockClock) -> None:
+    """A run at one of two centres puts the check off at both; a check under way keeps new runs waiting at both."""
+    turns, events = [Turns(), Turns()], list[str]()
+    may_end = trio.Event()
 
-    async def batch() -> None:
-        async with turns.batch():
-            events.append("batch begins")
-            await trio.sleep(3)
-            events.append("batch ends")
+    async def batch(party: Party) -> None:
+        async with turns[party.index].check(party):
+            events.append("check begins")
+            await may_end.wait()
+            await party.confirm()
+            events.append("check ends")
 
-    async def run() -> None:
-        async with turns.run():
-            await turns.batch_over()
+    async def run(index: int) -> None:
+        async with turns[index].run():
+            await turns[index].batch_over()
             events.append("run begins")
             await trio.sleep(2)
             events.append("run ends")
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(batch)
+        nursery.start_soon(run, 1)
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(run)
-        nursery.start_soon(run)
+        nursery.start_soon(Cluster(2).run, batch)
+        with trio.move_on_after(3):  # the clock jumps when nothing else can happen
+            await trio.sleep_forever()
+        assert events == ["run begins", "run ends", "check begins", "check begins"]
+        for index in (0, 1):
+            nursery.start_soon(run, index)
         await trio.testing.wait_all_tasks_blocked()
-        nursery.start_soon(batch)
-    assert events[:2] == ["batch begins", "batch ends"]
-    assert sorted(events[2:6]) == ["run begins"] * 2 + ["run ends"] * 2
-    assert events[6:] == ["batch begins", "batch ends"]
+        assert events[4:] == []
+        may_end.set()
+    assert events[4:6] == ["check ends"] * 2
+    assert sorted(events[6:]) == ["run begins"] * 2 + ["run ends"] * 2
 
 
-async def test_of_two_that_wait_for_each_other_the_batch_gives_way(autojump_clock: trio.testing.MockClock) -> None:
-    assert BATCH_PATIENCE_S < RUN_PATIENCE_S / 2
-    turns = Turns()
-    async with turns.run():
-        await turns.batch_over()
-        with pytest.raises(OutOfTurnError):
-            async with turns.batch():
-                raise AssertionError("made beside a run")
-    async with turns.batch(), turns.run():
-        with pytest.raises(OutOfTurnError):
-            await turns.batch_over()
-    async with turns.batch():
-        pass
+async def test_a_batch_gives_way_but_not_for_ever(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nskd.daemon.turns.ASKS_MAX", 3)
+    turns = [Turns(), Turns()]
+
+    async def batch(party: Party) -> None:
+        async with turns[party.index].check(party):
+            raise AssertionError("checked beside a run")
+
+    async with turns[0].run():
+        await turns[0].batch_over()
+        outcomes = await Cluster(2).outcomes(batch)
+    assert all(isinstance(outcome.error, OutOfTurnError) for outcome in outcomes)
+    assert trio.current_time() == pytest.approx(3 * BATCH_PATIENCE_S)
+
+
+async def test_a_run_waits_for_a_check_only_so_long(autojump_clock: trio.testing.MockClock) -> None:
+    turns = [Turns(), Turns()]
+
+    async def batch(party: Party) -> None:
+        own = turns[party.index]
+        async with own.check(party), own.run():
+            with pytest.raises(OutOfTurnError):
+                await own.batch_over()
+        async with own.run():
+            await own.batch_over()
+
+    await Cluster(2).run(batch)
+
+
+async def test_the_threads_of_a_batch_pause_for_a_run(autojump_clock: trio.testing.MockClock) -> None:
+    turns, worker = Turns(), Inline()
+    gives_way = GivesWay(worker, turns)
+    begun = trio.current_time()
+
+    async def run() -> None:
+        async with turns.run():
+            await trio.sleep(2)
+
+    async def silence() -> str:
+        return "nothing"
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await gives_way(lambda: 5) == 5
+        assert trio.current_time() - begun >= 2
+        nursery.start_soon(run)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await gives_way.alongside([lambda: 6], silence) == ([6], "nothing")
+        assert trio.current_time() - begun >= 4
 
 
 # --- other counts in every repetition ---------------------------------------------------------------------------

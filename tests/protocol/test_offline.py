@@ -12,9 +12,11 @@ from protocol import field
 from protocol.checking import Checker, Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import Elements
-from protocol.offline import epoch as epochs
+from protocol.lattice import PARAMETERS
+from protocol.offline import ciphertexts, products, triples
 from protocol.offline.epoch import Epoch, found, seal, unseal
-from protocol.offline.factory import Made, Product, ciphertexts_for, make
+from protocol.offline.factory import Made, Product, ciphertexts_for, ciphertexts_max, make
+from protocol.offline.keys import batch_keys
 from protocol.offline.slots import SLOTS_PER_CIPHERTEXT
 from protocol.party import Party
 from protocol.shares import Shared
@@ -33,7 +35,12 @@ async def epoch_for(parties: int) -> list[Epoch]:
 
 async def made(parties: int, product: Product, seed: int = 7) -> tuple[list[Epoch], list[Made]]:
     keys = await epoch_for(parties)
-    return keys, await Cluster(parties, seed=seed).run(lambda party: make(product, party, keys[party.index], 1))
+    return keys, await Cluster(parties, seed=seed).run(lambda party: checked(product, party, keys[party.index]))
+
+
+async def checked(product: Product, party: Party, epoch: Epoch, ciphertexts: int = 1) -> Made:
+    """Make a batch and check it."""
+    return await (await make(product, party, epoch, ciphertexts)).checked()
 
 
 def total(rows: list[Elements]) -> Elements:
@@ -71,7 +78,7 @@ async def test_triples_multiply_and_are_authenticated(parties: int) -> None:
     assert len({r.digest for r in results}) == 1
     columns = [r.batches[0].columns for r in results]
     assert {r.batches[0].kind for r in results} == {"triple"}
-    assert columns[0].shape == (6, SLOTS_PER_CIPHERTEXT)
+    assert columns[0].shape == (6, SLOTS_PER_CIPHERTEXT - 1)
     a, b, c = (check_macs(keys, [m[k] for m in columns], [m[k + 3] for m in columns]) for k in range(3))
     np.testing.assert_array_equal(c, field.mul(a, b))
     for plain in (a, b, columns[0][0], columns[1][4]):
@@ -85,7 +92,7 @@ async def test_squares_are_squares() -> None:
     columns = [r.batches[0].columns for r in results]
     root, square = (check_macs(keys, [m[k] for m in columns], [m[k + 2] for m in columns]) for k in range(2))
     np.testing.assert_array_equal(square, field.mul(root, root))
-    assert len(np.unique(root)) == root.size == SLOTS_PER_CIPHERTEXT
+    assert len(np.unique(root)) == root.size == SLOTS_PER_CIPHERTEXT - 1
 
 
 @pytest.mark.parametrize("parties", [2, 3])
@@ -95,7 +102,7 @@ async def test_bits_are_bits(parties: int) -> None:
     bits = check_macs(keys, [m[0] for m in columns], [m[1] for m in columns])
     assert set(bits.tolist()) == {0, 1}
     assert abs(int(bits.sum()) - bits.size / 2) < 4 * np.sqrt(bits.size) / 2
-    assert bits.size == SLOTS_PER_CIPHERTEXT
+    assert bits.size == SLOTS_PER_CIPHERTEXT - 1
 
 
 @pytest.mark.parametrize("parties", [2, 3])
@@ -113,10 +120,19 @@ async def test_masks_are_known_to_their_owner_alone(parties: int) -> None:
                 assert not columns[k][0].any()
 
 
-def test_batches_are_bounded() -> None:
-    assert ciphertexts_for(1) == 1
-    assert ciphertexts_for(SLOTS_PER_CIPHERTEXT) == 2
-    assert ciphertexts_for(10**12) == ciphertexts_for(10**9)
+@pytest.mark.parametrize("parties", [2, 3, 16])
+async def test_batches_are_bounded(parties: int) -> None:
+    most = ciphertexts_max(parties)
+    assert ciphertexts_for(1, parties) == ciphertexts_for(SLOTS_PER_CIPHERTEXT - 1, parties) == 1
+    assert ciphertexts_for(SLOTS_PER_CIPHERTEXT, parties) == 2
+    assert ciphertexts_for(10**12, parties) == most <= PARAMETERS.batch_max
+    if parties == 2:
+        keys = await epoch_for(parties)
+        for count in (0, most + 1):
+            outcomes = await Cluster(parties).outcomes(
+                lambda party: make(Product.SQUARES, party, keys[party.index], count)  # noqa: B023
+            )
+            assert all(isinstance(o.error, LocalProtocolError) for o in outcomes)
 
 
 # --- liars ------------------------------------------------------------------------------------------------
@@ -146,7 +162,7 @@ async def lying(product: Product | None, tamper: Tamper) -> list[Outcome]:
     async def seat(party: Party) -> object:
         if keys is None or product is None:
             return await found(party, CHARTER)
-        return await make(product, party, keys[party.index], 1)
+        return await checked(product, party, keys[party.index])
 
     outcomes = (await Cluster(3, seed=11, liar=2, tamper=tamper).outcomes(seat))[:2]
     assert all(o.value is None for o in outcomes), "something was made"
@@ -166,12 +182,15 @@ LIES: list[tuple[Product | None, str, Callable[[np.ndarray], np.ndarray], int | 
     (Product.TRIPLES, "triple/0/response", flip_byte, None, {Fault.PROOF_EQUATION, Fault.PROOF_BOUND}),
     (None, "delta/0/response", oversize, None, {Fault.PROOF_BOUND}),
     (Product.TRIPLES, "triple/0/response", oversize, None, {Fault.PROOF_BOUND}),
-    (Product.TRIPLES, "triple/products", flip_byte, None, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
-    (Product.TRIPLES, "triple/macs", flip_byte, None, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
-    (Product.TRIPLES, "sacrifice/rho", add_one, 0, {Fault.EQUIVOCATION}),
-    (Product.BITS, "square/products", flip_byte, None, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.TRIPLES, "batch-key", flip_byte, 1, {Fault.EQUIVOCATION}),
+    (Product.TRIPLES, "triple/ciphertexts", flip_byte, 1, {Fault.EQUIVOCATION}),
+    (Product.TRIPLES, "triple/0", flip_byte, None, {Fault.BATCH_CHECK, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.TRIPLES, "triple/1", flip_byte, None, {Fault.BATCH_CHECK, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.TRIPLES, "batch/combination", add_one, 0, {Fault.EQUIVOCATION}),
+    (Product.BITS, "square/0", flip_byte, None, {Fault.BATCH_CHECK, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.BITS, "square/1", flip_byte, None, {Fault.BATCH_CHECK, Fault.DECRYPTION, Fault.MALFORMED}),
     (Product.BITS, "bit/square", add_one, 0, {Fault.EQUIVOCATION}),
-    (Product.MASKS, "mask/macs", flip_byte, 0, {Fault.SACRIFICE, Fault.DECRYPTION, Fault.MALFORMED}),
+    (Product.MASKS, "mask/0", flip_byte, 0, {Fault.BATCH_CHECK, Fault.DECRYPTION, Fault.MALFORMED}),
     (Product.MASKS, "masks/combination", add_one, 1, {Fault.EQUIVOCATION}),
 ]
 
@@ -192,58 +211,103 @@ async def with_lie(product: Product, patch: Callable[[pytest.MonkeyPatch, int], 
     keys = await epoch_for(3)
     with pytest.MonkeyPatch.context() as monkeypatch:
         patch(monkeypatch, 2)
-        outcomes = (await Cluster(3, seed=12).outcomes(lambda party: make(product, party, keys[party.index], 1)))[:2]
+        outcomes = (await Cluster(3, seed=12).outcomes(lambda party: checked(product, party, keys[party.index])))[:2]
     assert all(o.value is None for o in outcomes)
     assert all(isinstance(o.error, RemoteProtocolError) for o in outcomes), outcomes
     return faults(outcomes)
 
 
-def lie_in_module(module: object, name: str, lie: Callable[..., object]) -> Callable[[pytest.MonkeyPatch, int], None]:
-    """Replace a coroutine ``module.name(party, …)`` for the liar's seat only."""
+def other_factor(stage: int, which: int, to: int | None) -> Callable[[pytest.MonkeyPatch, int], None]:
+    """The liar multiplies something else into what it was told, in one slot, towards one party or all.
+
+    ``stage`` is the number of multiplications of that stage, which tells the first from the second.
+    """
 
     def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
-        original = getattr(module, name)
+        original = products._Stage._answer
 
-        async def wrapped(party: Party, *args: object, **kwargs: object) -> object:
-            result = await original(party, *args, **kwargs)
-            return lie(result) if party.index == liar else result
+        def lying(self: products._Stage, index: int, peer: int, seed: bytes) -> None:
+            original(self, index, peer, seed)
+            if self._party.index == liar and (len(self.work), index) == (stage, which) and to in (None, peer):
+                work = self.work[index]
+                changed = work.factor + 1 if isinstance(work.factor, int) else work.factor.copy()
+                if not isinstance(changed, int):
+                    add_one(changed.reshape(-1))
+                self._answers[index, peer] = attrs.evolve(work, factor=changed).answer(peer, self.part, seed)
 
-        monkeypatch.setattr(module, name, wrapped)
+        monkeypatch.setattr(products._Stage, "_answer", lying)
 
     return patch
 
 
-def shift_first(vectors: list) -> list:
-    """Add one to the first element of the first vector the liar holds."""
-    first = vectors[0]
-    target = first.value if hasattr(first, "value") else first.reshape(-1)
-    target[0] = (target[0] + np.uint64(1)) % np.uint64(field.P)
-    return vectors
+@pytest.mark.parametrize(
+    ("product", "stage", "which", "to"),
+    [
+        (Product.TRIPLES, 3, 0, None),  # a·Δ with another a than in a·b
+        (Product.TRIPLES, 3, 0, 1),  # … towards one party alone
+        (Product.TRIPLES, 3, 1, 0),  # Δ·b with another Δ
+        (Product.TRIPLES, 3, 2, None),  # a·b
+        (Product.TRIPLES, 3, 2, 0),
+        (Product.TRIPLES, 1, 0, None),  # m(a)·b
+        (Product.TRIPLES, 1, 0, 1),
+        (Product.SQUARES, 2, 0, 0),  # Δ·a
+        (Product.SQUARES, 2, 1, None),  # a·a
+        (Product.BITS, 1, 0, None),  # m(a)·a
+        (Product.MASKS, 1, 0, 0),  # different masks towards different parties
+    ],
+)
+async def test_another_factor_fails_the_check(product: Product, stage: int, which: int, to: int | None) -> None:
+    assert await with_lie(product, other_factor(stage, which, to)) == {Fault.BATCH_CHECK}
 
 
-async def test_a_false_product_fails_the_sacrifice() -> None:
-    from protocol.offline import triples
+@pytest.mark.parametrize("row", range(6))
+async def test_a_false_share_fails_the_check(row: int) -> None:
+    """Whatever part of a triple the liar changes in its own hands."""
 
-    assert await with_lie(Product.TRIPLES, lie_in_module(triples, "all_products", shift_first)) == {Fault.SACRIFICE}
+    def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
+        original = triples.UncheckedTriples.checked
+
+        async def lying(self: triples.UncheckedTriples) -> Elements:
+            if self._party.index == liar:
+                add_one(self._recipe.rows[row].reshape(-1))
+            return await original(self)
+
+        monkeypatch.setattr(triples.UncheckedTriples, "checked", lying)
+
+    assert await with_lie(Product.TRIPLES, patch) == {Fault.BATCH_CHECK}
 
 
-async def test_a_false_mac_fails_the_sacrifice() -> None:
-    from protocol.offline import squares, triples
+async def test_a_batch_in_several_parts_is_right() -> None:
+    keys = await epoch_for(2)
+    count = products.PART + 1
+    results = await Cluster(2, seed=8).run(lambda party: checked(Product.TRIPLES, party, keys[party.index], count))
+    columns = [r.batches[0].columns for r in results]
+    assert columns[0].shape == (6, count * SLOTS_PER_CIPHERTEXT - 1)
+    a, b, c = (check_macs(keys, [m[k] for m in columns], [m[k + 3] for m in columns]) for k in range(3))
+    np.testing.assert_array_equal(c, field.mul(a, b))
 
-    for product, module in ((Product.TRIPLES, triples), (Product.BITS, squares)):
-        assert await with_lie(product, lie_in_module(module, "authenticate", shift_first)) == {Fault.SACRIFICE}
+
+async def test_every_batch_has_keys_of_its_own() -> None:
+    epoch = await epoch_for(2)
+    of_a_batch = [
+        (await Cluster(2, seed=seed).run(lambda party: batch_keys(party, epoch[party.index].epoch_id)))[0].public
+        for seed in (30, 31)
+    ]
+    keys = [key for publics in (*of_a_batch, epoch[0].keys.public) for key in publics]
+    assert len({key.to_array().tobytes() for key in keys}) == 6
+    assert len({key.a.tobytes() for key in keys}) == 3
 
 
 @pytest.mark.parametrize(
     ("product", "label"),
     [
-        (Product.TRIPLES, "sacrifice/rho"),
-        (Product.BITS, "sacrifice/rho"),
+        (Product.TRIPLES, "batch/combination"),
+        (Product.BITS, "batch/combination"),
         (Product.BITS, "bit/square"),
         (Product.MASKS, "masks/combination"),
     ],
 )
-async def test_a_false_sacrifice_value_told_to_everybody_is_named(product: Product, label: str) -> None:
+async def test_a_false_opening_told_to_everybody_is_named(product: Product, label: str) -> None:
     """The liar opens a wrong share and computes on with it, so that all records agree."""
 
     def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
@@ -256,14 +320,14 @@ async def test_a_false_sacrifice_value_told_to_everybody_is_named(product: Produ
 
         monkeypatch.setattr(Checker, "open", lying_open)
 
-    assert await with_lie(product, patch) == {Fault.SACRIFICE}
+    assert await with_lie(product, patch) == {Fault.BATCH_CHECK}
 
 
 async def test_one_seed_gives_one_trace() -> None:
     """Randomness is an argument everywhere: the same seeds make the same messages and the same shares."""
     keys = await epoch_for(2)
     runs = [
-        await Cluster(2, seed=seed).run(lambda party: make(Product.MASKS, party, keys[party.index], 1))
+        await Cluster(2, seed=seed).run(lambda party: checked(Product.MASKS, party, keys[party.index]))
         for seed in (21, 21, 22)
     ]
     digests = [run[0].digest for run in runs]
@@ -271,28 +335,10 @@ async def test_one_seed_gives_one_trace() -> None:
     np.testing.assert_array_equal(runs[0][1].batches[0].columns, runs[1][1].batches[0].columns)
 
 
-async def test_different_masks_towards_different_parties_fail_the_check() -> None:
-    from protocol.offline import masks
-
-    def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
-        original = masks.cross_products
-
-        async def two_faced(party, epoch, label, factors, *rest):  # type: ignore[no-untyped-def]
-            if party.index == liar:
-                other = [f.copy() for f in factors[0]]
-                other[0][0, 0] = (other[0][0, 0] + np.uint64(1)) % np.uint64(field.P)
-                factors = {**factors, 0: other}
-            return await original(party, epoch, label, factors, *rest)
-
-        monkeypatch.setattr(masks, "cross_products", two_faced)
-
-    assert await with_lie(Product.MASKS, patch) == {Fault.SACRIFICE}
-
-
 async def test_a_delta_that_is_not_constant_is_refused() -> None:
     """The liar encrypts different Δ in different slots, and proves that ciphertext as well as it can."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        original = epochs.encrypt
+        original = ciphertexts.encrypt
         calls = 0
 
         def uneven(key: object, slots: np.ndarray, seed: bytes, *, constant: bool = False) -> object:
@@ -304,7 +350,7 @@ async def test_a_delta_that_is_not_constant_is_refused() -> None:
             batch, openings = original(key, slots, seed)
             return batch, attrs.evolve(openings, constant=True)
 
-        monkeypatch.setattr(epochs, "encrypt", uneven)
+        monkeypatch.setattr(ciphertexts, "encrypt", uneven)
         outcomes = await Cluster(3, seed=14).outcomes(lambda party: found(party, CHARTER))
     liar = [k for k, o in enumerate(outcomes) if o.error is None or not isinstance(o.error, RemoteProtocolError)]
     honest = [o for k, o in enumerate(outcomes) if k not in liar]
@@ -325,7 +371,7 @@ async def test_a_prover_that_never_finishes_is_named(monkeypatch: pytest.MonkeyP
     keys = await epoch_for(3)
     outcomes = (
         await Cluster(3, seed=13, liar=2, tamper=tamper).outcomes(
-            lambda party: make(Product.TRIPLES, party, keys[party.index], 1)
+            lambda party: checked(Product.TRIPLES, party, keys[party.index])
         )
     )[:2]
     assert all(o.value is None for o in outcomes)

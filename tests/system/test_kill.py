@@ -113,7 +113,7 @@ async def test_killed_while_connecting(workshop: Workshop) -> None:
 
 
 async def test_killed_while_material_is_made(workshop: Workshop, book: StockBook) -> None:
-    """Every centre while an epoch is founded, in proof, products and sacrifice, and with a batch stored but locked."""
+    """Every centre while an epoch is founded, in proof, products and check, and with a batch stored but locked."""
     noord, midden, zuid = workshop.daemons
     plan = [
         (midden, in_round("public-key")),
@@ -121,10 +121,10 @@ async def test_killed_while_material_is_made(workshop: Workshop, book: StockBook
         (noord, in_round("epoch/stored")),
         (midden, in_round("square/0/commit")),
         (noord, in_round("square/0/response")),
-        (zuid, in_round("square/products")),
-        (midden, in_round("sacrifice/rho")),
+        (zuid, in_round("square/1")),
+        (midden, in_round("batch/combination")),
         (noord, in_round("stored")),
-        (noord, in_round("mask/macs")),
+        (noord, in_round("mask/0")),
         (zuid, in_round("stored")),
         (midden, after_round("stored")),  # the last batch: the others may use it, and have no reason to make another
     ]

@@ -249,12 +249,12 @@ async def test_a_fault_inside_a_nursery_is_found(autojump_clock: Clock) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(world["b"].round, session, "0.add", 1)
                 nursery.start_soon(trio.sleep_forever)
-                raise RemoteProtocolError(Fault.SACRIFICE, "no", party=0)
+                raise RemoteProtocolError(Fault.BATCH_CHECK, "no", party=0)
 
         world["b"].run = nested
         with pytest.raises(SessionAborted) as caught:
             await world["a"].manager.propose(proposal())
-        assert caught.value.fault is Fault.SACRIFICE
+        assert caught.value.fault is Fault.BATCH_CHECK
 
 
 @pytest.mark.parametrize("culprit", "ab")
