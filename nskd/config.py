@@ -115,9 +115,14 @@ class Watermarks(_Section, frozen=True):
 
 
 class Stock(_Section, frozen=True):
-    """How much preprocessing to keep; ``masks`` are per contributing centre."""
+    """How much preprocessing to keep; ``masks`` are per contributing centre.
 
+    Where past runs have used more than the marks provide for, these are raised, up to ``history_max`` items of a kind.
+    """
+
+    history_max: Count = 10_000_000
     triples: Watermarks = Watermarks(low=200_000, high=1_000_000)
+    squares: Watermarks = Watermarks(low=0, high=0)
     bits: Watermarks = Watermarks(low=200_000, high=1_000_000)
     masks: Watermarks = Watermarks(low=20_000, high=100_000)
 
@@ -288,8 +293,8 @@ def _check(config: Config, reader: _Reader) -> None:
     if config.network.redial_first > config.network.redial_max:
         raise reader.fault("network.redial_first", "it is above network.redial_max", "Lower it.")
     for kind in Stock.__struct_fields__:
-        marks: Watermarks = getattr(config.stock, kind)
-        if not (marks.low < marks.high or marks.low == marks.high == 0):
+        marks: Watermarks | int = getattr(config.stock, kind)
+        if isinstance(marks, Watermarks) and not (marks.low < marks.high or marks.low == marks.high == 0):
             raise reader.fault(
                 f"stock.{kind}",
                 f"low ({marks.low}) must be below high ({marks.high})",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from protocol.lattice.machine import kernel_path
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
@@ -90,4 +91,5 @@ def test_the_walk_through_two_centres(tmp_path: Path) -> None:
     said = (tmp_path / "daemons.log").read_text()
     assert process.returncode == 0, f"{errors[-2000:]}\n{said[-4000:]}"
     assert "age_band" in output
+    assert re.search(rf"^kernels +{re.escape(kernel_path())}$", output, flags=re.MULTILINE), output
     assert re.search(r"^0-3\s+[\d.]+\s+\d+\s+\d+$", output, flags=re.MULTILINE), output

@@ -23,7 +23,10 @@ class VersionAnswer(Answer, frozen=True, kw_only=True):
 
 
 class StatusAnswer(Answer, frozen=True, kw_only=True):
-    """``status``: ``state`` is starting, ready or draining; ``requests`` counts them by state."""
+    """``status``: ``state`` is starting, ready or draining; ``requests`` counts them by state.
+
+    ``kernels`` says which instructions of this machine the arithmetic uses.
+    """
 
     centre: str
     workshop: str
@@ -35,6 +38,7 @@ class StatusAnswer(Answer, frozen=True, kw_only=True):
     peers: int
     epoch: str | None
     requests: dict[str, int]
+    kernels: str = ""
     notes: list[str] = []
 
 
@@ -58,13 +62,19 @@ class PeersAnswer(Answer, frozen=True, kw_only=True):
 
 
 class StockRow(Answer, frozen=True, kw_only=True):
-    """Preprocessing of one kind: ``level`` items ready, ``locked`` not confirmed by all yet."""
+    """Preprocessing of one kind: ``level`` items ready, ``locked`` not confirmed by all yet.
+
+    ``requested`` is what open requests will use.  Stock is kept between ``low`` and ``high``; ``marks`` says where
+    these come from: configured, or history, where past runs have used more than was configured.
+    """
 
     kind: str
     level: int
     locked: int = 0
+    requested: int = 0
     low: int | None = None
     high: int | None = None
+    marks: str | None = None
     per_second: float | None = None
 
 

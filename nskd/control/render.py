@@ -16,6 +16,7 @@ from nskd.control import answers
 
 SUPPRESSED: Final = "."
 TOTAL: Final = "total"
+RAISED: Final = "*"
 _GOOD: Final = frozenset({"up", "ready", "done", "approve", "approved"})
 _BAD: Final = frozenset({"down", "failed", "refused", "refuse", "expired"})
 
@@ -98,6 +99,7 @@ def status(console: Console, answer: answers.StatusAnswer) -> None:
             ("epoch", answer.epoch[:16] if answer.epoch else None),
             ("requests", counted or "none"),
             ("version", answer.version),
+            ("kernels", answer.kernels or None),
         ],
     )
     for note in answer.notes:
@@ -129,20 +131,23 @@ def stock(console: Console, answer: answers.StockAnswer) -> None:
     """``nskctl stock``."""
     table(
         console,
-        ("kind", "ready", "unconfirmed", "low", "high", "per second"),
+        ("kind", "ready", "unconfirmed", "requested", "low", "high", "per second"),
         (
             (
                 row.kind,
                 f"{row.level:,}",
                 f"{row.locked:,}",
+                f"{row.requested:,}",
                 None if row.low is None else f"{row.low:,}",
-                None if row.high is None else f"{row.high:,}",
+                None if row.high is None else f"{row.high:,}" + RAISED * (row.marks == "history"),
                 None if row.per_second is None else f"{row.per_second:,.0f}",
             )
             for row in answer.rows
         ),
         right=1,
     )
+    if any(row.marks == "history" for row in answer.rows):
+        console.print(Text(f"{RAISED} raised: past runs used more than [stock] provides for", style="dim"))
     console.print(Text("generating" if answer.generating else "not generating", style="dim"))
 
 

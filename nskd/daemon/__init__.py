@@ -1,7 +1,8 @@
 """The daemon put together: one process per centre.
 
 Read ``workshop`` (what a centre knows), ``workers`` (threads for kernels), ``notices`` (requests and approvals travel),
-``epochs`` (the keys), ``generation`` with ``demand``, ``inventory`` and ``turns`` (material in the background),
-``requester`` (this centre's own requests), ``runs`` with ``wanted`` and ``failures`` (taking part, and what became of
-it), ``service`` and ``answers`` (what the control socket offers), ``start`` and ``daemon`` (from start to stop).
+``epochs`` (the keys), ``generation`` with ``demand``, ``needs``, ``inventory`` and ``turns`` (material in the
+background), ``requester`` (this centre's own requests), ``runs`` with ``wanted`` and ``failures`` (taking part, and
+what became of it), ``service`` and ``answers`` (what the control socket offers), ``start`` and ``daemon`` (from start
+to stop).
 """

@@ -24,10 +24,11 @@ from nskd.control.events import EventBus
 from nskd.control.roles import RoleMap
 from nskd.control.server import ControlServer
 from nskd.credentials import CentreKeys, StorageKey
-from nskd.daemon.demand import Watermarks, watermarks_by_kind
+from nskd.daemon.demand import Policy, Watermarks, marks_by_kind
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
+from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
@@ -39,6 +40,7 @@ from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset, load_visits
 from nskd.errors import OperatorError
+from nskd.governance.charter import Charter
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.threaded import LedgerThread
@@ -107,8 +109,7 @@ class Daemon:
             mesh=self.mesh,
             sessions=self.sessions,
             stock=stock,
-            marks=_marks(config, len(charter.centres)),
-            wanted=wanted,
+            needs=Needs(workshop=self.workshop, stock=stock, wanted=wanted, policy=_policy(config, charter)),
             epochs=self.epochs,
             turns=turns,
             workers=workers,
@@ -242,7 +243,7 @@ class Daemon:
         if not check:
             roles = RoleMap.parse(fresh.control.roles.principals())
             self.server.use_roles(roles)
-            self.generator.use_marks(_marks(fresh, len(self.workshop.charter.centres)))
+            self.generator.use_policy(_policy(fresh, self.workshop.charter))
             self._config = fresh
             self._log.info("configuration reloaded", changed=changed, restart_needed=restart_needed)
         return answers.ReloadAnswer(changed=changed, restart_needed=restart_needed, checked=check)
@@ -306,10 +307,12 @@ async def _listen(config: Config) -> list[trio.SocketListener]:
         ) from error
 
 
-def _marks(config: Config, parties: int) -> dict[str, Watermarks]:
+def _policy(config: Config, charter: Charter) -> Policy:
     stock = config.stock
-    triples, bits, masks = (Watermarks(m.low, m.high) for m in (stock.triples, stock.bits, stock.masks))
-    return watermarks_by_kind(triples, bits, masks, parties)
+    triples, squares, bits, masks = (
+        Watermarks(each.low, each.high) for each in (stock.triples, stock.squares, stock.bits, stock.masks)
+    )
+    return Policy(marks_by_kind(triples, squares, bits, masks, len(charter.centres)), stock.history_max)
 
 
 def _derived(key: StorageKey) -> Callable[[bytes], bytes]:

@@ -107,6 +107,7 @@ class Epochs:
         self._workshop.events.publish("epoch.founded", epoch=self.name())
         return epoch
 
-    def is_current(self, epoch: Epoch) -> bool:
-        """Whether this epoch has not ended meanwhile."""
-        return self._epoch is epoch
+    def require(self, epoch: Epoch) -> None:
+        """Raise unless this epoch is still the current one: nothing may be decrypted after its end."""
+        if self._epoch is not epoch:
+            raise epoch_has_ended()

@@ -9,33 +9,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
 import msgspec
 import trio
 
 from nskd.control import answers
-from nskd.daemon.demand import Shortage, Watermarks, total_demand, worst_shortage
-from nskd.daemon.epochs import Epochs, epoch_has_ended
+from nskd.daemon.demand import Policy, Shortage
+from nskd.daemon.epochs import Epochs
 from nskd.daemon.inventory import Held, decode_inventory, encode_inventory
+from nskd.daemon.needs import Needs
 from nskd.daemon.phases import Phase, Stopwatch
 from nskd.daemon.turns import GivesWay, Turns
-from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
-from nskd.governance.ledger import Ledger
-from nskd.governance.lifecycle import State
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import Mesh
 from nskd.sessions.kinds import AgreedSession, Refusal
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal
-from nskd.stockpile import Level, SharedStockpile, Stockpile
+from nskd.stockpile import Incoming, SharedStockpile, Stockpile
 from protocol.errors import ProtocolError, RemoteProtocolError
 from protocol.material import BIT, SQUARE, TRIPLE
-from protocol.offline.factory import Made, Product, ciphertexts_for, ciphertexts_max, make
+from protocol.offline.factory import Draft, Made, Product, ciphertexts_for, ciphertexts_max, make
 from protocol.party import Party, octets
 from protocol.prg import labelled_hash
 
@@ -43,7 +41,6 @@ GENERATE: Final = "generate"
 PAUSE_AFTER_FAILURE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 _BATCH_BYTES: Final = 16
-_OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
 _PRODUCTS: Final = {TRIPLE: Product.TRIPLES, SQUARE: Product.SQUARES, BIT: Product.BITS}  # else masks
 
 
@@ -64,18 +61,16 @@ class Generator:
         mesh: Mesh,
         sessions: SessionManager,
         stock: SharedStockpile,
-        marks: Mapping[str, Watermarks],
-        wanted: Wanted,
+        needs: Needs,
         epochs: Epochs,
         turns: Turns,
         workers: Workers,
     ) -> None:
         self._workshop = workshop
-        self._wanted = wanted
         self._mesh = mesh
         self._sessions = sessions
         self._stock = stock
-        self._marks = dict(marks)
+        self._needs = needs
         self._workers = workers
         self._epochs = epochs
         self._turns = turns
@@ -87,9 +82,9 @@ class Generator:
 
     # --- demand -----------------------------------------------------------------------------------------------
 
-    def use_marks(self, marks: Mapping[str, Watermarks]) -> None:
-        """Keep the stock between other watermarks from now on."""
-        self._marks = dict(marks)
+    def use_policy(self, policy: Policy) -> None:
+        """Keep the stock between other levels from now on."""
+        self._needs.use_policy(policy)
         self.poke()
 
     def poke(self) -> None:
@@ -106,28 +101,6 @@ class Generator:
         self._doubtful = True
         self.poke()
 
-    def _level(self, kind: str) -> Level:
-        return self._stock.levels.get(kind, Level())
-
-    async def _shortage(self) -> Shortage | None:
-        levels = {kind: level.ready for kind, level in self._stock.levels.items()}
-        return worst_shortage(levels, self._marks, total_demand(await self._needs()))
-
-    async def _needs(self) -> list[Mapping[str, int]]:
-        """What each open request will consume; those our own check refuses will not run."""
-        needs: list[Mapping[str, int]] = []
-        entries = await self._workshop.ledger(Ledger.entries, states=_OPEN)
-        entries += [await self._workshop.ledger(Ledger.get, digest) for digest in self._wanted]
-        for entry in entries:
-            if entry.state is State.FAILED and not entry.retryable:
-                continue
-            try:
-                plan = self._workshop.check(entry.request.table, entry.request.centre)
-            except OperatorError:
-                continue
-            needs.append(self._workshop.need(plan))
-        return needs
-
     # --- coordinating -----------------------------------------------------------------------------------------
 
     async def drive(self) -> None:
@@ -139,7 +112,7 @@ class Generator:
             changed = self._changed
             doubtful = False
             try:
-                shortage = await self._shortage()
+                shortage = await self._needs.shortage()
                 if shortage is None and not (self._doubtful and self._epochs.current_id()):
                     await changed.wait()
                     continue
@@ -195,7 +168,7 @@ class Generator:
     async def run(self, session: AgreedSession) -> None:
         """This centre's side of one generation session."""
         order = self._read_order(session.proposal)
-        party = session.party(os.urandom, GivesWay(self._workers, self._turns))
+        party = session.party(os.urandom, self._workers)
         watch = Stopwatch(
             time.monotonic, session.channel.stats, on_begin=self._publish_begin, on_phase=self._publish_phase
         )
@@ -206,13 +179,13 @@ class Generator:
             epoch = await self._epochs.agree(party, watch)
             await self._reconcile(party)
             if order.ciphertexts:
+                party.work = GivesWay(self._workers, self._turns, partial(self._epochs.require, epoch))
                 with watch.phase(order.product.value):
                     draft = await make(order.product, party, epoch, order.ciphertexts)
                 async with self._turns.check(party):
-                    if not self._epochs.is_current(epoch):
-                        raise epoch_has_ended()
+                    self._epochs.require(epoch)
                     with watch.phase(f"check {order.product.value}"):
-                        made = await draft.checked()
+                        made = await self._checked(party, draft)
                 with watch.phase(f"store {order.product.value}"):
                     items = await self._keep(party, session.session, made)
                 self._note_rate(made, watch)
@@ -239,6 +212,14 @@ class Generator:
                 phases=[phase.as_fields() for phase in watch.phases],
             )
 
+    async def _checked(self, party: Party, draft: Draft) -> Made:
+        """Check a batch; what a failure costs is settled before any run may go on."""
+        try:
+            return await draft.checked()
+        except BaseException as error:
+            await self._epochs.destroy_if_tested(party, error, "generation")
+            raise
+
     async def _reconcile(self, party: Party) -> None:
         """Unlock or drop batches that a crash left in doubt; nobody uses again what another remembers as used."""
         held = [Held(info.batch, info.digest, info.cursor) for info in await self._stock(Stockpile.inventory)]
@@ -260,15 +241,14 @@ class Generator:
 
     async def _keep(self, party: Party, session: bytes, made: Made) -> int:
         """Store LOCKED, tell, and unlock when all have told (step 7.8)."""
-        names = []
+        new = []
         for batch in made.batches:
             name = labelled_hash("batch", session, made.digest, batch.kind.encode())[:_BATCH_BYTES]
-            await self._stock(Stockpile.add, name, batch.kind, made.digest, batch.columns)
-            names.append(name)
+            new.append(Incoming(name, batch.kind, made.digest, batch.columns))
+        await self._stock.add(new)
         await party.broadcast("stored", octets(made.digest))
         await party.confirm()
-        for name in names:
-            await self._stock(Stockpile.unlock, name)
+        await self._stock(Stockpile.unlock, *(batch.batch for batch in new))
         return sum(batch.columns.shape[1] for batch in made.batches)
 
     # --- for the control socket -------------------------------------------------------------------------------
@@ -277,19 +257,9 @@ class Generator:
         """What an operator should know."""
         return [] if self._last_problem is None else [f"generation is held up: {self._last_problem}"]
 
-    def stock_answer(self) -> answers.StockAnswer:
+    async def stock_answer(self) -> answers.StockAnswer:
         """Levels by kind."""
-        rows = [
-            answers.StockRow(
-                kind=kind,
-                level=self._level(kind).ready,
-                locked=self._level(kind).locked,
-                low=mark.low,
-                high=mark.high,
-                per_second=self._rates.get(kind),
-            )
-            for kind, mark in self._marks.items()
-        ]
+        rows = await self._needs.rows(self._rates)
         return answers.StockAnswer(epoch=self._epochs.name(), generating=self._generating, rows=rows)
 
     def _note_rate(self, made: Made, watch: Stopwatch) -> None:

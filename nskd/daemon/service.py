@@ -26,6 +26,7 @@ from nskd.governance.lifecycle import State
 from nskd.governance.request import parse_request, sign_request
 from nskd.peers.lanes import PROTOCOL_VERSION
 from nskd.peers.mesh import Mesh
+from protocol.lattice.machine import kernel_path
 
 _ENDED = (State.DONE, State.REFUSED, State.FAILED, State.EXPIRED)
 Reload = Callable[[bool], Awaitable[answers.ReloadAnswer]]
@@ -84,6 +85,7 @@ class DaemonService:
             peers=len(peers),
             epoch=self._epochs.name(),
             requests={state.value: count for state, count in counts.items()},
+            kernels=kernel_path(),
             notes=notes,
         )
 
@@ -93,7 +95,7 @@ class DaemonService:
 
     async def stock(self, call: Call, params: methods.Params, /) -> answers.StockAnswer:
         """Tell the stock of preprocessing."""
-        return self._generator.stock_answer()
+        return await self._generator.stock_answer()
 
     # --- requests -------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 import trio
 
 from nskd.errors import OperatorError
-from protocol.party import Party, Worker, fixed, octets, single
+from protocol.party import Party, Worker, fixed, octets
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -88,8 +88,9 @@ class Turns:
         self._checking = not self._runs
         agreed = False
         try:
-            told = await party.to_all("turn", octets(_READY if self._checking else _BUSY))
-            answers = [fixed(single(told[peer], peer), len(_READY), peer) for peer in party.peers]
+            told = await party.broadcast("turn", octets(_READY if self._checking else _BUSY))
+            await party.confirm()  # or a liar could lead two centres into different steps
+            answers = [fixed(told[peer], len(_READY), peer) for peer in party.peers]
             agreed = self._checking and all(answer == _READY for answer in answers)
         finally:
             if not agreed:
@@ -108,20 +109,28 @@ class Turns:
 
 
 class GivesWay:
-    """A worker for batches: nothing new is begun while a run is under way (:class:`protocol.party.Worker`)."""
+    """A worker for batches (:class:`protocol.party.Worker`).
 
-    def __init__(self, workers: Worker, turns: Turns) -> None:
+    Nothing new is begun while a run is under way, nor once ``still_wanted`` raises, as when the epoch has ended.
+    """
+
+    def __init__(self, workers: Worker, turns: Turns, still_wanted: Callable[[], None]) -> None:
         self._workers = workers
         self._turns = turns
+        self._still_wanted = still_wanted
 
     async def __call__(self, function: Callable[..., T], /, *args: object) -> T:
         """Await ``function(*args)``."""
-        await self._turns.pause()
+        await self._turn()
         return await self._workers(function, *args)
 
     async def alongside(
         self, calls: Sequence[Callable[[], T]], conversation: Callable[[], Awaitable[R]]
     ) -> tuple[list[T], R]:
         """Make all calls while ``conversation`` is held."""
-        await self._turns.pause()
+        await self._turn()
         return await self._workers.alongside(calls, conversation)
+
+    async def _turn(self) -> None:
+        await self._turns.pause()
+        self._still_wanted()

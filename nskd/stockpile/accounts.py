@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import attrs
 
+from nskd.stockpile import schema
 from nskd.stockpile.records import BatchInfo
 from nskd.stockpile.sealing import EPOCH_STATE, Label
 from nskd.stockpile.states import Holding, State
@@ -85,13 +86,13 @@ def batch(connection: sqlite3.Connection, batch_id: bytes) -> BatchRow | None:
 
 def batches(connection: sqlite3.Connection) -> list[BatchRow]:
     """All batches in stock, in order of arrival."""
-    query = f"SELECT {_BATCH} FROM batch WHERE state <> ? ORDER BY number"  # noqa: S608
-    return [BatchRow(*row) for row in connection.execute(query, (State.GONE,))]
+    query = f"SELECT {_BATCH} FROM batch WHERE {schema.IN_STOCK} ORDER BY number"  # noqa: S608
+    return [BatchRow(*row) for row in connection.execute(query)]
 
 
 def batches_ever(connection: sqlite3.Connection) -> int:
-    """How many batches this epoch has had."""
-    count: int = connection.execute("SELECT count(*) FROM batch").fetchone()[0]
+    """How many batches this epoch has had: they are numbered from one, and none is forgotten before its epoch."""
+    count: int = connection.execute("SELECT coalesce(max(number), 0) FROM batch").fetchone()[0]
     return count
 
 
@@ -102,7 +103,8 @@ def set_gone(connection: sqlite3.Connection, number: int) -> None:
         (State.GONE, number, State.GONE),
     )
     connection.execute(
-        "DELETE FROM segment WHERE batch = ? AND session IN (SELECT session FROM session WHERE state = ?)",
+        "DELETE FROM segment WHERE batch = ?"
+        " AND (SELECT state FROM session WHERE session.session = segment.session) = ?",
         (number, Holding.SPENT),
     )
 
@@ -110,7 +112,7 @@ def set_gone(connection: sqlite3.Connection, number: int) -> None:
 def used_up(connection: sqlite3.Connection) -> list[BatchRow]:
     """Batches whose last item is spent."""
     query = f"""
-        SELECT {_BATCH} FROM batch WHERE state = ? AND cursor = count AND NOT EXISTS (
+        SELECT {_BATCH} FROM batch WHERE {schema.IN_STOCK} AND state = ? AND cursor = count AND NOT EXISTS (
             SELECT 1 FROM segment JOIN session USING (session)
             WHERE segment.batch = batch.number AND session.state = ?)
         """  # noqa: S608

@@ -8,7 +8,11 @@ from typing import Final
 
 from nskd.stockpile.states import BATCH_MOVES, SESSION_MOVES, Holding, State
 
-VERSION: Final = 1
+VERSION: Final = 2
+
+IN_STOCK: Final = f"batch.state <> '{State.GONE.value}'"
+"""The condition of the index on what is in stock.  Batches used up stay in the table; a query in these very words does
+not go through them."""
 
 
 def _words(states: type[enum.StrEnum]) -> str:
@@ -50,6 +54,7 @@ STATEMENTS: Final = (
         CHECK ((salt IS NULL) = (state = '{State.GONE.value}'))
     ) STRICT
     """,
+    f"CREATE INDEX batch_in_stock ON batch (number) WHERE {IN_STOCK.removeprefix('batch.')}",
     f"""
     CREATE TABLE session (
         session BLOB PRIMARY KEY CHECK (length(session) = 16),

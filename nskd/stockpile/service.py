@@ -1,8 +1,11 @@
-"""The stock for an event loop: each call on a worker thread, one at a time; waiting without polling."""
+"""The stock for an event loop: each call on a worker thread, one at a time; waiting without polling.
+
+Only the writing of a batch's file goes on beside other calls: it takes as long as the disk does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -10,6 +13,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 import trio
 
 from nskd.credentials import StorageKey
+from nskd.stockpile.intake import Incoming
 from nskd.stockpile.records import Level
 from nskd.stockpile.stockpile import Stockpile
 
@@ -29,6 +33,7 @@ class SharedStockpile:
     def __init__(self, stockpile: Stockpile) -> None:
         self._stockpile = stockpile
         self._one = trio.CapacityLimiter(1)
+        self._intake = trio.Lock()
         self._changed = trio.Event()
         self.levels: Levels = stockpile.levels()
         self.recovery = stockpile.recovery
@@ -58,6 +63,18 @@ class SharedStockpile:
                 self._changed.set()
                 self._changed = trio.Event()
 
+    async def add(self, incoming: Sequence[Incoming]) -> None:
+        """Store new batches as ``LOCKED``, all or none; durable on return (see :mod:`.intake`).
+
+        Raises :class:`StockError`.  Seen through when its caller is cancelled, like any call.
+        """
+        with trio.CancelScope(shield=True):
+            async with self._intake:
+                intake = self._stockpile.intake
+                admission = await self(lambda _: intake.admit(incoming))
+                await trio.to_thread.run_sync(intake.seal, admission)
+                await self(lambda _: intake.record(admission))
+
     async def wait_until(self, content: Callable[[Levels], bool]) -> None:
         """Wait until ``content`` is true of the levels; it is asked now and after every change."""
         while not content(self.levels):
@@ -72,6 +89,7 @@ class SharedStockpile:
         )
 
     async def aclose(self) -> None:
-        """Wait for the call under way, then let go."""
+        """Wait for what is under way, then let go."""
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._stockpile.close, limiter=self._one)
+            async with self._intake:
+                await trio.to_thread.run_sync(self._stockpile.close, limiter=self._one)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -29,26 +28,26 @@ from nskd.stockpile.errors import (
     StockDamagedError,
     StockError,
 )
+from nskd.stockpile.intake import Intake
 from nskd.stockpile.ledger import Ledger
 from nskd.stockpile.records import BatchInfo, Level, Reconciled, Recovery, Segment, StoredEpoch
 from nskd.stockpile.recovery import recover
-from nskd.stockpile.sealing import Label
 from nskd.stockpile.states import State
-from nskd.stockpile.vault import Columns, Vault, VaultDamagedError
+from nskd.stockpile.vault import Columns, NewFile, Vault, VaultDamagedError
 from protocol.limits import PROPOSAL_SEGMENTS_MAX
 
-_KIND: Final = re.compile(r"[a-z]{1,16}(?:/[0-9]{1,3})?")
 _WORD: Final = 8
 
 
 class Stockpile:
-    """Batches of one epoch, and the sessions that hold parts of them."""
+    """Batches of one epoch, and the sessions that hold parts of them; ``intake`` is how batches come in."""
 
     def __init__(self, lock: DirectoryLock, ledger: Ledger, vault: Vault, recovery: Recovery) -> None:
         self._lock = lock
         self._ledger = ledger
         self._vault = vault
         self._where = str(ledger.path.parent)
+        self.intake: Final = Intake(ledger, vault)
         self.recovery: Final = recovery
 
     @classmethod
@@ -111,7 +110,7 @@ class Stockpile:
         ``state`` (at most 64 MiB) is sealed.  An epoch that was here before is refused: its used triples are
         not remembered any more.
         """
-        _check_length("epoch id", epoch_id, limits.EPOCH_ID_BYTES)
+        limits.check_length("epoch id", epoch_id, limits.EPOCH_ID_BYTES)
         if len(state) > limits.EPOCH_STATE_BYTES_MAX:
             raise ValueError(
                 f"the state of an epoch has {len(state)} bytes, the limit is {limits.EPOCH_STATE_BYTES_MAX}"
@@ -125,8 +124,8 @@ class Stockpile:
                     remedy="Found a new epoch.",
                 )
         row = accounts.EpochRow(epoch_id, os.urandom(limits.SALT_BYTES), len(state))
-        words = np.frombuffer(state.ljust(_WORD * row.label.count, b"\0"), dtype="<u8").reshape(1, -1)
-        self._vault.write(epoch_id, row.label, row.salt, words)
+        words = np.frombuffer(state.ljust(_WORD * row.label.count, b"\0"), dtype=np.uint64).reshape(1, -1)
+        self._vault.write([NewFile(epoch_id, row.label, row.salt, words)])
         try:
             with self._ledger.writing() as connection:
                 accounts.end_epoch(connection, "replaced by the next one")
@@ -151,48 +150,12 @@ class Stockpile:
 
     # --- batches --------------------------------------------------------------------------------------------
 
-    def add(self, batch: bytes, kind: str, digest: bytes, columns: Columns) -> None:
-        """Store a new batch as ``LOCKED``; durable on return, and on failure nothing is left of it.
-
-        ``columns`` is uint64[rows, count].  A batch id is good for once in an epoch.
-        """
-        _check_length("batch id", batch, limits.BATCH_BYTES)
-        _check_length("digest", digest, limits.DIGEST_BYTES)
-        if not _KIND.fullmatch(kind):
-            raise ValueError(f"{kind[:40]!r} is not a kind of stock")
-        if columns.dtype != np.uint64 or columns.ndim != 2:
-            raise ValueError(f"columns are uint64[rows, count], not {columns.dtype}{list(columns.shape)}")
-        rows, count = columns.shape
-        if not (1 <= rows <= limits.BATCH_ROWS_MAX and 1 <= count <= limits.BATCH_ITEMS_MAX):
-            raise ValueError(f"a batch of {rows} rows and {count} items is out of bounds")
-        with self._ledger.reading() as connection:
-            epoch = accounts.epoch(connection)
-            known = accounts.batch(connection, batch) is not None
-            total = accounts.batches_ever(connection)
-        if epoch is None or known or total >= limits.BATCHES_MAX:
-            what = "there is no epoch" if epoch is None else "its id was used before" if known else "there are too many"
-            raise StockError(
-                f"batch {batch.hex()[:12]} cannot be added: {what}",
-                where=self._where,
-                remedy="Begin a new epoch.",
-            )
-        salt = os.urandom(limits.SALT_BYTES)
-        self._vault.write(batch, Label(epoch.epoch, batch, kind, rows, count), salt, columns)
-        try:
-            with self._ledger.writing() as connection:
-                connection.execute(
-                    "INSERT INTO batch VALUES (NULL, ?, ?, ?, ?, ?, 0, ?, ?)",
-                    (batch, kind, digest, rows, count, State.LOCKED, salt),
-                )
-        except StockError:
-            self._give_up(batch)
-            raise
-
-    def unlock(self, batch: bytes) -> None:
-        """Make a batch usable: all parties have confirmed its digest.  Twice does no harm."""
+    def unlock(self, *batches: bytes) -> None:
+        """Make batches usable, all or none: all parties have confirmed their digests.  Twice does no harm."""
         with self._ledger.writing() as connection:
-            row = self._find(accounts.batch(connection, batch), batch)
-            connection.execute("UPDATE batch SET state = ? WHERE number = ?", (State.UNLOCKED, row.number))
+            for batch in batches:
+                row = self._find(accounts.batch(connection, batch), batch)
+                connection.execute("UPDATE batch SET state = ? WHERE number = ?", (State.UNLOCKED, row.number))
 
     def drop(self, batch: bytes) -> None:
         """Give up a batch for good; one that is not here is as good as dropped."""
@@ -275,7 +238,7 @@ class Stockpile:
         to its end; a gap is burnt.  Raises :class:`SegmentRefusedError`; the segments may be a peer's
         proposal.
         """
-        _check_length("session id", session, limits.SESSION_BYTES)
+        limits.check_length("session id", session, limits.SESSION_BYTES)
         if sum(map(len, segments.values())) > PROPOSAL_SEGMENTS_MAX:
             raise self._refused("there are too many segments")
         with self._ledger.writing() as connection:
@@ -383,8 +346,3 @@ class Stockpile:
         return NotReservedError(
             f"session {session.hex()[:12]} {what}", where=self._where, remedy="Begin the session anew."
         )
-
-
-def _check_length(what: str, value: bytes, length: int) -> None:
-    if len(value) != length:
-        raise ValueError(f"a {what} has {length} bytes, not {len(value)}")

@@ -1,17 +1,21 @@
-"""Sealed files: a batch, or the state of an epoch, in pieces of about a mebibyte.
+"""Sealed files: batches, and the state of an epoch, in pieces of 64 KiB.
 
-A file is written once, in one pass, and synced with its directory before anybody hears of it.  The columns of
-a batch are cut along the items: piece k holds all rows of items ``[k·m, (k+1)·m)``, row by row, so a segment
-decrypts only the pieces it touches.
+A file is written once, in one pass, and synced with its directory before anybody hears of it.  The columns of a batch
+are cut into *blocks* of ``PIECE_ITEMS`` items, and a block into one piece per row, each sealed by itself: block k holds
+the pieces of items ``[k·m, (k+1)·m)``, row 0 first.  A piece is so a run of one array, encrypted straight out of it and
+decrypted straight into the array that is handed out; a block is one write or one read, and a segment reads only the
+blocks that it touches.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Final
 
+import attrs
 import numpy as np
 import numpy.typing as npt
 from cryptography.exceptions import InvalidTag
@@ -19,31 +23,44 @@ from cryptography.exceptions import InvalidTag
 from nskd.credentials import StorageKey
 from nskd.stockpile import limits
 from nskd.stockpile.durability import Durability, disk_error
+from nskd.stockpile.errors import StockError
 from nskd.stockpile.sealing import Label, Sealer
 
 Columns = npt.NDArray[np.uint64]
 
-_WORD = 8
-_SUFFIX = ".sealed"
+_WORD: Final = 8
+_SUFFIX: Final = ".sealed"
 
 
 class VaultDamagedError(Exception):
     """A file is missing, of the wrong length, or holds a piece that does not open."""
 
 
-def items_per_piece(rows: int) -> int:
-    """How many items of ``rows`` words share a piece."""
-    return limits.CHUNK_BYTES // (_WORD * rows)
+@attrs.frozen(eq=False)
+class NewFile:
+    """What is to be sealed: ``columns``, uint64[rows, count], under a fresh salt."""
+
+    name: bytes
+    label: Label
+    salt: bytes = attrs.field(repr=False)
+    columns: Columns = attrs.field(repr=False)
 
 
 def sealed_bytes(label: Label) -> int:
     """Return the exact length of a file."""
-    pieces = -(-label.count // items_per_piece(label.rows))
-    return _WORD * label.rows * label.count + limits.TAG_BYTES * pieces
+    blocks = -(-label.count // limits.PIECE_ITEMS)
+    return label.rows * (_WORD * label.count + limits.TAG_BYTES * blocks)
+
+
+def _piece_bytes(items: int) -> int:
+    return _WORD * items + limits.TAG_BYTES
 
 
 class Vault:
-    """The directory of sealed files, each named by the batch (or epoch) it belongs to."""
+    """The directory of sealed files, each named by the batch (or epoch) it belongs to.
+
+    Keeps no state of its own: one thread may write a file while another reads a second and removes a third.
+    """
 
     def __init__(self, directory: Path, key: StorageKey, disk: Durability) -> None:
         self.directory = directory
@@ -54,53 +71,44 @@ class Vault:
         """Tell where a file is."""
         return self.directory / f"{name.hex()}{_SUFFIX}"
 
-    def write(self, name: bytes, label: Label, salt: bytes, columns: Columns) -> None:
-        """Seal ``columns`` (uint64[rows, count]) into a new file; durable on return, nothing is left on
-        failure.
+    def write(self, files: Sequence[NewFile]) -> None:
+        """Seal new files; all are durable on return, and on failure none is left.
 
         Raises :class:`StockError` for whatever the disk says.
         """
-        path = self.path(name)
+        made: list[bytes] = []
         try:
-            descriptor = self._disk.create(path)
-        except OSError as exc:
-            raise disk_error(exc, path) from None
-        try:
-            try:
-                for sealed in self._pieces(Sealer(self._key, salt, label), columns):
-                    self._disk.write(descriptor, sealed)
-                self._disk.sync_file(descriptor)
-            finally:
-                os.close(descriptor)
-            self._disk.sync_directory(self.directory)
-        except OSError as exc:
-            with contextlib.suppress(OSError):
-                self._disk.remove(path)
-            raise disk_error(exc, path) from None
+            for file in files:
+                path = self.path(file.name)
+                with _explained(path):
+                    descriptor = self._disk.create(path)
+                    made.append(file.name)
+                    try:
+                        for block in self._sealed_blocks(file):
+                            self._disk.write(descriptor, block)
+                        self._disk.sync_file(descriptor)
+                    finally:
+                        os.close(descriptor)
+            with _explained(self.directory):
+                self._disk.sync_directory(self.directory)
+        except StockError:
+            for name in made:
+                self.remove(name)
+            raise
 
     def read(self, name: bytes, label: Label, salt: bytes, start: int, out: Columns) -> None:
-        """Fill ``out`` (uint64[rows, n]) with the items from ``start`` on; :class:`VaultDamagedError` if it
-        cannot.
+        """Fill ``out`` (uint64[rows, n], each row contiguous) with the items from ``start`` on.
+
+        Raises :class:`VaultDamagedError` if it cannot; nothing in ``out`` may be used then.
         """
-        rows, wanted = out.shape
-        m = items_per_piece(rows)
-        sealer = Sealer(self._key, salt, label)
-        plain = np.empty(rows * m, dtype=np.uint64)
         try:
             descriptor = os.open(self.path(name), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as exc:
             raise VaultDamagedError(f"its file cannot be opened: {exc.strerror}") from None
         try:
-            for piece in range(start // m, -(-(start + wanted) // m)):
-                first = piece * m
-                length = min(m, label.count - first)
-                self._open(descriptor, sealer, piece, first * rows, plain[: rows * length])
-                a, b = max(start, first), min(start + wanted, first + length)
-                grid = plain[: rows * length].reshape(rows, length)
-                out[:, a - start : b - start] = grid[:, a - first : b - first]
+            _Reader(descriptor, Sealer(self._key, salt, label), label).read(start, out)
         finally:
             os.close(descriptor)
-            plain.fill(0)  # what the session did not ask for has no business in memory
 
     def remove(self, name: bytes) -> None:
         """Remove a file, and never mind if that fails: its salt is gone, and the next start tries again."""
@@ -123,32 +131,70 @@ class Vault:
         except OSError:
             return False
 
-    def _pieces(self, sealer: Sealer, columns: Columns) -> Iterator[memoryview]:
-        rows, count = columns.shape
-        m = items_per_piece(rows)
-        plain = np.empty(rows * min(m, max(count, 1)), dtype="<u8")
-        sealed = memoryview(bytearray(plain.nbytes + limits.TAG_BYTES))
-        try:
-            for index, first in enumerate(range(0, count, m)):
-                length = min(m, count - first)
-                part = plain[: rows * length]
-                part.reshape(rows, length)[...] = columns[:, first : first + length]
-                out = sealed[: part.nbytes + limits.TAG_BYTES]
-                sealer.seal_into(index, part.data.cast("B"), out)
-                yield out
-        finally:
-            plain.fill(0)
+    def _sealed_blocks(self, file: NewFile) -> Iterator[memoryview]:
+        """The file's contents, block by block, in a buffer that is used again."""
+        rows, count = file.columns.shape
+        m = limits.PIECE_ITEMS
+        sealer = Sealer(self._key, file.salt, file.label)
+        buffer = memoryview(bytearray(rows * _piece_bytes(min(m, count))))
+        for block, first in enumerate(range(0, count, m)):
+            length = min(m, count - first)
+            size = _piece_bytes(length)
+            for row in range(rows):
+                run = np.ascontiguousarray(file.columns[row, first : first + length])  # a view, as a rule
+                sealer.seal_into(block * rows + row, run.data.cast("B"), buffer[row * size : (row + 1) * size])
+            yield buffer[: rows * size]
 
-    def _open(self, descriptor: int, sealer: Sealer, piece: int, words_before: int, out: Columns) -> None:
-        length = out.nbytes + limits.TAG_BYTES
-        offset = _WORD * words_before + limits.TAG_BYTES * piece
+
+class _Reader:
+    """Opens the pieces of one file, block by block."""
+
+    def __init__(self, descriptor: int, sealer: Sealer, label: Label) -> None:
+        self._descriptor = descriptor
+        self._sealer = sealer
+        self._label = label
+
+    def read(self, start: int, out: Columns) -> None:
+        """Fill ``out`` with the items from ``start`` on."""
+        rows, wanted = out.shape
+        m, count = limits.PIECE_ITEMS, self._label.count
+        sealed = memoryview(bytearray(rows * _piece_bytes(min(m, count))))
+        spare = np.zeros(min(m, count), dtype=np.uint64)  # for pieces of which only a part is asked for
         try:
-            sealed = os.pread(descriptor, length, offset)
+            for block in range(start // m, -(-(start + wanted) // m)):
+                first = block * m
+                length = min(m, count - first)
+                self._load(block, sealed[: rows * _piece_bytes(length)])
+                a, b = max(start, first), min(start + wanted, first + length)
+                for row in range(rows):
+                    target = out[row, a - start : b - start]
+                    whole = b - a == length
+                    plain = target if whole else spare[:length]
+                    self._open(block * rows + row, sealed, row * _piece_bytes(length), plain)
+                    if not whole:
+                        target[...] = plain[a - first : b - first]
+        finally:
+            spare.fill(0)  # what the session did not ask for has no business in memory
+
+    def _load(self, block: int, sealed: memoryview) -> None:
+        offset = block * self._label.rows * _piece_bytes(limits.PIECE_ITEMS)
+        try:
+            read = os.preadv(self._descriptor, [sealed], offset)
         except OSError as exc:
             raise VaultDamagedError(f"its file cannot be read: {exc.strerror}") from None
-        if len(sealed) != length:
+        if read != len(sealed):
             raise VaultDamagedError("its file was cut short")
+
+    def _open(self, piece: int, sealed: memoryview, at: int, plain: Columns) -> None:
         try:
-            sealer.open_into(piece, memoryview(sealed), out.data.cast("B"))
+            self._sealer.open_into(piece, sealed[at : at + _piece_bytes(plain.size)], plain.data.cast("B"))
         except InvalidTag:
             raise VaultDamagedError(f"piece {piece} of its file is not what was written") from None
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise disk_error(exc, path) from None

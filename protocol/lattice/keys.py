@@ -1,7 +1,7 @@
 """Key pairs (``docs/protocol-lattice.md``, step L.6): b = −a·s + p·e with a common, public a.
 
-``a`` comes from the epoch's id through SHAKE-256, so nobody chooses it.  Nothing is proved about b: replies
-hide their sender's input for any b (step L.8).
+``a`` comes from the key's id, which names what the key belongs to (an epoch or one batch), through SHAKE-256, so
+nobody chooses it.  Nothing is proved about b: replies hide their sender's input for any b (step L.8).
 """
 
 from __future__ import annotations
@@ -29,16 +29,19 @@ _SECRET_BYTES: Final = N  # one byte a coefficient
 
 @attrs.frozen(eq=False)
 class PublicKey:
-    """b and a, in evaluation form float64[6, N]; ``digest`` names the key and its epoch."""
+    """b and a, in evaluation form float64[6, N]; ``digest`` names the key and its ``key_id``.
 
-    epoch_id: bytes
+    ``key_id`` names what the key belongs to, an epoch or one batch; ``a`` comes from it.
+    """
+
+    key_id: bytes
     b: Floats = attrs.field(repr=False)
     a: Floats = attrs.field(repr=False)
     packed: Bytes = attrs.field(repr=False)
     digest: bytes = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        digest = labelled_hash("lattice public key", self.epoch_id, self.packed.reshape(-1).data)
+        digest = labelled_hash("lattice public key", self.key_id, self.packed.reshape(-1).data)
         object.__setattr__(self, "digest", digest)
 
     def to_array(self) -> Bytes:
@@ -46,7 +49,7 @@ class PublicKey:
         return self.packed.reshape(-1)
 
     @classmethod
-    def from_array(cls, epoch_id: bytes, array: Bytes, *, party: int | str | None = None) -> PublicKey:
+    def from_array(cls, key_id: bytes, array: Bytes, *, party: int | str | None = None) -> PublicKey:
         """A peer's key; :class:`RemoteProtocolError` (``malformed-message``) unless size and residues fit."""
         array = packing.received(array, len(PRIMES) * PACKED_BYTES, "a public key", party)
         packed = array.reshape(len(PRIMES), PACKED_BYTES).copy()
@@ -54,14 +57,14 @@ class PublicKey:
         words = np.empty((len(PRIMES), N), dtype=np.uint64)
         for limb, residues in zip(packed, words, strict=True):
             packing.unpack(limb, residues)
-        return cls(epoch_id, words.astype(np.float64), public_a(epoch_id), packed)
+        return cls(key_id, words.astype(np.float64), public_a(key_id), packed)
 
 
 @attrs.frozen(eq=False, repr=False)
 class SecretKey(Secret):
     """s: uint8[N] with s + 1 in {0, 1, 2}, and its evaluations modulo the primes that replies keep."""
 
-    epoch_id: bytes
+    key_id: bytes
     digits: Bytes
     s: Floats
 
@@ -70,17 +73,17 @@ class SecretKey(Secret):
         return self.digits.tobytes()
 
     @classmethod
-    def from_bytes(cls, epoch_id: bytes, data: bytes) -> SecretKey:
+    def from_bytes(cls, key_id: bytes, data: bytes) -> SecretKey:
         """The inverse of :meth:`to_bytes`; :class:`LocalProtocolError` if the bytes are no key."""
         digits = np.frombuffer(data, dtype=np.uint8)
         if digits.size != _SECRET_BYTES or digits.max() > 2:
             raise LocalProtocolError("the stored bytes are no secret key")
-        return cls(epoch_id, digits.copy(), _evaluate(digits.astype(np.float64) - 1.0, KEPT))
+        return cls(key_id, digits.copy(), _evaluate(digits.astype(np.float64) - 1.0, KEPT))
 
 
-def public_a(epoch_id: bytes) -> Floats:
-    """The common polynomial of an epoch: float64[6, N], uniform."""
-    return sampling.public_residues(labelled_hash("lattice a", epoch_id)).astype(np.float64)
+def public_a(key_id: bytes) -> Floats:
+    """The common polynomial of all keys with this id: float64[6, N], uniform."""
+    return sampling.public_residues(labelled_hash("lattice a", key_id)).astype(np.float64)
 
 
 def _evaluate(coefficients: Floats, count: int) -> Floats:
@@ -104,8 +107,8 @@ def check_seed(seed: bytes) -> None:
         raise LocalProtocolError(f"a seed takes {SEED_BYTES} bytes, not {len(seed)}")
 
 
-def keygen(epoch_id: bytes, seed: bytes) -> tuple[SecretKey, PublicKey]:
-    """A fresh key pair for an epoch, from a seed of 32 random bytes used for nothing else."""
+def keygen(key_id: bytes, seed: bytes) -> tuple[SecretKey, PublicKey]:
+    """A fresh key pair for what ``key_id`` names, from a seed of 32 random bytes used for nothing else."""
     check_seed(seed)
     prg = Prg(seed, "lattice key")
     words = np.empty((2, N), dtype=np.uint64)
@@ -113,14 +116,14 @@ def keygen(epoch_id: bytes, seed: bytes) -> tuple[SecretKey, PublicKey]:
     sampling.binomial(prg, words[1])
     s = _evaluate(words[0].astype(np.float64) - 1.0, len(PRIMES))
     e = _evaluate(words[1].astype(np.float64) - float(PARAMETERS.noise), len(PRIMES))
-    a = public_a(epoch_id)
+    a = public_a(key_id)
     residues = np.empty((len(PRIMES), N), dtype=np.uint64)
     packed = np.empty((len(PRIMES), PACKED_BYTES), dtype=np.uint8)
     for limb in range(len(PRIMES)):
         _public(a[limb], s[limb], e[limb], LIMBS[limb], residues[limb])
         packing.pack(residues[limb], packed[limb])
-    secret = SecretKey(epoch_id, words[0].astype(np.uint8), s[:KEPT].copy())
-    return secret, PublicKey(epoch_id, residues.astype(np.float64), a, packed)
+    secret = SecretKey(key_id, words[0].astype(np.uint8), s[:KEPT].copy())
+    return secret, PublicKey(key_id, residues.astype(np.float64), a, packed)
 
 
 __all__ = ["PRIMES", "SEED_BYTES", "PublicKey", "SecretKey", "check_seed", "keygen", "public_a"]

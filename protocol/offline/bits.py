@@ -41,7 +41,7 @@ class UncheckedBits(Secret):
 
 
 async def make_bits(party: Party, epoch: Epoch, ciphertexts: int) -> UncheckedBits:
-    """``ciphertexts``·N − 1 bits (minus the odd zero square), still to be checked."""
+    """``ciphertexts``·N bits (minus the odd zero square), still to be checked."""
     return UncheckedBits(party, epoch, await make_squares(party, epoch, ciphertexts))
 
 

@@ -10,15 +10,15 @@ import numpy as np
 
 from protocol.errors import LocalProtocolError
 from protocol.field import P
-from protocol.lattice import PARAMETERS, PublicKey, SecretKey, VerifiedCiphertexts
+from protocol.lattice import PARAMETERS, SecretKey, VerifiedCiphertexts
 from protocol.offline.ciphertexts import proved_ciphertexts
-from protocol.offline.keys import Keys, exchange_keys
+from protocol.offline.keys import Keys, exchange_keys, owned, read_key
 from protocol.party import SEED_BYTES, Party
 from protocol.prg import Prg, labelled_hash
 from protocol.secret import Secret
 from protocol.shares import MacKey
 
-STATE_FORMAT: Final = 1
+STATE_FORMAT: Final = 2
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -76,12 +76,11 @@ def unseal(data: bytes) -> Epoch:
     if stored.format != STATE_FORMAT or not 0 <= stored.delta < P:
         raise LocalProtocolError("the stored epoch has an unknown format")
     public_keys = tuple(
-        PublicKey.from_array(stored.epoch_id, np.frombuffer(key, dtype=np.uint8), party=k)
-        for k, key in enumerate(stored.public_keys)
+        read_key(stored.epoch_id, np.frombuffer(key, dtype=np.uint8), k) for k, key in enumerate(stored.public_keys)
     )
     return Epoch(
         stored.epoch_id,
         MacKey(stored.delta, stored.index == 0),
-        Keys(SecretKey.from_bytes(stored.epoch_id, stored.secret_key), public_keys),
+        Keys(SecretKey.from_bytes(owned(stored.epoch_id, stored.index), stored.secret_key), public_keys),
         tuple(VerifiedCiphertexts.from_bytes(delta) for delta in stored.deltas),
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import attrs
 
 from protocol.lattice import PublicKey, SecretKey, keygen
-from protocol.party import SEED_BYTES, Party
+from protocol.party import SEED_BYTES, Bytes, Party
 from protocol.prg import labelled_hash
 from protocol.secret import Secret
 
@@ -18,18 +20,27 @@ class Keys(Secret):
     public: tuple[PublicKey, ...]
 
 
+def owned(key_id: bytes, owner: int) -> bytes:
+    """The id of one party's key: each has an `a` of its own, so that a key cannot be another's in disguise."""
+    return labelled_hash("key of", key_id, owner.to_bytes(2, "little"))
+
+
 async def exchange_keys(party: Party, label: str, key_id: bytes) -> Keys:
     """Everybody makes a key pair for ``key_id`` and broadcasts the public one; on record, not yet confirmed.
 
     Raises :class:`RemoteProtocolError` (``malformed-message``).  Nothing is proved about keys: replies hide their
     sender's input for any key (step L.8).
     """
-    secret, own = await party.work(keygen, key_id, party.entropy(SEED_BYTES))
+    secret, own = await party.work(keygen, owned(key_id, party.index), party.entropy(SEED_BYTES))
     told = await party.broadcast(label, own.to_array())
-    public = tuple(
-        own if k == party.index else PublicKey.from_array(key_id, told[k], party=k) for k in range(len(told))
-    )
-    return Keys(secret, public)
+    theirs = await party.work_all([partial(read_key, key_id, told[peer], peer) for peer in party.peers])
+    keys = dict(zip(party.peers, theirs, strict=True)) | {party.index: own}
+    return Keys(secret, tuple(keys[k] for k in range(party.parties)))
+
+
+def read_key(key_id: bytes, array: Bytes, owner: int) -> PublicKey:
+    """A party's public key of ``key_id``, from its bytes."""
+    return PublicKey.from_array(owned(key_id, owner), array, party=owner)
 
 
 async def batch_keys(party: Party, epoch_id: bytes) -> Keys:

@@ -8,7 +8,7 @@ import numpy as np
 
 from protocol.field import Elements
 from protocol.lattice import VerifiedCiphertexts
-from protocol.offline.authentication import check_macs
+from protocol.offline.authentication import blinding, check_macs
 from protocol.offline.ciphertexts import proved_ciphertexts
 from protocol.offline.epoch import Epoch
 from protocol.offline.keys import Keys, batch_keys
@@ -22,29 +22,30 @@ from protocol.shares import Shared
 class UncheckedSquares(Secret):
     """Squares that nobody may use yet."""
 
-    def __init__(self, party: Party, epoch: Epoch, recipe: _Recipe) -> None:
+    def __init__(self, party: Party, epoch: Epoch, recipe: _Recipe, blind: Shared) -> None:
         self._party = party
         self._epoch = epoch
         self._recipe = recipe
+        self._blind = blind
 
     async def checked(self) -> Elements:
-        """Check all at once (step 8.2); uint64[4, U·N − 1]: a, a² and their MACs.
+        """Check all at once (step 8.2); uint64[4, U·N]: a, a² and their MACs.
 
         Raises :class:`RemoteProtocolError`; after a failure the epoch must be destroyed.
         """
         rows = self._recipe.rows.reshape(4, -1)
-        await check_macs(self._party, self._epoch, [Shared(rows[k], rows[2 + k]) for k in range(2)])
-        return rows[:, :-1]
+        await check_macs(self._party, self._epoch, [Shared(rows[k], rows[2 + k]) for k in range(2)], self._blind)
+        return rows
 
 
 async def make_squares(party: Party, epoch: Epoch, ciphertexts: int) -> UncheckedSquares:
-    """``ciphertexts``·N − 1 squares, still to be checked (step 8.1)."""
+    """``ciphertexts``·N squares, still to be checked (step 8.1)."""
     a = uniform_slots(party, ciphertexts, "square")
     keys = await batch_keys(party, epoch.epoch_id)
     encrypted = await proved_ciphertexts(party, "square", keys, a)
     recipe = _Recipe(party, epoch, keys, encrypted, a)
     await multiply(party, "square", recipe, ciphertexts)
-    return UncheckedSquares(party, epoch, recipe)
+    return UncheckedSquares(party, epoch, recipe, await blinding(party, epoch))
 
 
 class _Recipe(Secret):

@@ -33,8 +33,10 @@ class UncheckedTriples(Secret):
         Raises :class:`RemoteProtocolError`; after a failure the epoch must be destroyed.
         """
         rows = self._recipe.rows.reshape(6, -1)
-        await check_macs(self._party, self._epoch, [Shared(rows[k], rows[3 + k]) for k in range(3)])
-        return rows[:, :-1]
+        kept, last = rows[:, :-1], rows[:, -1:]
+        values = [Shared(kept[k], kept[3 + k]) for k in range(3)]
+        await check_macs(self._party, self._epoch, values, blind=Shared(last[0], last[3]))
+        return kept
 
 
 async def make_triples(party: Party, epoch: Epoch, ciphertexts: int) -> UncheckedTriples:

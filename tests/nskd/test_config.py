@@ -39,6 +39,8 @@ def test_defaults() -> None:
     assert config.data.source == Path("/srv/visits.csv")
     assert config.state.directory == Path("/var/lib/nskd")
     assert config.stock.triples == Watermarks(low=200_000, high=1_000_000)
+    assert config.stock.squares == Watermarks(low=0, high=0)
+    assert config.stock.history_max == 10_000_000
     assert config.log.format == "auto"
     assert config.limits.worker_threads == 0
 
@@ -57,6 +59,11 @@ def test_everything() -> None:
         [control.roles]
         read = ["0"]
         approve = ["@0", "root"]
+        [stock]
+        history_max = "50M"
+        [stock.squares]
+        low = 1
+        high = 2
         [stock.triples]
         low = 1_000
         high = "2M"
@@ -73,6 +80,8 @@ def test_everything() -> None:
     assert (config.network.connect_timeout, config.network.redial_first, config.network.redial_max) == (2.5, 0.25, 300)
     assert config.stock.triples == Watermarks(low=1_000, high=2_000_000)
     assert config.stock.masks == Watermarks(low=1_500, high=10_000)
+    assert config.stock.squares == Watermarks(low=1, high=2)
+    assert config.stock.history_max == 50_000_000
     assert config.control.roles.principals() == {
         "read": ("0",),
         "operate": (),

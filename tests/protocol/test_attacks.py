@@ -257,9 +257,15 @@ async def test_a_run_waits_for_a_check_only_so_long(autojump_clock: trio.testing
     await Cluster(2).run(batch)
 
 
-async def test_the_threads_of_a_batch_pause_for_a_run(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_batch_pauses_for_a_run_and_stops_with_its_epoch(autojump_clock: trio.testing.MockClock) -> None:
     turns, worker = Turns(), Inline()
-    gives_way = GivesWay(worker, turns)
+    ended = False
+
+    def still_wanted() -> None:
+        if ended:
+            raise OutOfTurnError("the epoch has ended", where="here", remedy="none")
+
+    gives_way = GivesWay(worker, turns, still_wanted)
     begun = trio.current_time()
 
     async def run() -> None:
@@ -278,6 +284,9 @@ async def test_the_threads_of_a_batch_pause_for_a_run(autojump_clock: trio.testi
         await trio.testing.wait_all_tasks_blocked()
         assert await gives_way.alongside([lambda: 6], silence) == ([6], "nothing")
         assert trio.current_time() - begun >= 4
+    ended = True
+    with pytest.raises(OutOfTurnError):
+        await gives_way(lambda: 7)
 
 
 # --- other counts in every repetition ---------------------------------------------------------------------------

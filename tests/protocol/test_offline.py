@@ -92,7 +92,7 @@ async def test_squares_are_squares() -> None:
     columns = [r.batches[0].columns for r in results]
     root, square = (check_macs(keys, [m[k] for m in columns], [m[k + 2] for m in columns]) for k in range(2))
     np.testing.assert_array_equal(square, field.mul(root, root))
-    assert len(np.unique(root)) == root.size == SLOTS_PER_CIPHERTEXT - 1
+    assert len(np.unique(root)) == root.size == SLOTS_PER_CIPHERTEXT
 
 
 @pytest.mark.parametrize("parties", [2, 3])
@@ -102,7 +102,7 @@ async def test_bits_are_bits(parties: int) -> None:
     bits = check_macs(keys, [m[0] for m in columns], [m[1] for m in columns])
     assert set(bits.tolist()) == {0, 1}
     assert abs(int(bits.sum()) - bits.size / 2) < 4 * np.sqrt(bits.size) / 2
-    assert bits.size == SLOTS_PER_CIPHERTEXT - 1
+    assert bits.size == SLOTS_PER_CIPHERTEXT
 
 
 @pytest.mark.parametrize("parties", [2, 3])
@@ -260,6 +260,18 @@ async def test_another_factor_fails_the_check(product: Product, stage: int, whic
     assert await with_lie(product, other_factor(stage, which, to)) == {Fault.BATCH_CHECK}
 
 
+@pytest.mark.parametrize("product", list(Product))
+async def test_another_delta_throughout_fails_the_check(product: Product) -> None:
+    """The liar runs the honest program, with a share of the MAC key that is not the one it proved (step 8.2)."""
+    keys = await epoch_for(3)
+    mac_key = keys[2].mac_key
+    other = attrs.evolve(keys[2], mac_key=attrs.evolve(mac_key, delta=(mac_key.delta + 1) % field.P))
+    lying = [keys[0], keys[1], other]
+    outcomes = await Cluster(3, seed=15).outcomes(lambda party: checked(product, party, lying[party.index]))
+    assert all(o.value is None for o in outcomes[:2])
+    assert faults(outcomes[:2]) == {Fault.BATCH_CHECK}
+
+
 @pytest.mark.parametrize("row", range(6))
 async def test_a_false_share_fails_the_check(row: int) -> None:
     """Whatever part of a triple the liar changes in its own hands."""
@@ -295,7 +307,7 @@ async def test_every_batch_has_keys_of_its_own() -> None:
     ]
     keys = [key for publics in (*of_a_batch, epoch[0].keys.public) for key in publics]
     assert len({key.to_array().tobytes() for key in keys}) == 6
-    assert len({key.a.tobytes() for key in keys}) == 3
+    assert len({key.a.tobytes() for key in keys}) == 6
 
 
 @pytest.mark.parametrize(

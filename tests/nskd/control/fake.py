@@ -85,6 +85,7 @@ class FakeService:
             peers=2,
             epoch=None,
             requests={"submitted": 2, "done": 0},
+            kernels="portable (as tests have it)",
             notes=["clock [bold]differs[/bold] \x1b[31m"],
         )
 
@@ -101,7 +102,8 @@ class FakeService:
         return a.PeersAnswer(peers=[up, a.PeerRow(name="zuid", title="Z", address="zuid:1", state="down")])
 
     async def stock(self, call: Call, params: m.Params, /) -> a.StockAnswer:
-        rows = [a.StockRow(kind="triple", level=1_234_567, locked=8192, low=1, high=2, per_second=5000.4)]
+        rows = [a.StockRow(kind="triple", level=1_234_567, locked=524_288, low=1_000_000, high=10_000_000)]
+        rows[0] = msgspec.structs.replace(rows[0], requested=2_345_678, marks="history", per_second=1_005_000.4)
         return a.StockAnswer(epoch="ef" * 32, generating=True, rows=[*rows, a.StockRow(kind="bit", level=0)])
 
     def _row(self) -> a.RequestRow:

@@ -24,7 +24,9 @@ from tests.nskd.stockpile.world import (
     columns,
     digest,
     fail_at,
+    incoming,
     session_id,
+    store,
 )
 
 Told = list[tuple[str, Any]]
@@ -36,9 +38,11 @@ def life(directory: Path, disk: ScriptedDisk, tell: Callable[[str, Any], None]) 
     with Stockpile.open(directory, KEY, disk=disk) as stock:
         stock.begin_epoch(EPOCH, STATE)
         tell("epoch", EPOCH.hex())
-        for number in (1, 2, 3):
-            add(stock, number, unlocked=False)
-            tell("locked", number)
+        add(stock, 1, unlocked=False)
+        tell("locked", 1)
+        store(stock, incoming(2), incoming(3))
+        tell("locked", 2)
+        tell("locked", 3)
         stock.unlock(batch_id(1))
         tell("unlocked", 1)
         changed = stock.reconcile({batch_id(k): digest(k) for k in (1, 2)})

@@ -20,11 +20,11 @@ from nskd.stockpile import (
     StockError,
     StockInUseError,
     Stockpile,
+    limits,
 )
-from nskd.stockpile.vault import items_per_piece
 from tests.nskd.stockpile.world import EPOCH, KEY, STATE, add, batch_id, columns, digest, expected, session_id
 
-PIECE = items_per_piece(6) * 48 + 16
+PIECE = limits.PIECE_ITEMS * 8 + 16
 
 
 def make(directory: Path, batches: int = 2, count: int = 100) -> None:
@@ -72,6 +72,11 @@ def swap_pieces(a: Path, _: Path) -> None:
     a.write_bytes(raw[PIECE : 2 * PIECE] + raw[:PIECE] + raw[2 * PIECE :])
 
 
+def swap_blocks(a: Path, _: Path) -> None:
+    raw, block = a.read_bytes(), 6 * PIECE
+    a.write_bytes(raw[block : 2 * block] + raw[:block] + raw[2 * block :])
+
+
 def repeat_piece(a: Path, _: Path) -> None:
     raw = a.read_bytes()
     a.write_bytes(raw[:PIECE] + raw[:PIECE] + raw[2 * PIECE :])
@@ -81,9 +86,9 @@ def piece_of_another(a: Path, b: Path) -> None:
     a.write_bytes(b.read_bytes()[:PIECE] + a.read_bytes()[PIECE:])
 
 
-@pytest.mark.parametrize("harm", [swap_files, swap_pieces, repeat_piece, piece_of_another])
+@pytest.mark.parametrize("harm", [swap_files, swap_pieces, swap_blocks, repeat_piece, piece_of_another])
 def test_moved_pieces_and_files(tmp_path: Path, harm: Callable[[Path, Path], None]) -> None:
-    count = 3 * items_per_piece(6)
+    count = 3 * limits.PIECE_ITEMS
     make(tmp_path, count=count)
     harm(file_of(tmp_path, 1), file_of(tmp_path, 2))
     with Stockpile.open(tmp_path, KEY) as stock:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nskd.stockpile import StockError, Stockpile
+from nskd.stockpile import Incoming, StockError, Stockpile
 from tests.nskd.stockpile.world import (
     EPOCH,
     KEY,
@@ -24,7 +24,9 @@ from tests.nskd.stockpile.world import (
     batch_id,
     columns,
     digest,
+    incoming,
     session_id,
+    store,
 )
 
 
@@ -55,7 +57,8 @@ def test_full_at_every_step(tmp_path: Path) -> None:
         add(stock, 1)
         before = stock.inventory()
         calls: list[Callable[[int], None]] = [
-            lambda number: stock.add(batch_id(number), "triple", digest(number), many),
+            lambda number: store(stock, Incoming(batch_id(number), "triple", digest(number), many)),
+            lambda number: store(stock, incoming(number), incoming(100 + number)),
             lambda number: stock.begin_epoch(number.to_bytes(32, "big"), b"x" * 2_000_000),
         ]
         for call in calls:
@@ -79,6 +82,7 @@ def test_full_at_every_step(tmp_path: Path) -> None:
                     disk.before = lambda _number, _name: None
             assert failed >= 6
             stock.drop(batch_id(100 + step))
+            stock.drop(batch_id(200 + step))
 
 
 def test_a_full_ledger(tmp_path: Path) -> None:
@@ -201,9 +205,9 @@ def test_a_file_size_limit_of_the_kernel(tmp_path: Path) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        error, names, batches = json.loads(pipe.read())
+        message, names, batches = json.loads(pipe.read())
     os.waitpid(child, 0)
-    assert "disk is full" in error
-    assert batch_id(2).hex() in error
+    assert "disk is full" in message
+    assert batch_id(2).hex() in message
     assert names == sorted([f"{batch_id(1).hex()}.sealed", f"{EPOCH.hex()}.sealed"])
     assert batches == 1

@@ -172,7 +172,10 @@ class Life(RuleBasedStateMachine):
 
     @rule(number=st.integers(1, 12))
     def drop(self, number: int) -> None:
-        self.apply(lambda stock: stock.drop(batch_id(number)), lambda model: model.batches.pop(number, None))
+        def change(model: Model) -> None:
+            model.batches.pop(number, None)
+
+        self.apply(lambda stock: stock.drop(batch_id(number)), change)
 
     @rule(kept=st.sets(st.integers(1, 12), min_size=6), ahead=st.integers(0, 20))
     def reconcile(self, kept: set[int], ahead: int) -> None:

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 
 from nskd.stockpile import Level, NotReservedError, SharedStockpile, ShortOfStockError, Stockpile
-from tests.nskd.stockpile.world import EPOCH, KEY, STATE, batch_id, columns, digest, session_id
+from tests.nskd.stockpile.world import EPOCH, KEY, STATE, ScriptedDisk, add, batch_id, columns, incoming, session_id
 
 
 async def opened(directory: Path) -> SharedStockpile:
@@ -20,7 +20,7 @@ async def opened(directory: Path) -> SharedStockpile:
 
 
 async def put(stock: SharedStockpile, number: int, kind: str, count: int) -> None:
-    await stock(Stockpile.add, batch_id(number), kind, digest(number), columns(number, kind, count))
+    await stock.add([incoming(number, kind, count)])
 
 
 async def test_calls(tmp_path: Path) -> None:
@@ -103,6 +103,44 @@ async def test_a_call_that_began_is_seen_through(tmp_path: Path) -> None:
     assert stored is not None
     assert stored.epoch_id == b"\x02" * 32
     await stock.aclose()
+
+
+async def test_a_batch_is_written_beside_other_calls(tmp_path: Path) -> None:
+    """A session takes its material while a file is held up; a cancelled caller's batch comes in all the same."""
+    writing, go_on = threading.Event(), threading.Event()
+
+    def hold(_number: int, name: str) -> None:
+        if name == "sync":
+            writing.set()
+            go_on.wait()
+
+    disk = ScriptedDisk()
+    stock = SharedStockpile(Stockpile.open(tmp_path, KEY, disk=disk))
+    await stock(Stockpile.begin_epoch, EPOCH, STATE)
+    await stock(add, 1)
+    await stock(Stockpile.reserve, session_id(1), await stock(Stockpile.plan, {"triple": 10}))
+    disk.before = hold
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stock.add, [incoming(2), incoming(3, "bit", 5)])
+            await trio.to_thread.run_sync(writing.wait)
+            taken = await stock(Stockpile.take, session_id(1))
+            assert (taken["triple"] == columns(1, "triple", 10)).all()
+            assert stock.levels == {"triple": Level(90, 0)}
+            scope.cancel()
+            go_on.set()
+    assert stock.levels == {"bit": Level(0, 5), "triple": Level(90, 100)}
+    await stock.aclose()
+
+
+async def test_closing_waits_for_a_batch(tmp_path: Path) -> None:
+    stock = await opened(tmp_path)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stock.add, [incoming(1, count=100_000)])
+        await trio.testing.wait_all_tasks_blocked()
+        await stock.aclose()
+    with Stockpile.open(tmp_path, KEY) as again:
+        assert again.levels() == {"triple": Level(0, 100_000)}
 
 
 async def test_one_at_a_time(tmp_path: Path) -> None:

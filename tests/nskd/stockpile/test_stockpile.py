@@ -15,6 +15,7 @@ import pytest
 
 from nskd.errors import OperatorError
 from nskd.stockpile import (
+    Incoming,
     Level,
     NotReservedError,
     Segment,
@@ -25,7 +26,7 @@ from nskd.stockpile import (
     Stockpile,
 )
 from nskd.stockpile import limits as bounds
-from nskd.stockpile.vault import items_per_piece
+from nskd.stockpile.sealing import Sealer
 from tests.nskd.stockpile.world import (
     EPOCH,
     KEY,
@@ -35,7 +36,9 @@ from tests.nskd.stockpile.world import (
     columns,
     digest,
     expected,
+    incoming,
     session_id,
+    store,
 )
 
 
@@ -75,7 +78,7 @@ def test_life_of_a_triple(stock: Stockpile) -> None:
 
 
 def test_segments_come_back_in_order_over_pieces_and_batches(stock: Stockpile) -> None:
-    piece = items_per_piece(6)
+    piece = bounds.PIECE_ITEMS
     first = add(stock, 1, count=2 * piece + 17)
     second = add(stock, 2, count=50)
     bits = add(stock, 3, "bit", count=5)
@@ -106,6 +109,39 @@ def test_segments_come_back_in_order_over_pieces_and_batches(stock: Stockpile) -
     assert [info.batch for info in stock.inventory()] == [first]
     with pytest.raises(StockError, match="used before"):
         add(stock, 3, "bit", count=5)
+
+
+@pytest.mark.parametrize("count", [1, bounds.PIECE_ITEMS - 1, bounds.PIECE_ITEMS, 3 * bounds.PIECE_ITEMS + 1])
+def test_any_range_comes_back(stock: Stockpile, count: int) -> None:
+    """Ranges that begin and end within, at and across pieces, against the columns themselves."""
+    m = bounds.PIECE_ITEMS
+    edges = sorted({at for at in (0, 1, m - 1, m, m + 1, 2 * m, 3 * m, count - 1, count) if 0 <= at <= count})
+    number = 0
+    for start in edges:
+        for stop in edges:
+            if start < stop:
+                number += 1
+                segment = Segment(add(stock, number, count=count), start, stop)
+                stock.reserve(session_id(number), {"triple": [segment]})
+                np.testing.assert_array_equal(
+                    stock.take(session_id(number))["triple"], expected("triple", [segment]), str(segment)
+                )
+                stock.drop(segment.batch)
+
+
+def test_a_small_range_reads_little(stock: Stockpile, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(stock, 1, count=4 * bounds.PIECE_ITEMS)
+    opened: list[int] = []
+    open_into = Sealer.open_into
+
+    def counted(sealer: Sealer, index: int, sealed: memoryview, out: memoryview) -> None:
+        opened.append(index)
+        open_into(sealer, index, sealed, out)
+
+    monkeypatch.setattr(Sealer, "open_into", counted)
+    stock.reserve(session_id(1), {"triple": [Segment(batch_id(1), bounds.PIECE_ITEMS + 5, bounds.PIECE_ITEMS + 1005)]})
+    stock.take(session_id(1))
+    assert opened == list(range(6, 12))  # one piece of each row
 
 
 def test_a_plan_spans_batches_oldest_first(stock: Stockpile) -> None:
@@ -227,6 +263,53 @@ def test_the_state_of_an_epoch_is_bounded(stock: Stockpile) -> None:
     assert stock.epoch() is not None
 
 
+def test_several_batches_come_in_together_or_not_at_all(stock: Stockpile) -> None:
+    add(stock, 1)
+    new = [incoming(number, "bit", 10) for number in (2, 3)]
+    admission = stock.intake.admit(new)
+    assert len(stock.inventory()) == 1
+    stock.intake.seal(admission)
+    stock.intake.record(admission)
+    assert [info.batch for info in stock.inventory()] == [batch_id(1), batch_id(2), batch_id(3)]
+    with pytest.raises(SegmentRefusedError):
+        stock.unlock(batch_id(2), batch_id(9))
+    assert stock.level("bit") == 0
+    stock.unlock(batch_id(2), batch_id(3))
+    assert stock.level("bit") == 20
+    with pytest.raises(StockError, match="used before"):
+        stock.intake.admit([incoming(4, "bit", 10), incoming(1, "bit", 10)])
+
+
+def test_an_epoch_that_ends_while_a_batch_is_sealed(stock: Stockpile) -> None:
+    admission = stock.intake.admit([incoming(1, "bit", 10), incoming(2, "bit", 10)])
+    stock.begin_epoch(b"\x02" * 32, STATE)
+    stock.intake.seal(admission)
+    with pytest.raises(StockError, match="ended meanwhile"):
+        stock.intake.record(admission)
+    assert stock.inventory() == []
+    assert len(list((Path(stock._where) / "sealed").iterdir())) == 1
+
+
+def test_a_file_that_cannot_be_written_takes_the_others_with_it(stock: Stockpile) -> None:
+    admission = stock.intake.admit([incoming(1, "bit", 10), incoming(2, "bit", 10)])
+    in_the_way = Path(stock._where) / "sealed" / f"{batch_id(2).hex()}.sealed"
+    in_the_way.write_bytes(b"somebody else's")
+    with pytest.raises(StockError, match="File exists"):
+        stock.intake.seal(admission)
+    assert not (in_the_way.parent / f"{batch_id(1).hex()}.sealed").exists()
+    assert in_the_way.read_bytes() == b"somebody else's"
+
+
+def test_batches_of_an_epoch_are_bounded(stock: Stockpile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "BATCHES_MAX", 3)
+    for number in (1, 2):
+        add(stock, number)
+        stock.drop(batch_id(number))
+    with pytest.raises(StockError, match="too many"):
+        stock.intake.admit([incoming(3, "bit", 1), incoming(4, "bit", 1)])
+    add(stock, 3)
+
+
 def test_drop(stock: Stockpile) -> None:
     add(stock, 1)
     add(stock, 2)
@@ -268,13 +351,13 @@ def test_reconcile(stock: Stockpile) -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        lambda s: s.add(b"short", "bit", digest(1), columns(1, "bit", 1)),
-        lambda s: s.add(batch_id(1), "../bit", digest(1), columns(1, "bit", 1)),
-        lambda s: s.add(batch_id(1), "bit", b"", columns(1, "bit", 1)),
-        lambda s: s.add(batch_id(1), "bit", digest(1), columns(1, "bit", 1).astype(np.int64)),
-        lambda s: s.add(batch_id(1), "bit", digest(1), columns(1, "bit", 1)[0]),
-        lambda s: s.add(batch_id(1), "bit", digest(1), np.zeros((2, 0), dtype=np.uint64)),
-        lambda s: s.add(batch_id(1), "bit", digest(1), np.zeros((9, 1), dtype=np.uint64)),
+        lambda s: store(s, Incoming(b"short", "bit", digest(1), columns(1, "bit", 1))),
+        lambda s: store(s, Incoming(batch_id(1), "../bit", digest(1), columns(1, "bit", 1))),
+        lambda s: store(s, Incoming(batch_id(1), "bit", b"", columns(1, "bit", 1))),
+        lambda s: store(s, Incoming(batch_id(1), "bit", digest(1), columns(1, "bit", 1).astype(np.int64))),
+        lambda s: store(s, Incoming(batch_id(1), "bit", digest(1), columns(1, "bit", 1)[0])),
+        lambda s: store(s, Incoming(batch_id(1), "bit", digest(1), np.zeros((2, 0), dtype=np.uint64))),
+        lambda s: store(s, Incoming(batch_id(1), "bit", digest(1), np.zeros((9, 1), dtype=np.uint64))),
         lambda s: s.begin_epoch(b"short", b""),
         lambda s: s.reserve(b"short", {}),
     ],
@@ -287,7 +370,7 @@ def test_misuse_is_a_value_error(stock: Stockpile, call: object) -> None:
 
 def test_columns_need_not_be_contiguous(stock: Stockpile) -> None:
     wide = columns(1, "bit", 2000)
-    stock.add(batch_id(1), "bit", digest(1), wide[:, ::2])
+    store(stock, Incoming(batch_id(1), "bit", digest(1), wide[:, ::2]))
     stock.unlock(batch_id(1))
     stock.reserve(session_id(1), stock.plan({"bit": 1000}))
     np.testing.assert_array_equal(stock.take(session_id(1))["bit"], wide[:, ::2])
@@ -295,7 +378,7 @@ def test_columns_need_not_be_contiguous(stock: Stockpile) -> None:
 
 def test_nothing_readable_is_on_disk(stock: Stockpile) -> None:
     secret = np.full((2, 1000), 0x1122334455667788, dtype=np.uint64)
-    stock.add(batch_id(1), "bit", digest(1), secret)
+    store(stock, Incoming(batch_id(1), "bit", digest(1), secret))
     for path in Path(stock._where).rglob("*"):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 or path.is_dir()
         if path.is_file():
@@ -338,18 +421,6 @@ def test_the_ledger_itself_refuses_a_second_use(stock: Stockpile, statement: str
     with pytest.raises(StockError, match="fault in nskd"), stock._ledger.writing() as connection:
         connection.execute(statement)
     assert stock.level("triple") == 90
-
-
-def test_throughput_is_not_absurd(stock: Stockpile) -> None:
-    """A batch of an offline session, one pass; the figure is printed, the bound is for a bad day."""
-    import time
-
-    many = columns(1, "triple", 1 << 19)
-    began = time.perf_counter()
-    stock.add(batch_id(1), "triple", digest(1), many)
-    rate = many.nbytes / (time.perf_counter() - began) / 1e6
-    print(f"add: {rate:.0f} MB/s")
-    assert rate > 20
 
 
 def test_errors_are_for_operators(stock: Stockpile) -> None:

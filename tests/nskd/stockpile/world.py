@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from nskd.credentials import StorageKey
-from nskd.stockpile import Durability, Segment, Stockpile
+from nskd.stockpile import Durability, Incoming, Segment, Stockpile
 from nskd.stockpile.vault import Columns
 
 KEY = StorageKey(bytes(range(32)))
@@ -37,8 +37,18 @@ def columns(number: int, kind: str, count: int) -> Columns:
     return np.stack([items + np.uint64((number << 40) + (row << 36)) for row in range(ROWS[kind])])
 
 
+def incoming(number: int, kind: str = "triple", count: int = 100) -> Incoming:
+    return Incoming(batch_id(number), kind, digest(number), columns(number, kind, count))
+
+
+def store(stock: Stockpile, *new: Incoming) -> None:
+    admission = stock.intake.admit(new)
+    stock.intake.seal(admission)
+    stock.intake.record(admission)
+
+
 def add(stock: Stockpile, number: int, kind: str = "triple", count: int = 100, unlocked: bool = True) -> bytes:
-    stock.add(batch_id(number), kind, digest(number), columns(number, kind, count))
+    store(stock, incoming(number, kind, count))
     if unlocked:
         stock.unlock(batch_id(number))
     return batch_id(number)

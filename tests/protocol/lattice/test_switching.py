@@ -9,7 +9,7 @@ from protocol import field
 from protocol._jit import kernel
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import P
-from protocol.lattice import decrypt, encrypt, kernels, keygen, packing, reply, switching
+from protocol.lattice import decrypt, encrypt, kernels, keygen, packing, reply, reply_scaled, switching
 from protocol.lattice.keys import PRIMES
 from protocol.lattice.packing import PACKED_BYTES
 from protocol.lattice.params import PARAMETERS
@@ -53,6 +53,29 @@ def test_one_ciphertext_serves_many_vectors(keys: Keys, constant_batch: Batch) -
     answer, kept = reply(keys.public, constant_batch.ciphertexts.trusted(constant_batch.openings), x, seed("many"))
     expected = field.scale(x.reshape(-1), int(constant_batch.slots[0, 0])).reshape(x.shape)
     assert np.array_equal(total(decrypt(keys.secret, answer, 4), kept), expected)
+
+
+def test_part_of_a_batch_is_multiplied(keys: Keys, batch: Batch) -> None:
+    verified = batch.ciphertexts.trusted(batch.openings)
+    x = uniform("part", 2)
+    answer, kept = reply(keys.public, verified, x, seed("part"), first=1)
+    assert np.array_equal(total(decrypt(keys.secret, answer, 2), kept), products(x, batch.slots[1:]))
+
+
+@pytest.mark.parametrize("factor", [0, 1, P - 1, P // 2, P // 2 + 1, 0x0DEA_DBEE_F123_4567 % P])
+def test_a_scaled_reply_is_the_reply_to_equal_slots(keys: Keys, batch: Batch, factor: int) -> None:
+    verified = batch.ciphertexts.trusted(batch.openings)
+    answer, kept = reply_scaled(keys.public, verified, factor, seed("scaled"), first=1, count=2)
+    expected = reply(keys.public, verified, np.full((2, N), factor, dtype=np.uint64), seed("scaled"), first=1)
+    assert np.array_equal(answer, expected[0])
+    assert np.array_equal(kept, expected[1])
+
+
+def test_one_ciphertext_is_scaled_many_times(keys: Keys, constant_batch: Batch) -> None:
+    verified = constant_batch.ciphertexts.trusted(constant_batch.openings)
+    answer, kept = reply_scaled(keys.public, verified, 7, seed("many"), count=3)
+    expected = field.scale(np.repeat(constant_batch.slots, 3, axis=0).reshape(-1), 7).reshape(3, N)
+    assert np.array_equal(total(decrypt(keys.secret, answer, 3), kept), expected)
 
 
 def _finish(c: np.ndarray, flood: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -213,8 +236,17 @@ def test_misuse_is_refused(keys: Keys, batch: Batch) -> None:
     _, other = keygen(EPOCH, seed("another key"))
     with pytest.raises(LocalProtocolError, match="another key"):
         reply(other, verified, uniform("x", 3), seed("reply"))
-    with pytest.raises(LocalProtocolError, match="do not match"):
-        reply(keys.public, verified, uniform("x", 2), seed("reply"))
+    for count, first in ((4, 0), (1, 3), (3, 1), (1, -1)):
+        with pytest.raises(LocalProtocolError, match="do not match"):
+            reply(keys.public, verified, uniform("x", count), seed("reply"), first=first)
+        with pytest.raises(LocalProtocolError, match="do not match"):
+            reply_scaled(keys.public, verified, 5, seed("reply"), first=first, count=count)
+    for factor in (-1, P):
+        with pytest.raises(LocalProtocolError, match="factor"):
+            reply_scaled(keys.public, verified, factor, seed("reply"), count=3)
+    for count in (0, 257):
+        with pytest.raises(LocalProtocolError, match="1 to 256"):
+            reply_scaled(keys.public, verified, 5, seed("reply"), count=count)
     with pytest.raises(LocalProtocolError, match="not below p"):
         reply(keys.public, verified, np.full((3, N), P, dtype=np.uint64), seed("reply"))
     with pytest.raises(LocalProtocolError, match="seed"):

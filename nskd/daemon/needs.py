@@ -1,0 +1,109 @@
+"""What is wanted of the stock: what open requests will use, and what past ones have used, from the ledger.
+
+No account of its own: what a run uses is a function of its request, and the ledger remembers finished requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from nskd.control import answers
+from nskd.daemon.demand import (
+    RUNS_REMEMBERED,
+    Policy,
+    Shortage,
+    Target,
+    Use,
+    being_filled,
+    total_demand,
+    worst_shortage,
+)
+from nskd.daemon.wanted import Wanted
+from nskd.daemon.workshop import Workshop
+from nskd.errors import OperatorError
+from nskd.governance.ledger import Entry, Ledger
+from nskd.governance.lifecycle import State
+from nskd.stockpile import Level, SharedStockpile
+
+_OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
+
+
+class Needs:
+    """Compares the stock with what is wanted of it."""
+
+    def __init__(self, *, workshop: Workshop, stock: SharedStockpile, wanted: Wanted, policy: Policy) -> None:
+        self._workshop = workshop
+        self._stock = stock
+        self._wanted = wanted
+        self._policy = policy
+        self._filling: frozenset[str] = frozenset()
+        self._history: list[Use] = []
+        self._finished = 0  # requests, when the history was read
+
+    def use_policy(self, policy: Policy) -> None:
+        """Keep the stock between other levels from now on."""
+        self._policy = policy
+
+    async def shortage(self) -> Shortage | None:
+        """What to make next, if anything."""
+        levels = {kind: level.ready for kind, level in self._stock.levels.items()}
+        targets = await self._targets()
+        self._filling = being_filled(levels, targets, self._filling)
+        return worst_shortage(levels, await self._needs(), targets, self._filling)
+
+    async def rows(self, rates: Mapping[str, float]) -> list[answers.StockRow]:
+        """The stock by kind, for the control socket; ``rates`` are items per second, as made last."""
+        requested = total_demand(await self._needs())
+        targets = await self._targets()
+        levels = self._stock.levels
+        kinds = [*targets, *sorted({*levels, *requested} - targets.keys())]
+        return [
+            stock_row(kind, levels.get(kind, Level()), requested.get(kind, 0), targets.get(kind), rates.get(kind))
+            for kind in kinds
+        ]
+
+    async def _targets(self) -> dict[str, Target]:
+        finished = (await self._workshop.ledger(Ledger.counts))[State.DONE]
+        if finished != self._finished:
+            entries = await self._workshop.ledger(Ledger.entries, states=(State.DONE,), limit=RUNS_REMEMBERED)
+            self._history = [use for use in map(self._use, entries) if use is not None]
+            self._finished = finished
+        return self._policy.targets(self._history, self._workshop.clock())
+
+    async def _needs(self) -> list[Mapping[str, int]]:
+        """What each open request will use, approved ones first; those our own check refuses will not run."""
+        entries = await self._workshop.ledger(Ledger.entries, states=_OPEN)
+        entries += [await self._workshop.ledger(Ledger.get, digest) for digest in self._wanted]
+        entries = [entry for entry in entries if entry.state is not State.FAILED or entry.retryable]
+        entries.sort(key=lambda entry: entry.state is State.SUBMITTED)
+        needs = [self._need(entry) for entry in entries]
+        return [need for need in needs if need is not None]
+
+    def _use(self, entry: Entry) -> Use | None:
+        """What a finished run used; None if the codebook does not know its variables any more."""
+        try:
+            return Use(entry.changed_at, self._workshop.need(self._workshop.plan(entry.request.table)))
+        except OperatorError:
+            return None
+
+    def _need(self, entry: Entry) -> Mapping[str, int] | None:
+        try:
+            plan = self._workshop.check(entry.request.table, entry.request.centre)
+        except OperatorError:
+            return None
+        return self._workshop.need(plan)
+
+
+def stock_row(kind: str, level: Level, requested: int, target: Target | None, rate: float | None) -> answers.StockRow:
+    """One line of ``stock``."""
+    return answers.StockRow(
+        kind=kind,
+        level=level.ready,
+        locked=level.locked,
+        requested=requested,
+        low=None if target is None else target.low,
+        high=None if target is None else target.high,
+        marks=None if target is None else "history" if target.raised else "configured",
+        per_second=rate,
+    )
