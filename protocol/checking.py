@@ -8,7 +8,8 @@ import numpy as np
 from protocol import field
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import ELEMENT_BYTES, Elements
-from protocol.party import Party, field_elements, single
+from protocol.opening import open_values
+from protocol.party import Party
 from protocol.prg import Prg
 from protocol.secret import Secret
 from protocol.shares import MacKey, Shared
@@ -65,13 +66,7 @@ class Checker:
 
     async def open(self, label: str, shared: Shared) -> Unchecked:
         """Sum everybody's value shares (step 5.7); the MAC check is still due."""
-        party = self._party
-        received = await party.to_all(label, shared.value)
-        values = field.total(
-            [shared.value, *(field_elements(single(received[k], k), len(shared), k) for k in party.peers)]
-        )
-        # Parties that were told different shares now hold different sums; the record makes that an equivocation.
-        party.record(label, values)
+        values = await open_values(self._party, label, shared.value)
         opening = Unchecked(values)
         self._pending.append(_Pending(opening, shared.mac))
         return opening
