@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup test lint format demo lock clean
+.PHONY: help setup test lint format demo bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ format: $(READY)  ## let ruff lay out the code
 
 demo: $(READY)  ## three hospitals on this machine, one joint table, nothing short-circuited
 	$(BIN)/nskd sandbox --centres 3 --request configs/request.toml
+
+bench: $(READY)  ## figures of this machine; BENCH="triples bits" PARTIES="2 3" for parts of it
+	$(BIN)/python -m tests.bench $(if $(BENCH),--bench $(BENCH)) $(if $(PARTIES),--parties $(PARTIES))
 
 lock: $(READY)  ## renew the lock files from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
