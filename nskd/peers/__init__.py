@@ -2,6 +2,8 @@
 
 ``lanes``
     the three lanes, their bounds, and the hello that opens each
+``line``, ``frames``
+    raw bytes with as few system calls as possible; encrypted frames in large buffers
 ``secure``, ``stream``
     the encrypted trio stream; handshake and message stream
 ``greeting``

@@ -162,9 +162,11 @@ class SessionChannel:
                 for peer, message in outgoing.items():
                     self._jobs[peer] = self._links[peer].submit(message)
                 for job in self._jobs.values():
-                    await job.finished.wait()
+                    if not job.finished.is_set():
+                        await job.finished.wait()
                     if job.error is not None:
                         raise job.error
+                self._fail_if_lost([peer for peer, job in self._jobs.items() if not job.sent])
                 for peer in expected:
                     received[peer] = await self._inboxes[peer].get()
             if self._waiting.cancelled_caught and self._failure is None:
@@ -215,7 +217,7 @@ class SessionChannel:
                     for peer, job in unfinished:
                         nursery.start_soon(self._links[peer].settle, job)
 
-    def _fail_if_lost(self, outgoing: Mapping[int, Message]) -> None:
+    def _fail_if_lost(self, outgoing: Collection[int]) -> None:
         for peer, reason in self._lost.items():
             if peer in outgoing or not self._inboxes[peer]:
                 self.fail(peer, Fault.DISCONNECTED, reason)

@@ -30,6 +30,14 @@ class Pipe(Protocol):
         """Send one message."""
         ...
 
+    def start_send(self, message: Message) -> bool:
+        """Send what goes without waiting; whether that was the whole message."""
+        ...
+
+    async def finish_send(self) -> None:
+        """Send the rest of it."""
+        ...
+
     async def receive(self) -> Message:
         """Receive one message."""
         ...
@@ -107,6 +115,8 @@ class Link:
         self._outbox: deque[LinkJob] = deque()
         self._work = trio.lowlevel.ParkingLot()
         self._writing = False
+        self._finishing = False  # the writing task waits for the end of a message that was begun
+        self._grace = trio.CancelScope()  # of the message that is being finished
         self._farewell: str | None = None
         self._scope = trio.CancelScope()
 
@@ -130,9 +140,10 @@ class Link:
     # --- sending ------------------------------------------------------------------------------------------
 
     def submit(self, message: Message) -> LinkJob:
-        """Queue a message and return at once; the job tells when it has left.
+        """Take a message and return at once; the job tells when it has left.
 
-        A peer that leaves too many messages unread loses its link.
+        What the connection takes without waiting leaves here and now, unless other messages wait already; the
+        writing task sees to the rest.  A peer that leaves too many messages unread loses its link.
         """
         job = LinkJob(message)
         if self.end is None and len(self._outbox) >= limits.LINK_OUTBOX_MESSAGES_MAX:
@@ -141,8 +152,31 @@ class Link:
             job.finished.set()
         else:
             self._outbox.append(job)
-            self._work.unpark_all()
+            if len(self._outbox) == 1:
+                self._start(job)
+            if self._outbox:
+                self._work.unpark_all()
         return job
+
+    def _start(self, job: LinkJob) -> None:
+        """Begin with the first job of the outbox; it may be done by that."""
+        self._writing = True
+        try:
+            complete = self._pipe.start_send(job.message)
+        except LocalProtocolError as error:  # not a message that can be sent; nothing has been
+            job.error = error
+            self._finished(job)
+        except CONNECTION_ERRORS as error:
+            self.finish(connection_fault(error))
+        else:
+            if complete:
+                job.sent = True
+                self._finished(job)
+
+    def _finished(self, job: LinkJob) -> None:
+        self._writing = False
+        self._outbox.popleft()
+        job.finished.set()
 
     async def send(self, message: Message) -> None:
         """Send one message; ``RemoteProtocolError(DISCONNECTED)`` if the link ends first."""
@@ -190,7 +224,7 @@ class Link:
         """Say goodbye if the connection is fit for it, and close it."""
         with trio.move_on_after(limits.LINK_FLUSH_S, shield=True):
             with contextlib.suppress(*CONNECTION_ERRORS):  # it is over either way
-                if self._farewell is not None and not self._writing:
+                if self._farewell is not None and not self._finishing:
                     await self._flush(self._farewell)
         while self._outbox:
             self._outbox.popleft().finished.set()
@@ -201,6 +235,13 @@ class Link:
     async def _flush(self, farewell: str) -> None:
         # On the data lanes nothing is flushed: the sessions are told that the link is gone, and an exchange
         # that has failed must not go on sending.
+        if self._writing:  # only begun: nothing else may follow before its end
+            if self.lane is not Lane.CONTROL:
+                return
+            job = self._outbox[0]
+            await self._pipe.finish_send()
+            job.sent = True
+            self._finished(job)
         while self.lane is Lane.CONTROL and self._outbox:
             job = self._outbox.popleft()
             await self._pipe.send(job.message)
@@ -212,22 +253,35 @@ class Link:
 
     async def _write(self) -> None:
         while True:
+            await trio.lowlevel.checkpoint_if_cancelled()
             while not self._outbox:
                 await self._work.park()
             job = self._outbox[0]
-            self._writing = True
+            if not self._writing:
+                self._start(job)
+                continue
+            if await self._see_through(job):
+                self._finished(job)
+            else:
+                return
+
+    async def _see_through(self, job: LinkJob) -> bool:
+        """Send the rest of a message; whether all of it has left.
+
+        A control message is seen through when the link ends, for a bounded time, so that a goodbye can follow it.
+        """
+        self._finishing = True
+        with trio.CancelScope(shield=self.lane is Lane.CONTROL) as self._grace:
             try:
-                await self._pipe.send(job.message)
-            except LocalProtocolError as error:  # not a message that can be sent; nothing has been
-                job.error = error
+                await self._pipe.finish_send()
             except CONNECTION_ERRORS as error:
                 self.finish(connection_fault(error))
-                return
-            else:
-                job.sent = True
-            self._writing = False
-            self._outbox.popleft()
-            job.finished.set()
+                return False
+            self._finishing = False
+            job.sent = True
+            return True
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return False
 
     async def _read(self) -> None:
         try:
@@ -240,6 +294,8 @@ class Link:
                 await self._deliver(self, message)
         except CONNECTION_ERRORS as error:
             self.finish(connection_fault(error))
+        finally:  # however the link ends
+            self._grace.deadline = min(self._grace.deadline, trio.current_time() + limits.LINK_FLUSH_S)
 
     def take_farewell(self, message: ControlMessage) -> None:
         """End because the peer says goodbye; nothing else has business on this lane."""

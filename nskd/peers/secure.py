@@ -7,20 +7,18 @@ it, and a connection that ends otherwise was broken, not closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, TypeAlias
+from collections.abc import Iterable
+from typing import Final
 
 import trio
 
+from nskd.peers.frames import Buffer, FrameReader, FrameWriter
+from nskd.peers.line import line_over
 from protocol.errors import LocalProtocolError
-from protocol.limits import LINK_FLUSH_S, NOISE_MESSAGE_BYTES_MAX
+from protocol.limits import LINK_FLUSH_S
 from protocol.noise import PLAINTEXT_BYTES_MAX, Transport
 
-Buffer: TypeAlias = bytes | bytearray | memoryview
-
-LENGTH_BYTES: Final = 2
-FRAME_BYTES_MAX: Final = LENGTH_BYTES + NOISE_MESSAGE_BYTES_MAX
-FRAMES_PER_WRITE: Final = 4  # 256 KiB: few system calls, and the buffer still lives in the second-level cache
+WRITES_PER_PASS: Final = 4  # of 256 KiB each: what other tasks wait for at most, half a millisecond
 
 
 class SecureStream(trio.abc.HalfCloseableStream):
@@ -28,7 +26,7 @@ class SecureStream(trio.abc.HalfCloseableStream):
 
     What the peer breaks surfaces as ``RemoteProtocolError`` (``CHANNEL``: it does not authenticate;
     ``EXHAUSTED``: it went on too long), a connection that ends without the peer's closing message as
-    ``trio.BrokenResourceError``.  Either is final for its direction.  So is a cancelled ``send_all``: part
+    ``trio.BrokenResourceError``.  Either is final for its direction.  So is a cancelled send: part
     of an encrypted message may be on its way, and nothing can follow it.
 
     Encryption happens in the event loop: 64 KiB take less time than a change of thread.
@@ -36,21 +34,18 @@ class SecureStream(trio.abc.HalfCloseableStream):
 
     def __init__(self, stream: trio.abc.Stream, transport: Transport) -> None:
         self.transport_stream: Final = stream
+        self._line = line_over(stream)
         self._transport = transport
         self._closed = False
 
         self._sending = _Exclusive("another task is sending on this stream")
         self._send_broken = False  # also while a send is under way: only its end proves it whole
         self._eof_sent = False
-        self._outgoing = memoryview(bytearray(FRAMES_PER_WRITE * FRAME_BYTES_MAX))
-        self._gather = memoryview(bytearray(PLAINTEXT_BYTES_MAX))
+        self._writer = FrameWriter(transport)
+        self._unsent = memoryview(b"")  # encrypted, but the line has not taken it yet
 
         self._receiving = _Exclusive("another task is receiving from this stream")
-        self._eof_received = False
-        self._incoming = memoryview(bytearray(FRAMES_PER_WRITE * FRAME_BYTES_MAX))
-        self._start = self._end = 0  # the received bytes not yet decrypted lie between
-        self._plain = memoryview(bytearray(PLAINTEXT_BYTES_MAX))
-        self._leftover = b""  # decrypted, but more than was asked for
+        self._reader = FrameReader(transport)
 
     @property
     def remote_static(self) -> bytes:
@@ -70,23 +65,53 @@ class SecureStream(trio.abc.HalfCloseableStream):
 
     async def send_buffers(self, buffers: Iterable[Buffer]) -> None:
         """Send several buffers as one run of bytes, in as few writes as possible."""
+        done = self.start_send(buffers)
         with self._sending:
-            self._check_sendable()
-            if self._eof_sent:
-                raise trio.ClosedResourceError("this side has ended its direction")
-            self._send_broken = True
-            size = 0
-            for chunk in self._chunks(buffers):
-                if size + FRAME_BYTES_MAX > len(self._outgoing):
-                    await self.transport_stream.send_all(self._outgoing[:size])
-                    size = 0
-                size += self._seal(chunk, size)
-            if size:
-                await self.transport_stream.send_all(self._outgoing[:size])
-                self._send_broken = False
-            else:
-                self._send_broken = False
+            if done:
                 await trio.lowlevel.checkpoint()
+            else:
+                await self._send_rest()
+
+    def start_send(self, buffers: Iterable[Buffer]) -> bool:
+        """Send the beginning of a run of bytes, one write of it at most, without waiting.
+
+        ``True`` if that was all of it; otherwise :meth:`finish_send` has to follow, and until it returns the
+        buffers are still read from.
+        """
+        self._sending.check()
+        self._check_sendable()
+        if self._eof_sent:
+            raise trio.ClosedResourceError("this side has ended its direction")
+        self._send_broken = True
+        self._writer.begin(buffers)
+        self._write_now()
+        self._send_broken = bool(len(self._unsent)) or not self._writer.done
+        return not self._send_broken
+
+    async def finish_send(self) -> None:
+        """Send the rest of what :meth:`start_send` has begun."""
+        with self._sending:
+            if self._closed:
+                raise trio.ClosedResourceError("this stream is closed")
+            await self._send_rest()
+
+    async def _send_rest(self) -> None:
+        unyielding = 0
+        while len(self._unsent) or not self._writer.done:
+            if len(self._unsent):
+                await self._line.send_all(self._unsent)
+                unyielding = 0
+            elif unyielding == WRITES_PER_PASS:
+                await trio.lowlevel.checkpoint()
+                unyielding = 0
+            self._write_now()
+            unyielding += 1
+        self._send_broken = False
+
+    def _write_now(self) -> None:
+        """Seal the next write and send what the line takes of it at once."""
+        sealed = self._writer.next_write()
+        self._unsent = sealed[self._line.send_now(sealed) :] if len(sealed) else sealed
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait as the underlying stream does."""
@@ -111,114 +136,50 @@ class SecureStream(trio.abc.HalfCloseableStream):
 
     async def _send_closing_message(self) -> None:
         self._eof_sent = self._send_broken = True
-        size = self._seal(memoryview(b""), 0)
-        await self.transport_stream.send_all(self._outgoing[:size])
+        await self._line.send_all(self._writer.closing_message())
         self._send_broken = False
-
-    def _seal(self, plaintext: memoryview, at: int) -> int:
-        """Put one message with its length into the outgoing buffer; returns the bytes it takes there."""
-        body = at + LENGTH_BYTES
-        size = self._transport.encrypt_into(plaintext, self._outgoing[body:])
-        self._outgoing[at:body] = size.to_bytes(LENGTH_BYTES, "big")
-        return LENGTH_BYTES + size
-
-    def _chunks(self, buffers: Iterable[Buffer]) -> Iterator[memoryview]:
-        """Cut the buffers into plaintexts: small ones are gathered, large ones taken where they lie."""
-        filled = 0
-        for buffer in buffers:
-            view = memoryview(buffer).cast("B")
-            while len(view):
-                if not filled and len(view) >= PLAINTEXT_BYTES_MAX:
-                    yield view[:PLAINTEXT_BYTES_MAX]
-                    view = view[PLAINTEXT_BYTES_MAX:]
-                    continue
-                count = min(len(view), PLAINTEXT_BYTES_MAX - filled)
-                self._gather[filled : filled + count] = view[:count]
-                filled += count
-                view = view[count:]
-                if filled == PLAINTEXT_BYTES_MAX:
-                    yield self._gather
-                    filled = 0
-        if filled:
-            yield self._gather[:filled]
 
     # --- receiving --------------------------------------------------------------------------------------
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Receive what is there, one message's content at most; ``b""`` after the peer's closing message."""
-        if max_bytes is not None:
-            if not isinstance(max_bytes, int):
-                raise TypeError("max_bytes must be an integer or None")
-            if max_bytes < 1:
-                raise ValueError("max_bytes must be positive")
-        with self._receiving:
-            self._check_receivable()
-            if self._leftover or self._eof_received:
-                await trio.lowlevel.checkpoint()
-            else:
-                size = await self._receive_frame(self._plain)
-                self._leftover = bytes(self._plain[:size])
-            data = self._leftover if max_bytes is None else self._leftover[:max_bytes]
-            self._leftover = self._leftover[len(data) :]
-            return data
+        """Receive what is there, up to ``PLAINTEXT_BYTES_MAX``; ``b""`` after the peer's closing message."""
+        if max_bytes is None:
+            max_bytes = PLAINTEXT_BYTES_MAX
+        if not isinstance(max_bytes, int):
+            raise TypeError("max_bytes must be an integer or None")
+        if max_bytes < 1:
+            raise ValueError("max_bytes must be positive")
+        buffer = memoryview(bytearray(min(max_bytes, PLAINTEXT_BYTES_MAX)))
+        size = await self.receive_into(buffer)
+        return bytes(buffer[:size])
 
     async def receive_into(self, buffer: memoryview) -> int:
-        """Decrypt the next message into the front of ``buffer``; 0 after the peer's closing message.
+        """Decrypt what is there into the front of ``buffer``, waiting if it is nothing.
 
-        ``buffer`` has room for ``PLAINTEXT_BYTES_MAX``, so that any message fits.
+        Returns the bytes written: 0 only after the peer's closing message, or if ``buffer`` is empty.
         """
-        if len(buffer) < PLAINTEXT_BYTES_MAX:
-            raise LocalProtocolError(f"the buffer must hold {PLAINTEXT_BYTES_MAX} bytes")
         with self._receiving:
-            self._check_receivable()
-            if self._leftover or self._eof_received:
+            size = self.receive_now(buffer)
+            if size or self._reader.ended:
                 await trio.lowlevel.checkpoint()
-                size = len(self._leftover)
-                buffer[:size] = self._leftover
-                self._leftover = b""
-                return size
-            return await self._receive_frame(buffer)
+            while not size and not self._reader.ended:
+                await self._receive_more()
+                size = self._reader.open_into(buffer)
+            return size
 
-    def _check_receivable(self) -> None:
+    def receive_now(self, buffer: memoryview) -> int:
+        """Decrypt what has arrived already into the front of ``buffer``; 0 if that is nothing."""
         if self._closed:
             raise trio.ClosedResourceError("this stream is closed")
-
-    async def _receive_frame(self, out: memoryview) -> int:
-        """Wait for one whole encrypted message and open it into ``out``."""
-        frame_bytes = self._frame_bytes()
-        if frame_bytes is not None:
-            await trio.lowlevel.checkpoint()
-        while frame_bytes is None:
-            await self._receive_more()
-            frame_bytes = self._frame_bytes()
-        ciphertext = self._incoming[self._start + LENGTH_BYTES : self._start + frame_bytes]
-        # A message that is not genuine stays at the front, so that reading on fails the same way for ever.
-        size = self._transport.decrypt_into(ciphertext, out)
-        self._start += frame_bytes
-        self._eof_received = size == 0
-        return size
-
-    def _frame_bytes(self) -> int | None:
-        """Size the first frame in the buffer, its length included; ``None`` while it is incomplete."""
-        available = self._end - self._start
-        if available < LENGTH_BYTES:
-            return None
-        body = int.from_bytes(self._incoming[self._start : self._start + LENGTH_BYTES], "big")
-        return LENGTH_BYTES + body if available >= LENGTH_BYTES + body else None
+        return self._reader.open_into(buffer)
 
     async def _receive_more(self) -> None:
-        """Append to the buffer; an incomplete message moves to the front, so that it always finds room."""
-        if self._start:
-            size = self._end - self._start
-            self._incoming[:size] = bytes(self._incoming[self._start : self._end])
-            self._start, self._end = 0, size
-        piece = await self.transport_stream.receive_some(len(self._incoming) - self._end)
+        count = await self._line.receive_into(self._reader.space())
         if self._closed:
             raise trio.ClosedResourceError("this stream was closed meanwhile")
-        if not piece:
+        if not count:
             raise trio.BrokenResourceError("the connection ended without a closing message")
-        self._incoming[self._end : self._end + len(piece)] = piece
-        self._end += len(piece)
+        self._reader.received(count)
 
     # --- closing ----------------------------------------------------------------------------------------
 
@@ -249,9 +210,12 @@ class _Exclusive:
         self._complaint = complaint
         self.held = False
 
-    def __enter__(self) -> None:
+    def check(self) -> None:
         if self.held:
             raise trio.BusyResourceError(self._complaint)
+
+    def __enter__(self) -> None:
+        self.check()
         self.held = True
 
     def __exit__(self, *_: object) -> None:

@@ -11,7 +11,8 @@ from typing import Final, Generic, TypeVar
 import attrs
 import trio
 
-from nskd.peers.secure import LENGTH_BYTES, SecureStream
+from nskd.peers.frames import LENGTH_BYTES
+from nskd.peers.secure import SecureStream
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.limits import HELLO_BYTES_MAX
 from protocol.noise import PLAINTEXT_BYTES_MAX, Handshake, Pattern, StaticKey
@@ -129,14 +130,30 @@ class MessageStream(trio.abc.AsyncResource):
         ``RemoteProtocolError(DISCONNECTED)`` if the connection is broken.  Cancelling it breaks the
         connection for good: shield it, or send from a task that lives as long as the connection.
         """
-        if payload_bytes(message) > self._message_bytes_max:
-            raise LocalProtocolError(
-                f"a payload of {payload_bytes(message)} bytes; this lane carries {self._message_bytes_max}"
-            )
+        if not self.start_send(message):
+            await self.finish_send()
+        else:
+            await trio.lowlevel.checkpoint()
+
+    def start_send(self, message: Message) -> bool:
+        """Send without waiting what goes so; ``True`` if that was all, otherwise :meth:`finish_send` must follow.
+
+        Errors as :meth:`send`; after a ``LocalProtocolError`` nothing has been sent.
+        """
+        size = payload_bytes(message)
+        if size > self._message_bytes_max:
+            raise LocalProtocolError(f"a payload of {size} bytes; this lane carries {self._message_bytes_max}")
         try:
-            await self.stream.send_buffers(encode(message))
+            return self.stream.start_send(encode(message))
         except trio.BrokenResourceError as error:
-            raise RemoteProtocolError(Fault.DISCONNECTED, str(error) or "the connection broke") from error
+            raise _disconnected(error) from error
+
+    async def finish_send(self) -> None:
+        """Send the rest of a message; errors and cancellation as :meth:`send`."""
+        try:
+            await self.stream.finish_send()
+        except trio.BrokenResourceError as error:
+            raise _disconnected(error) from error
 
     async def receive(self) -> Message:
         """Wait for the next message; ``trio.EndOfChannel`` after the peer closed between two messages.
@@ -148,11 +165,7 @@ class MessageStream(trio.abc.AsyncResource):
             message = self._decoder.next_event()
             if message is not None:
                 return message
-            try:
-                received = await self._receive_some()
-            except trio.BrokenResourceError as error:
-                raise RemoteProtocolError(Fault.DISCONNECTED, str(error) or "the connection broke") from error
-            if not received:
+            if not await self._receive_some():
                 if self._decoder.idle:
                     raise trio.EndOfChannel
                 raise RemoteProtocolError(Fault.DISCONNECTED, "the peer closed in the middle of a message")
@@ -171,11 +184,21 @@ class MessageStream(trio.abc.AsyncResource):
         await self.stream.aclose()
 
     async def _receive_some(self) -> int:
+        """Feed the decoder, straight into the payload it is filling if there is one; 0 at the end."""
         space = self._decoder.payload_space()
-        if len(space) >= PLAINTEXT_BYTES_MAX:
-            size = await self.stream.receive_into(space)
+        buffer = space if len(space) else self._scratch
+        size = self.stream.receive_now(buffer)
+        if not size:
+            try:
+                size = await self.stream.receive_into(buffer)
+            except trio.BrokenResourceError as error:
+                raise _disconnected(error) from error
+        if buffer is space:
             self._decoder.payload_received(size)
         else:
-            size = await self.stream.receive_into(self._scratch)
-            self._decoder.receive_data(self._scratch[:size])
+            self._decoder.receive_data(buffer[:size])
         return size
+
+
+def _disconnected(error: trio.BrokenResourceError) -> RemoteProtocolError:
+    return RemoteProtocolError(Fault.DISCONNECTED, str(error) or "the connection broke")
