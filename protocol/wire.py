@@ -231,11 +231,11 @@ class Decoder:
         parts = []
         offset = 0
         for part in header.parts:
-            dtype = _DTYPE_OF[part.type]
-            end = offset + math.prod(part.shape) * dtype.itemsize
-            parts.append(payload[offset:end].view(dtype).reshape(part.shape))
+            array: Part = np.ndarray(part.shape, _DTYPE_OF[part.type], payload, offset)
+            parts.append(array)
+            end = offset + array.nbytes
             offset = end + -end % ALIGNMENT
-            if payload[end:offset].any():
+            if end < offset and payload[end:offset].any():
                 self._die(Fault.MALFORMED, "the padding of a part is not zero")
         return Message(header.session, header.step, tuple(parts))
 

@@ -14,8 +14,8 @@
     one live connection: a reader, a bounded writer; ping, pong and dispatch on the control lane
 ``dialer``, ``listener``
     who connects to whom, again and again, and how little a stranger can cost
-``channel``
-    the message path of one session
+``inbox``, ``channel``
+    what waits to be asked for; the message path of one session
 ``mesh``
     all of it, for all peers
 """

@@ -9,13 +9,13 @@ redialled a moment later, but the new link knows nothing of the session, and wha
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 
 import attrs
 import trio
 
+from nskd.peers.inbox import Inbox
 from nskd.peers.lanes import Lane
 from nskd.peers.link import Link, LinkJob
 from protocol import limits
@@ -42,49 +42,6 @@ class ChannelStats:
     bytes_received: int = 0
 
 
-class _Inbox:
-    """One peer's messages, waiting for the protocol to ask for them."""
-
-    def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
-        self._messages: deque[Message] = deque()
-        self._bytes = 0
-        self._changed = trio.lowlevel.ParkingLot()
-        self._closed = False
-
-    def __len__(self) -> int:
-        return len(self._messages)
-
-    def _fits(self, message: Message) -> bool:
-        # A single message is always taken; the byte bound is on what piles up behind it.
-        return not self._messages or (
-            len(self._messages) < limits.SESSION_QUEUE_MESSAGES_MAX
-            and self._bytes + payload_bytes(message) <= self._bytes_max
-        )
-
-    async def put(self, message: Message) -> None:
-        while not self._closed and not self._fits(message):
-            await self._changed.park()
-        if not self._closed:
-            self._messages.append(message)
-            self._bytes += payload_bytes(message)
-            self._changed.unpark_all()
-
-    async def get(self) -> Message:
-        while not self._messages:
-            await self._changed.park()
-        message = self._messages.popleft()
-        self._bytes -= payload_bytes(message)
-        self._changed.unpark_all()
-        return message
-
-    def close(self) -> None:
-        """Drop everything, now and from now on; whoever waits in :meth:`put` goes on."""
-        self._closed = True
-        self._messages.clear()
-        self._changed.unpark_all()
-
-
 class SessionChannel:
     """Implements ``protocol.party.Channel`` over one lane's links; opened by ``Mesh.open_session``.
 
@@ -105,9 +62,12 @@ class SessionChannel:
         self.parties = parties
         self.stats = ChannelStats()
         self._links = dict(links)
-        self._inboxes = {peer: _Inbox(lane.message_bytes_max) for peer in links}
+        self._index_of = {link: peer for peer, link in links.items()}
+        self._inboxes = {peer: Inbox(lane.message_bytes_max) for peer in links}
         self._lost: dict[int, str] = {}
         self._jobs: dict[int, LinkJob] = {}
+        self._expected: Collection[int] = ()  # an exchange waits for a message of each of these
+        self._complete = trio.lowlevel.ParkingLot()
         self._waiting: trio.CancelScope | None = None
         self._failure: Callable[[], RemoteProtocolError] | None = None
         self._ended = trio.Event()  # failed or closed: nothing is delivered any more
@@ -156,22 +116,16 @@ class SessionChannel:
         self._raise_failure()
         if self.on_round is not None and outgoing:
             self.on_round(next(iter(outgoing.values())).step)
-        received: dict[int, Message] = {}
         try:
             with trio.move_on_after(limits.ROUND_TIMEOUT_S) as self._waiting:
                 for peer, message in outgoing.items():
                     self._jobs[peer] = self._links[peer].submit(message)
-                for job in self._jobs.values():
-                    if not job.finished.is_set():
-                        await job.finished.wait()
-                    if job.error is not None:
-                        raise job.error
-                self._fail_if_lost([peer for peer, job in self._jobs.items() if not job.sent])
-                for peer in expected:
-                    received[peer] = await self._inboxes[peer].get()
+                await self._until_sent()
+                await self._until_complete(expected)
             if self._waiting.cancelled_caught and self._failure is None:
-                self._fail_timeout(expected, received)
+                self._fail_timeout(expected)
             self._raise_failure()
+            received = {peer: self._inboxes[peer].take() for peer in expected}
         finally:
             self._waiting = None
             jobs, self._jobs = self._jobs, {}
@@ -179,8 +133,29 @@ class SessionChannel:
         self.stats.rounds += 1
         self.stats.messages_sent += len(outgoing)
         self.stats.bytes_sent += sum(payload_bytes(message) for message in outgoing.values())
-        await trio.lowlevel.checkpoint()  # even when everything had already arrived
         return received
+
+    async def _until_sent(self) -> None:
+        for job in self._jobs.values():
+            if not job.finished.is_set():
+                await job.finished.wait()
+            if job.error is not None:
+                raise job.error
+        self._fail_if_lost([peer for peer, job in self._jobs.items() if not job.sent])
+
+    async def _until_complete(self, expected: Collection[int]) -> None:
+        """Wait until every peer in ``expected`` has a message here: once for all of them, not one by one."""
+        self._expected = expected
+        try:
+            if self._is_complete():
+                await trio.lowlevel.checkpoint()
+            while not self._is_complete():
+                await self._complete.park()
+        finally:
+            self._expected = ()
+
+    def _is_complete(self) -> bool:
+        return all(self._inboxes[peer] for peer in self._expected)
 
     async def wait_for(self, event: trio.Event) -> None:
         """Wait for ``event`` unless the session ends before; then raise why."""
@@ -222,18 +197,17 @@ class SessionChannel:
             if peer in outgoing or not self._inboxes[peer]:
                 self.fail(peer, Fault.DISCONNECTED, reason)
 
-    def _fail_timeout(self, expected: Collection[int], received: Mapping[int, Message]) -> None:
-        deaf = [peer for peer, job in self._jobs.items() if not job.finished.is_set()]
-        missing = [peer for peer in expected if peer not in received]
-        silent = [peer for peer in missing if not self._inboxes[peer]]
+    def _fail_timeout(self, expected: Collection[int]) -> None:
+        deaf = [peer for peer, job in self._jobs.items() if not job.sent]
+        silent = [peer for peer in expected if not self._inboxes[peer]]
         details = []
         if silent:
             details.append(f"nothing came from {self._names(silent)}")
         if deaf:
             details.append(f"{self._names(deaf)} did not take our message")
-        blamed = silent or deaf or missing
-        if blamed:  # otherwise the last message came in the very moment the clock struck
-            detail = " and ".join(details) or "the round was not complete"
+        blamed = silent or deaf
+        if blamed:  # otherwise the last message came in the very moment the clock struck, and the round is complete
+            detail = " and ".join(details)
             self.fail(blamed[0], Fault.TIMEOUT, f"{detail} within {limits.ROUND_TIMEOUT_S:.0f} s")
 
     def _names(self, peers: Collection[int]) -> str:
@@ -247,30 +221,40 @@ class SessionChannel:
 
     def index_of(self, link: Link) -> int | None:
         """Find the party at the other end of ``link``, if this session was opened on that very link."""
-        return next((index for index, own in self._links.items() if own is link), None)
+        return self._index_of.get(link)
 
     async def deliver(self, peer: int, message: Message) -> None:
         """Queue a message of ``peer``; called by the reader of that peer's link.
 
         A full queue holds the reader, and so the peer, for a bounded time; then the session has failed.
         """
-        with trio.move_on_after(limits.SESSION_QUEUE_WAIT_S) as patience:
-            await self._inboxes[peer].put(message)
-        if patience.cancelled_caught:
-            ahead = f"{limits.SESSION_QUEUE_MESSAGES_MAX} messages or {self.lane.message_bytes_max} bytes"
-            self.fail(peer, Fault.UNEXPECTED, f"runs more than {ahead} ahead of the protocol")
-        elif not self.ended.is_set():
+        inbox, size = self._inboxes[peer], payload_bytes(message)
+        if not inbox.offer(message, size):
+            with trio.move_on_after(limits.SESSION_QUEUE_WAIT_S) as patience:
+                while not inbox.offer(message, size):
+                    await inbox.wait_changed()
+            if patience.cancelled_caught:
+                ahead = f"{limits.SESSION_QUEUE_MESSAGES_MAX} messages or {self.lane.message_bytes_max} bytes"
+                self.fail(peer, Fault.UNEXPECTED, f"runs more than {ahead} ahead of the protocol")
+                return
+        if not self.ended.is_set():
             self.stats.messages_received += 1
-            self.stats.bytes_received += payload_bytes(message)
+            self.stats.bytes_received += size
+            if self._expected and self._is_complete():
+                self._complete.unpark_all()
 
     def peer_lost(self, peer: int, reason: str) -> None:
         """Note that the link to ``peer`` has ended.
 
-        What it had sent before may be all we still need of it, so unread messages postpone the failure.
+        What it had sent before may be all we still need of it, so unread messages postpone the failure; but not
+        the one for a round that others keep us waiting for, or we would learn of it only when they are done.
         """
         self._lost[peer] = reason
+        unread = len(self._inboxes[peer])
+        if peer in self._expected and not self._is_complete():
+            unread -= 1
         job = self._jobs.get(peer)
-        if not self._inboxes[peer] or (job is not None and not job.finished.is_set()):
+        if unread <= 0 or (job is not None and not job.finished.is_set()):
             self.fail(peer, Fault.DISCONNECTED, reason)
 
     def peer_aborted(self, peer: int, fault: Fault, detail: str) -> None:

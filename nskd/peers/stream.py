@@ -23,6 +23,7 @@ __all__ = ["Established", "MessageStream", "SecureStream", "handshake"]
 Identity = TypeVar("Identity")
 
 HANDSHAKE_BYTES_MAX: Final = 4096  # the largest is the second of XXhfs, 1200 bytes; a hello adds HELLO_BYTES_MAX
+MESSAGES_PER_PASS: Final = 32  # that came together; what other tasks wait for at most, about a millisecond
 
 
 @attrs.frozen(eq=False)
@@ -123,6 +124,7 @@ class MessageStream(trio.abc.AsyncResource):
         self._message_bytes_max = message_bytes_max
         self._decoder = Decoder(message_bytes_max)
         self._scratch = memoryview(bytearray(PLAINTEXT_BYTES_MAX))
+        self._unwaited = 0  # messages handed out since the event loop last had its turn
 
     async def send(self, message: Message) -> None:
         """Send ``message``, its small parts gathered with the header into one write.
@@ -161,9 +163,13 @@ class MessageStream(trio.abc.AsyncResource):
         ``RemoteProtocolError``: ``CHANNEL`` or ``EXHAUSTED`` from the encryption, ``MALFORMED`` or
         ``OVERSIZED`` from the framing, ``DISCONNECTED`` if the connection broke or ended inside a message.
         """
+        if self._unwaited >= MESSAGES_PER_PASS:
+            self._unwaited = 0
+            await trio.lowlevel.checkpoint()
         while True:
             message = self._decoder.next_event()
             if message is not None:
+                self._unwaited += 1
                 return message
             if not await self._receive_some():
                 if self._decoder.idle:
@@ -189,6 +195,7 @@ class MessageStream(trio.abc.AsyncResource):
         buffer = space if len(space) else self._scratch
         size = self.stream.receive_now(buffer)
         if not size:
+            self._unwaited = 0
             try:
                 size = await self.stream.receive_into(buffer)
             except trio.BrokenResourceError as error:

@@ -12,7 +12,14 @@ import trio.testing
 from trio.testing import MemoryReceiveStream, MemorySendStream
 
 from nskd.peers.frames import FRAME_BYTES_MAX, FRAMES_PER_WRITE
-from nskd.peers.stream import HANDSHAKE_BYTES_MAX, Established, MessageStream, SecureStream, handshake
+from nskd.peers.stream import (
+    HANDSHAKE_BYTES_MAX,
+    MESSAGES_PER_PASS,
+    Established,
+    MessageStream,
+    SecureStream,
+    handshake,
+)
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.limits import HELLO_BYTES_MAX, LINK_FLUSH_S
 from protocol.noise import PLAINTEXT_BYTES_MAX, Handshake, Pattern, StaticKey
@@ -507,6 +514,26 @@ async def test_a_small_message_is_one_write_and_large_ones_skip_the_scratch_buff
     (array,) = (await right.receive()).parts
     assert array.sum() == 100_000 * 99_999 // 2
     assert direct >= 800_000 - PLAINTEXT_BYTES_MAX  # all but what came in one frame with the header
+
+
+async def test_a_flood_of_small_messages_leaves_others_their_turn() -> None:
+    left, right = await message_pair()
+    count = 5 * MESSAGES_PER_PASS
+    await left.stream.send_buffers([buffer for _ in range(count) for buffer in encode(Message(SESSION, "s"))])
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        for _ in range(count):
+            await right.receive()
+        nursery.cancel_scope.cancel()
+    assert turns >= count // MESSAGES_PER_PASS - 1
 
 
 async def test_the_lane_bounds_both_directions() -> None:

@@ -169,6 +169,35 @@ async def test_what_a_peer_sent_before_it_left_still_counts(autojump_clock: Cloc
         assert (await fault_of(channels[0], [], [1]))[:2] == (Fault.DISCONNECTED, 1)
 
 
+async def test_a_message_that_cannot_leave_names_the_peer_even_if_it_has_said_its_part(autojump_clock: Clock) -> None:
+    async with session("ab") as (_, nodes, channels):
+        await channels[1].exchange({0: message("last words")}, [])
+        await trio.testing.wait_all_tasks_blocked()
+        link = nodes["a"].mesh._peers["b"].links[Lane.ONLINE]
+
+        def broken(_: Message) -> bool:
+            raise RemoteProtocolError(Fault.DISCONNECTED, "the connection broke")
+
+        link._pipe.start_send = broken  # type: ignore[method-assign]
+        assert (await fault_of(channels[0], [1], [1]))[:2] == (Fault.DISCONNECTED, 1)
+
+
+async def test_a_round_that_is_complete_as_the_clock_strikes_is_complete(autojump_clock: Clock) -> None:
+    async with session("ab") as (_, _, channels), trio.open_nursery() as nursery:
+        received: list[Message] = []
+
+        async def wait() -> None:
+            received.append((await channels[0].exchange({}, [1]))[1])
+
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        scope = channels[0]._waiting
+        assert scope is not None
+        scope.cancel()  # the deadline, before the waiting task has had its turn
+        await channels[0].deliver(1, message("just in time"))
+    assert received[0].step == "just in time"
+
+
 async def test_a_reconnected_lane_does_not_resurrect_a_session(autojump_clock: Clock) -> None:
     async with session("ab") as (network, nodes, channels):
         await trio.sleep(2)
