@@ -8,7 +8,7 @@
 
 numba keys its cache by the file that a kernel stands in, so a changed helper or constant from another file would live
 on inside machine code from the disk.  So a kernel's cache entry also carries a fingerprint of all it is made
-of: the bytecode of every function of this package it reaches, and the values of the globals they read.
+of: the bytecode of every function and class of this package it reaches, and the values of the globals they read.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import builtins
 import hashlib
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final, TypeVar, cast
 
@@ -66,9 +67,13 @@ def _parts(function: FunctionType, seen: set[int]) -> Iterator[str]:
         if isinstance(inner, FunctionType):
             if inner.__module__.partition(".")[0] == _PACKAGE:
                 yield from _parts(inner, seen)
+        elif isinstance(inner, type) and inner.__module__.partition(".")[0] == _PACKAGE:
+            for method in vars(inner).values():
+                if isinstance(method, FunctionType):
+                    yield from _parts(method, seen)
         elif hasattr(inner, "tobytes"):  # an array, or a number of numpy's
             yield f"{type(inner)} {inner.tobytes().hex()}"
-        elif isinstance(inner, (bool, int, float, str, bytes, tuple)):
+        elif isinstance(inner, (bool, int, float, str, bytes, tuple, Fraction)):
             yield f"{type(inner)} {inner!r}"
         elif not isinstance(inner, ModuleType) and not hasattr(builtins, name):
             yield str(type(inner))

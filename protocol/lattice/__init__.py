@@ -5,14 +5,15 @@ randomness as seeds.  Heavy parts release the GIL; every function may run in any
 
 ``params``
     all constants, and every bound that follows from them
-``lanes``, ``arithmetic``, ``transform``, ``slots``
-    vectors inside kernels; residues in floating point; transforms modulo the primes of q, and modulo p
-``packing``, ``sampling``, ``kernels``
-    bytes of polynomials; random polynomials; the compiled inner loops
+``lanes``, ``arithmetic``, ``butterflies``, ``transform``, ``slots``
+    vectors inside kernels; residues in floating point; stages in registers; transforms modulo the primes of q, and
+    modulo p
+``packing``, ``digest``, ``sampling``, ``kernels``, ``proof_kernels``
+    bytes of polynomials and their hashes; random polynomials; the compiled inner loops
 ``keys``, ``encryption``, ``proof``, ``switching``
     what callers use: keys, ciphertexts, proofs, replies and their decryption
-``selftest``
-    the start-up check of machine and compiler
+``selftest``, ``rehearsal``, ``machine``
+    the start-up check of machine and compiler; everything once; what the kernels are compiled for
 """
 
 from __future__ import annotations

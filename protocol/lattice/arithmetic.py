@@ -3,6 +3,9 @@
 Every residue is an integer held exactly in a float64, |x| < 2^53.  A product keeps its low half through a
 fused multiply-add, so nothing is ever rounded away; the bounds that make this true are step L.3.  No helper
 branches on its operands.
+
+The first functions emit the operations, for :mod:`protocol.lattice.butterflies`; kernels use the same under the names
+``mul_mod`` and ``centre``.
 """
 
 from __future__ import annotations
@@ -16,60 +19,70 @@ from numba import types
 from numba.extending import intrinsic
 
 from protocol._jit import inlined
-from protocol.lattice.lanes import FLOAT_LANES, bits_from_float, call, float_from_bits, where_negative
+from protocol.lattice.lanes import FLOAT_LANES, bits_from_float, float_from_bits, fma, where_negative, widened
 
 EXACT: Final = 1 << 53  # integers up to here are exact in a float64
+_ROUND: Final = float(3 << 51)  # added and taken away again: rounds to an integer, up to 2^51 either way
 _TWO_52 = float(1 << 52)
 _EXPONENT_52 = np.uint64(0x433 << 52)  # the bits of 2^52: its low 52 bits count in units
 _MASK_52 = np.uint64((1 << 52) - 1)
+
+
+def _rounded_product(builder: Any, x: Any, y: Any) -> Any:
+    """The integer nearest to x·y, but for one rounding of the exact product."""
+    constant = [_ROUND] * x.type.count if isinstance(x.type, ir.VectorType) else _ROUND
+    turn = ir.Constant(x.type, constant)
+    return builder.fsub(fma(builder, x, y, turn), turn)
+
+
+def emit_product(builder: Any, x: Any, w: Any, ratio: Any, q: Any) -> Any:
+    """x·w mod q, where ratio is w/q rounded."""
+    high = builder.fmul(x, w)
+    low = fma(builder, x, w, builder.fneg(high))
+    k = _rounded_product(builder, x, ratio)
+    return builder.fadd(fma(builder, builder.fneg(k), q, high), low)
+
+
+def emit_centre(builder: Any, x: Any, q: Any, q_inverse: Any) -> Any:
+    """X mod q, nearest to zero."""
+    return fma(builder, builder.fneg(_rounded_product(builder, x, q_inverse)), q, x)
 
 
 def _kind(given: Sequence[Any]) -> Any:
     return FLOAT_LANES if FLOAT_LANES in given else types.float64
 
 
-def _fma(context: Any, x: Any, y: Any, z: Any) -> Any:
-    kind = _kind((x, y, z))
+def _mul_mod(context: Any, x: Any, w: Any, q: Any, q_inverse: Any) -> Any:
+    kind = _kind((x, w, q, q_inverse))
 
-    def generate(_context: Any, builder: ir.IRBuilder, given: Any, values: Any) -> Any:
-        return call("fma", builder, kind, given.args, values)
+    def generate(_context: Any, builder: Any, given: Any, values: Any) -> Any:
+        a, b, modulus, inverse = widened(builder, kind, given.args, values)
+        return emit_product(builder, a, b, builder.fmul(b, inverse), modulus)
 
-    return kind(x, y, z), generate
+    return kind(x, w, q, q_inverse), generate
 
 
-def _rint(context: Any, x: Any) -> Any:
-    kind = _kind((x,))
+def _centre(context: Any, x: Any, q: Any, q_inverse: Any) -> Any:
+    kind = _kind((x, q, q_inverse))
 
-    def generate(_context: Any, builder: ir.IRBuilder, given: Any, values: Any) -> Any:
-        return call("rint", builder, kind, given.args, values)
+    def generate(_context: Any, builder: Any, given: Any, values: Any) -> Any:
+        return emit_centre(builder, *widened(builder, kind, given.args, values))
 
-    return kind(x), generate
+    return kind(x, q, q_inverse), generate
 
 
 def _popcount(context: Any, x: Any) -> Any:
-    def generate(_context: Any, builder: ir.IRBuilder, _signature: Any, arguments: Any) -> Any:
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
 
     return types.uint64(types.uint64), generate
 
 
-fma = cast(Callable[[float, float, float], float], intrinsic(_fma))
-rint = cast(Callable[[float], float], intrinsic(_rint))
+# x·w mod q, in (−q, q) for the ranges of step L.3; exact although x·w has up to 102 bits
+mul_mod = cast(Callable[[float, float, float, float], float], intrinsic(_mul_mod))
+# the representative of x nearest to zero, within 0.51q for |x| < 8q
+centre = cast(Callable[[float, float, float], float], intrinsic(_centre))
 popcount = cast(Callable[[np.uint64], np.uint64], intrinsic(_popcount))
-
-
-@inlined
-def mul_mod(x: float, w: float, q: float, q_inverse: float) -> float:
-    """x·w mod q, in (−q, q) for the ranges of step L.3; exact although x·w has up to 103 bits."""
-    high = x * w
-    low = fma(x, w, -high)
-    return fma(-rint(x * (w * q_inverse)), q, high) + low
-
-
-@inlined
-def centre(x: float, q: float, q_inverse: float) -> float:
-    """The representative of x nearest to zero (within 0.51q for |x| < 8q)."""
-    return fma(-rint(x * q_inverse), q, x)
 
 
 @inlined
@@ -85,13 +98,12 @@ def to_word(x: float) -> np.uint64:
 
 
 @inlined
-def positive(x: float, q: float, q_inverse: float) -> float:
-    """The residue of |x| < 8q in [0, q)."""
-    r = centre(x, q, q_inverse)
-    return where_negative(r, r + q, r)
+def lift(x: float, q: float) -> float:
+    """A residue |x| < q to [0, q)."""
+    return where_negative(x, x + q, x)
 
 
 @inlined
 def canonical(x: float, q: float, q_inverse: float) -> np.uint64:
-    """The same as a word."""
-    return to_word(positive(x, q, q_inverse))
+    """The residue of |x| < 8q in [0, q), as a word."""
+    return to_word(lift(centre(x, q, q_inverse), q))

@@ -12,10 +12,13 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
+from protocol._jit import kernel
 from protocol.errors import LocalProtocolError
 from protocol.field import Elements, P
 from protocol.lattice import kernels, packing, sampling, slots
+from protocol.lattice.digest import digests
 from protocol.lattice.keys import PRIMES, PublicKey, check_seed
+from protocol.lattice.lanes import LANES, aligned, load, store, where_negative
 from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
 from protocol.lattice.params import DIGIT_BITS, PARAMETERS
 from protocol.lattice.transform import LIMBS, TABLES, Floats, centred
@@ -37,6 +40,8 @@ FIELD_HIGH: Final = np.uint64(38)
 
 _DIGIT = np.uint64(DIGIT_BITS)
 _DIGIT_MASK = np.uint64((1 << DIGIT_BITS) - 1)
+_HALF_P = np.uint64(P // 2)
+_LIFT_UP, _LIFT_DOWN = np.uint64(LIFT), np.uint64(LIFT - P + (1 << 64))
 
 
 @attrs.frozen(eq=False)
@@ -64,12 +69,13 @@ class CiphertextBatch:
         return cls(packed)
 
     def digest(self) -> bytes:
-        """SHA-256 of the batch."""
+        """SHA-256 of the batch, by way of its polynomials' digests."""
         return self._digest
 
     @cached_property
     def _digest(self) -> bytes:
-        return labelled_hash("lattice ciphertexts", self.packed.reshape(-1).data)
+        polynomials = self.packed.reshape(-1, PACKED_BYTES)
+        return labelled_hash("lattice ciphertexts", b"".join(map(digests, polynomials)))
 
     def unpack(self, index: int, out: Words) -> None:
         """Residues of one ciphertext, uint64[2, 6, N]."""
@@ -122,7 +128,7 @@ class VerifiedCiphertexts:
         if rest or count < 1 or data[32] > 1:
             raise LocalProtocolError("the stored bytes are no ciphertexts")
         packed = np.frombuffer(data, dtype=np.uint8, offset=header).reshape(count, 2, len(PRIMES), PACKED_BYTES)
-        return cls(CiphertextBatch(packed), data[:32], bool(data[32]))
+        return cls(CiphertextBatch(packed.copy()), data[:32], bool(data[32]))
 
 
 def check_count(count: int) -> None:
@@ -148,7 +154,7 @@ class Encryptor:
         self._offsets = np.array(
             [[centred(message_offset, q), float(ternary_offset), float(error_offset)] for q in PRIMES]
         )
-        self._work: Floats = np.empty((4, N))
+        self._work: Floats = aligned(4, N)
 
     def limb(self, words: Words, limb: int, c0: Words, c1: Words) -> None:
         """One limb of the ciphertext of words uint64[5, N], in evaluation form and canonical."""
@@ -172,6 +178,23 @@ def encode(values: Elements, out: Elements) -> None:
     slots.to_coefficients(out)
 
 
+@kernel
+def _open(plain: Words, words: Words, opening: Words) -> None:
+    """Write the digits of m + LIFT, lifted from coefficients in [0, p), and the opening uint64[2, N]."""
+    low, high, ternary = words[kernels.LOW], words[kernels.HIGH], words[kernels.TERNARY]
+    error_0, error_1 = words[kernels.ERROR_0], words[kernels.ERROR_1]
+    first, second = opening[0], opening[1]
+    for i in range(0, N, LANES):
+        word = load(plain, i)
+        lifted = word + where_negative(_HALF_P - word, _LIFT_DOWN, _LIFT_UP)
+        digit, upper = lifted & _DIGIT_MASK, lifted >> _DIGIT
+        store(low, i, digit)
+        store(high, i, upper)
+        store(first, i, digit)
+        errors = load(error_1, i) | (load(error_0, i) << FIELD_ERROR_0)
+        store(second, i, errors | (load(ternary, i) << FIELD_TERNARY) | (upper << FIELD_HIGH))
+
+
 def encrypt(key: PublicKey, values: Slots, seed: bytes, *, constant: bool = False) -> tuple[CiphertextBatch, Openings]:
     """Encrypt slots uint64[U, N] with randomness from a seed of 32 random bytes used for nothing else.
 
@@ -186,27 +209,18 @@ def encrypt(key: PublicKey, values: Slots, seed: bytes, *, constant: bool = Fals
     encryptor = Encryptor(key, LIFT, 1, PARAMETERS.noise)
     packed = np.empty((count, 2, len(PRIMES), PACKED_BYTES), dtype=np.uint8)
     openings = np.empty((2, count, N), dtype=np.uint64)
-    words = np.empty((kernels.WORD_ROWS, N), dtype=np.uint64)
-    limbs = np.empty((2, N), dtype=np.uint64)
-    lifted = np.empty(N, dtype=np.uint64)
+    words: Words = aligned(kernels.WORD_ROWS, N, dtype=np.uint64)
+    limbs: Words = aligned(2, N, dtype=np.uint64)
+    plain: Words = aligned(N, dtype=np.uint64)
     for index in range(count):
-        encode(values[index], lifted)
-        lifted += np.where(lifted > np.uint64(P // 2), np.uint64((LIFT - P) % (1 << 64)), np.uint64(LIFT))
-        np.bitwise_and(lifted, _DIGIT_MASK, out=words[kernels.LOW])
-        np.right_shift(lifted, _DIGIT, out=words[kernels.HIGH])
+        encode(values[index], plain)
         sampling.ternary(prg, words[kernels.TERNARY])
         sampling.binomial(prg, words[kernels.ERROR_0])
         sampling.binomial(prg, words[kernels.ERROR_1])
+        _open(plain, words, openings[:, index])
         for limb in range(len(PRIMES)):
             encryptor.limb(words, limb, limbs[0], limbs[1])
             packing.pack(limbs[0], packed[index, 0, limb])
             packing.pack(limbs[1], packed[index, 1, limb])
-        openings[0, index] = words[kernels.LOW]
-        openings[1, index] = (
-            words[kernels.ERROR_1]
-            | words[kernels.ERROR_0] << FIELD_ERROR_0
-            | words[kernels.TERNARY] << FIELD_TERNARY
-            | words[kernels.HIGH] << FIELD_HIGH
-        )
     batch = CiphertextBatch(packed)
     return batch, Openings(openings, constant, key.digest, batch.digest())

@@ -10,14 +10,13 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from protocol._jit import inlined, kernel
 from protocol.field import P, mul_p
-from protocol.lattice.arithmetic import canonical, centre, mul_mod, positive, to_float, to_word
-from protocol.lattice.lanes import LANES, load, store, times_32, where_negative
-from protocol.lattice.packing import Words
-from protocol.lattice.params import DIGIT_BITS, FLOOD_DIGIT_BITS, PARAMETERS
+from protocol.lattice.arithmetic import canonical, centre, lift, mul_mod, to_float, to_word
+from protocol.lattice.lanes import LANES, float_from_word, load, local, store, times_32, where_negative
+from protocol.lattice.packing import QUARTER, Bytes, Words, packed_words
+from protocol.lattice.params import DIGIT_BITS, FLOOD_DIGIT_BITS, FLOOD_DIGITS, PARAMETERS
 from protocol.lattice.transform import PLAIN, Q_INVERSE, TWO_49, Floats, Q, forward, inverse
 
 N: Final = PARAMETERS.slots
@@ -34,9 +33,7 @@ _DIGIT = np.uint64(DIGIT_BITS)
 _DIGIT_MASK = np.uint64((1 << DIGIT_BITS) - 1)
 _HALF_P = np.uint64(P // 2)
 _FLOOD_SHIFT = np.uint64(64 - FLOOD_DIGIT_BITS)
-_HALF_WORD = np.uint64(32)
-_LOW_HALF = np.uint64(0xFFFF_FFFF)
-_TWO_32 = float(1 << 32)
+_TWO_49 = float(1 << DIGIT_BITS)
 _FLOOD_HALF = float(1 << (FLOOD_DIGIT_BITS - 1))
 _STRIP: Final = 256  # coefficients worked on at a time, to stay in the first-level cache
 _P = np.uint64(P)
@@ -44,10 +41,6 @@ _MASK_61, _LOW_40, _LOW_36, _LOW_31, _LOW_30, _LOW_25, _LOW_5 = (
     np.uint64((1 << bits) - 1) for bits in (61, 40, 36, 31, 30, 25, 5)
 )
 _61, _56, _40, _36, _31, _30, _25, _21, _5 = (np.uint64(bits) for bits in (61, 56, 40, 36, 31, 30, 25, 21, 5))
-_BLOCK: Final = 64
-_GROUP: Final = 4
-
-Flags = npt.NDArray[np.uint8]
 
 
 @inlined
@@ -57,7 +50,7 @@ def _wide(low: np.uint64, high: np.uint64, two_49: float, q: float, qi: float) -
 
 
 @inlined
-def _split(word: np.uint64, two_49: float, q: float, qi: float) -> float:
+def split(word: np.uint64, two_49: float, q: float, qi: float) -> float:
     """A word below 2^62 mod q, within 1.2q."""
     return _wide(word & _DIGIT_MASK, word >> _DIGIT, two_49, q, qi)
 
@@ -101,26 +94,17 @@ def encrypt_limb(
     forward(x, e, limb, table)
     for i in range(0, N, LANES):
         randomness = load(v, i)
-        store(c0, i, canonical(mul_mod(load(b, i), randomness, q, qi) + load(m, i), q, qi))
-        store(c1, i, canonical(mul_mod(load(a, i), randomness, q, qi) + load(e, i), q, qi))
+        store(c0, i, canonical(mul_mod(randomness, load(b, i), q, qi) + load(m, i), q, qi))
+        store(c1, i, canonical(mul_mod(randomness, load(a, i), q, qi) + load(e, i), q, qi))
 
 
 @inlined
-def _digits(words: Words, out: Floats) -> None:
-    """The top 53 bits of random words as digits in [−2^52, 2^52)."""
-    for i in range(0, out.size, LANES):
-        word = load(words, i) >> _FLOOD_SHIFT
-        digit = to_float(word >> _HALF_WORD) * _TWO_32 + to_float(word & _LOW_HALF) - _FLOOD_HALF
-        store(out, i, digit)
-
-
-@inlined
-def _flood(d0: Floats, d1: Floats, d2: Floats, d3: Floats, radix: Floats, q: float, qi: float, out: Floats) -> None:
-    """Σ digit_j·2^(53j) mod q, centred, for every coefficient: one array a digit."""
-    r1, r2, r3 = radix[1], radix[2], radix[3]
-    for i in range(0, out.size, LANES):
-        high = mul_mod(load(d1, i), r1, q, qi) + mul_mod(load(d2, i), r2, q, qi) + mul_mod(load(d3, i), r3, q, qi)
-        store(out, i, centre(load(d0, i) + high, q, qi))
+def _digits(flood: Words, start: int, out: Floats) -> None:
+    """The top 53 bits of a strip of random words uint64[4, N] as digits in [−2^52, 2^52), one strip after another."""
+    for j in range(FLOOD_DIGITS):
+        words = flood[j, start : start + _STRIP]
+        for i in range(0, _STRIP, LANES):
+            store(out, j * _STRIP + i, float_from_word(load(words, i) >> _FLOOD_SHIFT) - _FLOOD_HALF)
 
 
 @inlined
@@ -159,30 +143,43 @@ def _dot(d0: float, d1: float, d2: float, d3: float, factors: Words) -> np.uint6
     return _fold(t + ((high & _LOW_40) << _21) + (ones << _21) + (_P - high - ones))
 
 
+@inlined
+def _rows(strips: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Four strips that lie one after another."""
+    return strips[:_STRIP], strips[_STRIP : 2 * _STRIP], strips[2 * _STRIP : 3 * _STRIP], strips[3 * _STRIP :]
+
+
 @kernel
 def expand(flood: Words, radix: Floats, limbs: Floats, out: Floats) -> None:
     """Flooding words uint64[4, N] to residues float64[6, N], centred (step L.8).
 
-    In blocks, so that the words are read from memory once and not for every limb.
+    In strips, so that the words are read from memory once and not for every limb.
     """
-    d0, d1, d2, d3 = np.empty(_STRIP), np.empty(_STRIP), np.empty(_STRIP), np.empty(_STRIP)
+    digits = local(FLOOD_DIGITS * _STRIP)
+    d0, d1, d2, d3 = _rows(digits)
     for start in range(0, N, _STRIP):
-        stop = start + _STRIP
-        _digits(flood[0, start:stop], d0)
-        _digits(flood[1, start:stop], d1)
-        _digits(flood[2, start:stop], d2)
-        _digits(flood[3, start:stop], d3)
+        _digits(flood, start, digits)
         for limb in range(limbs.shape[0]):
-            q, qi = limbs[limb, Q], limbs[limb, Q_INVERSE]
-            _flood(d0, d1, d2, d3, radix[limb], q, qi, out[limb, start:stop])
+            q, qi, target = limbs[limb, Q], limbs[limb, Q_INVERSE], out[limb, start : start + _STRIP]
+            r1, r2, r3 = radix[limb, 1], radix[limb, 2], radix[limb, 3]
+            for i in range(0, _STRIP, LANES):
+                high = mul_mod(load(d1, i), r1, q, qi) + mul_mod(load(d2, i), r2, q, qi)
+                store(target, i, centre(load(d0, i) + high + mul_mod(load(d3, i), r3, q, qi), q, qi))
+
+
+@inlined
+def _lifted(word: np.uint64, plain: float, two_49: float, q: float, qi: float) -> float:
+    """A number in [0, p), lifted to (−p/2, p/2), modulo q and centred."""
+    sign = where_negative(_HALF_P - word, plain, 0.0)
+    return centre(split(word, two_49, q, qi) - sign, q, qi)
 
 
 @kernel
 def reply_limb(
     plain_x: Words,
     flood: Floats,
-    c0: Words,
-    c1: Words,
+    c0: Bytes,
+    c1: Bytes,
     b: Floats,
     a: Floats,
     limb: Floats,
@@ -191,35 +188,35 @@ def reply_limb(
     out0: Floats,
     out1: Floats,
 ) -> None:
-    """One limb of (x·c0 + b·v', x·c1 + a·v'), coefficient form within 2.02q (step L.8).
+    """One limb of (x·c0 + b·v', x·c1 + a·v'), coefficient form within 0.6q (step L.8).
 
-    plain_x: coefficients uint64[N] in [0, p); flood: residues of v', overwritten; work float64[3, N] is
-    scratch.
+    plain_x: coefficients uint64[N] in [0, p); flood: residues of v', overwritten, may be out0; c0 and c1 packed; work
+    float64[4, N] is scratch.
     """
     q, qi, plain, two_49 = limb[Q], limb[Q_INVERSE], limb[PLAIN], limb[TWO_49]
-    y, x, v = work[0], work[1], work[2]
+    v, x, y, z = work[0], work[1], work[2], work[3]
     forward(flood, v, limb, table)
     for i in range(0, N, LANES):
-        word = load(plain_x, i)
-        sign = where_negative(_HALF_P - word, plain, 0.0)  # x is lifted to (−p/2, p/2)
-        store(y, i, centre(_split(word, two_49, q, qi) - sign, q, qi))
+        store(y, i, _lifted(load(plain_x, i), plain, two_49, q, qi))
     forward(y, x, limb, table)
-    for i in range(0, N, LANES):
-        product = mul_mod(to_float(load(c0, i)), load(x, i), q, qi)
-        store(y, i, centre(product + mul_mod(load(b, i), load(v, i), q, qi), q, qi))
+    for quarter in range(4):
+        for j in range(0, QUARTER, LANES):
+            i = quarter * QUARTER + j
+            factor, noise = centre(load(x, i), q, qi), load(v, i)
+            product = mul_mod(to_float(packed_words(c0, j, quarter)), factor, q, qi)
+            store(y, i, product + mul_mod(noise, load(b, i), q, qi))
+            product = mul_mod(to_float(packed_words(c1, j, quarter)), factor, q, qi)
+            store(z, i, product + mul_mod(noise, load(a, i), q, qi))
     inverse(y, out0, limb, table)
-    for i in range(0, N, LANES):
-        product = mul_mod(to_float(load(c1, i)), load(x, i), q, qi)
-        store(y, i, centre(product + mul_mod(load(a, i), load(v, i), q, qi), q, qi))
-    inverse(y, out1, limb, table)
+    inverse(z, out1, limb, table)
 
 
 @kernel
 def scale_limb(
     factor: np.uint64,
     flood: Floats,
-    c0: Words,
-    c1: Words,
+    c0: Bytes,
+    c1: Bytes,
     b: Floats,
     a: Floats,
     limb: Floats,
@@ -230,60 +227,75 @@ def scale_limb(
 ) -> None:
     """The same as :func:`reply_limb` for the constant polynomial x = ``factor`` in [0, p)."""
     q, qi, plain, two_49 = limb[Q], limb[Q_INVERSE], limb[PLAIN], limb[TWO_49]
-    y, v = work[0], work[2]
-    sign = where_negative(_HALF_P - factor, plain, 0.0)  # lifted to (−p/2, p/2) as x is
-    x = centre(_split(factor, two_49, q, qi) - sign, q, qi)
+    v, y, z = work[0], work[2], work[3]
+    x = _lifted(factor, plain, two_49, q, qi)
     forward(flood, v, limb, table)
-    for i in range(0, N, LANES):
-        product = mul_mod(to_float(load(c0, i)), x, q, qi)
-        store(y, i, centre(product + mul_mod(load(b, i), load(v, i), q, qi), q, qi))
+    for quarter in range(4):
+        for j in range(0, QUARTER, LANES):
+            i = quarter * QUARTER + j
+            noise = load(v, i)
+            product = mul_mod(to_float(packed_words(c0, j, quarter)), x, q, qi)
+            store(y, i, product + mul_mod(noise, load(b, i), q, qi))
+            product = mul_mod(to_float(packed_words(c1, j, quarter)), x, q, qi)
+            store(z, i, product + mul_mod(noise, load(a, i), q, qi))
     inverse(y, out0, limb, table)
-    for i in range(0, N, LANES):
-        product = mul_mod(to_float(load(c1, i)), x, q, qi)
-        store(y, i, centre(product + mul_mod(load(a, i), load(v, i), q, qi), q, qi))
-    inverse(y, out1, limb, table)
+    inverse(z, out1, limb, table)
 
 
 @inlined
-def _add_errors(c: Floats, mask: Words, plain: float, two_49: float, q: float, qi: float, out: Floats) -> None:
-    """Sum c + p·out + r modulo one prime, centred, where ``out`` holds e'."""
-    for i in range(0, out.size, LANES):
-        r = _split(load(mask, i), two_49, q, qi)
-        store(out, i, centre(load(c, i) + mul_mod(load(out, i), plain, q, qi) + r, q, qi))
+def _halves(words: Words, low: Floats, high: Floats) -> None:
+    """Numbers below 2^61 as two floats each: low < 2^49, and high a multiple of 2^49."""
+    for i in range(0, _STRIP, LANES):
+        word = load(words, i)
+        store(low, i, to_float(word & _DIGIT_MASK))
+        store(high, i, to_float(word >> _DIGIT) * _TWO_49)
+
+
+@inlined
+def _sum(
+    c: Floats, low: Floats, high: Floats, digits: Floats, factors: Floats, q: float, qi: float, out: Floats
+) -> None:
+    """C + r + Σ digit_j·factors[j] modulo one prime, centred: factors are p·2^(53j) mod q, r = low + high."""
+    f0, f1, f2, f3 = factors[0], factors[1], factors[2], factors[3]
+    d0, d1, d2, d3 = _rows(digits)
+    for i in range(0, _STRIP, LANES):
+        e = mul_mod(load(d0, i), f0, q, qi) + mul_mod(load(d1, i), f1, q, qi)
+        e = e + mul_mod(load(d2, i), f2, q, qi) + mul_mod(load(d3, i), f3, q, qi)
+        store(out, i, centre(load(c, i) + centre(load(high, i), q, qi) + load(low, i) + e, q, qi))
 
 
 @inlined
 def _mixed_radix(c: Floats, limbs: Floats, garner: Floats, digits: Floats) -> None:
-    """The digits of c mod q2q3q4q5 = d2 + d3·q2 + d4·q2q3 + d5·q2q3q4, from residues float64[6, n]."""
+    """The digits of c mod q2q3q4q5 = d2 + d3·q2 + d4·q2q3 + d5·q2q3q4, from six strips of centred residues."""
     q2, q3, q4, q5 = limbs[2, Q], limbs[3, Q], limbs[4, Q], limbs[5, Q]
-    i2, i3, i4, i5 = limbs[2, Q_INVERSE], limbs[3, Q_INVERSE], limbs[4, Q_INVERSE], limbs[5, Q_INVERSE]
-    c2, c3, c4, c5 = c[2], c[3], c[4], c[5]
-    f2, f3, f4, f5 = digits[0], digits[1], digits[2], digits[3]
+    i3, i4, i5 = limbs[3, Q_INVERSE], limbs[4, Q_INVERSE], limbs[5, Q_INVERSE]
+    c2, c3, c4, c5 = _rows(c[2 * _STRIP :])
+    f2, f3, f4, f5 = _rows(digits)
     g0, g1, g2, g3, g4, g5 = garner[0], garner[1], garner[2], garner[3], garner[4], garner[5]
-    for i in range(0, c2.size, LANES):
-        d2 = positive(load(c2, i), q2, i2)
-        d3 = positive(mul_mod(load(c3, i) - d2, g0, q3, i3), q3, i3)
+    for i in range(0, _STRIP, LANES):
+        d2 = lift(load(c2, i), q2)
+        d3 = lift(mul_mod(load(c3, i) - d2, g0, q3, i3), q3)
         t = mul_mod(load(c4, i) - d2, g1, q4, i4) - d3
-        d4 = positive(mul_mod(t, g2, q4, i4), q4, i4)
+        d4 = lift(mul_mod(t, g2, q4, i4), q4)
         u = mul_mod(load(c5, i) - d2, g3, q5, i5) - d3
         u = mul_mod(u, g4, q5, i5) - d4
         store(f2, i, d2)
         store(f3, i, d3)
         store(f4, i, d4)
-        store(f5, i, positive(mul_mod(u, g5, q5, i5), q5, i5))
+        store(f5, i, lift(mul_mod(u, g5, q5, i5), q5))
 
 
 @inlined
 def _divide(
-    c: Floats, digits: Floats, k: Words, spread: Floats, two_49: float, q: float, qi: float, out: Words
+    c: Floats, digits: Floats, low: Floats, high: Floats, spread: Floats, q: float, qi: float, out: Words
 ) -> None:
-    """(c − d)/(q2q3q4q5) − k modulo one kept prime, canonical; digits float64[4, N] are those of d."""
-    d2, d3, d4, d5 = digits[0], digits[1], digits[2], digits[3]
+    """(c − d)/(q2q3q4q5) − k modulo one kept prime, canonical; digits are those of d, k = low + high."""
+    d2, d3, d4, d5 = _rows(digits)
     s3, s4, s5, scale = spread[0], spread[1], spread[2], spread[3]
-    for i in range(0, out.size, LANES):
-        high = mul_mod(load(d3, i), s3, q, qi) + mul_mod(load(d4, i), s4, q, qi) + mul_mod(load(d5, i), s5, q, qi)
-        quotient = mul_mod(load(c, i) - (load(d2, i) + high), scale, q, qi)
-        store(out, i, canonical(quotient - _split(load(k, i), two_49, q, qi), q, qi))
+    for i in range(0, _STRIP, LANES):
+        upper = mul_mod(load(d3, i), s3, q, qi) + mul_mod(load(d4, i), s4, q, qi) + mul_mod(load(d5, i), s5, q, qi)
+        quotient = mul_mod(load(c, i) - (load(d2, i) + upper), scale, q, qi)
+        store(out, i, canonical(quotient - load(low, i) - centre(load(high, i), q, qi), q, qi))
 
 
 @kernel
@@ -300,36 +312,29 @@ def finish(
 ) -> None:
     """Add p·e' + r to a polynomial and divide it by the last four primes (steps L.8 and L.9).
 
-    c float64[6, N] within 4q; flood uint64[4, N]: random words for e'; mask uint64[N]: r in [0, p); out
-    uint64[2, N] in [0, q).  garner, spread and factors hold the constants of
+    c float64[6, N] within q; flood uint64[4, N]: random words for e'; mask uint64[N]: r in [0, p); out
+    uint64[2, N] in [0, q).  radix (p·2^(53j) modulo each prime), garner, spread and factors hold the constants of
     :mod:`protocol.lattice.switching`.
     """
     count = limbs.shape[0]
-    sums, digits, k = np.empty((count, _STRIP)), np.empty((4, _STRIP)), np.empty(_STRIP, dtype=np.uint64)
-    d0, d1, d2, d3 = digits[0], digits[1], digits[2], digits[3]  # of e' first, then of c mod q2q3q4q5
+    sums, digits = local(count * _STRIP), local(4 * _STRIP)
+    low, high, k = local(_STRIP), local(_STRIP), local(_STRIP).view(np.uint64)  # low and high halves of r, then of k
+    d0, d1, d2, d3 = _rows(digits)  # of e' first, then of c mod q2q3q4q5
     for start in range(0, N, _STRIP):
         stop = start + _STRIP
-        _digits(flood[0, start:stop], d0)
-        _digits(flood[1, start:stop], d1)
-        _digits(flood[2, start:stop], d2)
-        _digits(flood[3, start:stop], d3)
-        r = mask[start:stop]
+        _digits(flood, start, digits)
+        _halves(mask[start:stop], low, high)
         for limb in range(count):
-            q, qi, plain, two_49 = (
-                limbs[limb, Q],
-                limbs[limb, Q_INVERSE],
-                limbs[limb, PLAIN],
-                limbs[limb, TWO_49],
-            )
-            _flood(d0, d1, d2, d3, radix[limb], q, qi, sums[limb])
-            _add_errors(c[limb, start:stop], r, plain, two_49, q, qi, sums[limb])
+            q, qi = limbs[limb, Q], limbs[limb, Q_INVERSE]
+            _sum(c[limb, start:stop], low, high, digits, radix[limb], q, qi, sums[limb * _STRIP :])
         _mixed_radix(sums, limbs, garner, digits)
         # k ≡ −d / (q2q3q4q5) mod p, so that d + k·q2q3q4q5 ≡ 0 mod p
         for i in range(0, _STRIP, LANES):
             store(k, i, _dot(load(d0, i), load(d1, i), load(d2, i), load(d3, i), factors))
+        _halves(k, low, high)
         for j in range(out.shape[0]):
-            q, qi, two_49 = limbs[j, Q], limbs[j, Q_INVERSE], limbs[j, TWO_49]
-            _divide(sums[j], digits, k, spread[j], two_49, q, qi, out[j, start:stop])
+            q, qi = limbs[j, Q], limbs[j, Q_INVERSE]
+            _divide(sums[j * _STRIP :], digits, low, high, spread[j], q, qi, out[j, start:stop])
 
 
 @kernel
@@ -353,10 +358,10 @@ def phase(
         words = c0[j]
         for i in range(0, N, LANES):
             store(z, i, centre(load(z, i) + to_float(load(words, i)), q, qi))
-    q0, i0, q1, i1 = limbs[0, Q], limbs[0, Q_INVERSE], limbs[1, Q], limbs[1, Q_INVERSE]
+    q0, q1, i1 = limbs[0, Q], limbs[1, Q], limbs[1, Q_INVERSE]
     z0, z1, out0, out1 = work[2], work[3], out[0], out[1]
     for i in range(0, N, LANES):
-        d0 = positive(load(z0, i), q0, i0)
+        d0 = lift(load(z0, i), q0)
         store(out0, i, to_word(d0))
         store(out1, i, canonical(mul_mod(load(z1, i) - d0, digits[0], q1, i1), q1, i1))
 
@@ -378,46 +383,3 @@ def decode(digits: Words, bound: np.uint64, q1: np.uint64, factors: Words, out: 
         beyond |= negative & ((h - upper) >> sign)
         out[i] = _once(mul_p(low[i], unit) + mul_p(h, radix) + (wrap & (np.uint64(0) - negative)))
     return beyond
-
-
-@kernel
-def combine(selection: Flags, words: Words, out: Words) -> None:
-    """out[k] = Σ of the words[i] that row k of a public 0/1 matrix selects: uint64[V, N] from uint64[U, N]."""
-    rows, count = selection.shape
-    groups = (count + _GROUP - 1) // _GROUP
-    which = np.zeros((groups, rows), dtype=np.int64)
-    for i in range(count):
-        for k in range(rows):
-            which[i // _GROUP, k] |= np.int64(selection[k, i]) << (i % _GROUP)
-    subsets = np.zeros((1 << _GROUP, _BLOCK), dtype=np.uint64)  # all sums within a group (four Russians)
-    sums = np.empty((rows, _BLOCK), dtype=np.uint64)
-    for start in range(0, words.shape[1], _BLOCK):
-        for k in range(rows):
-            target = sums[k]
-            for j in range(_BLOCK):
-                target[j] = np.uint64(0)
-        for group in range(groups):
-            for bit in range(_GROUP):
-                i = min(group * _GROUP + bit, count - 1)  # a short last group repeats a word that no row selects
-                source = words[i, start : start + _BLOCK]
-                for subset in range(1 << bit):
-                    former, target = subsets[subset], subsets[(1 << bit) + subset]
-                    for j in range(_BLOCK):
-                        target[j] = former[j] + source[j]
-            for k in range(rows):
-                target, source = sums[k], subsets[which[group, k]]
-                for j in range(_BLOCK):
-                    target[j] += source[j]
-        for k in range(rows):
-            source, target = sums[k], out[k, start : start + _BLOCK]
-            for j in range(_BLOCK):
-                target[j] = source[j]
-
-
-@kernel
-def subtract(c: Words, sums: Words, limb: Floats) -> None:
-    """Replace c by c − sums mod q, for c in [0, q) and sums below 2^58."""
-    q, qi, two_49 = limb[Q], limb[Q_INVERSE], limb[TWO_49]
-    for i in range(0, N, LANES):
-        t = _split(load(sums, i), two_49, q, qi)
-        store(c, i, canonical(to_float(load(c, i)) - t, q, qi))

@@ -14,7 +14,8 @@ import numpy as np
 from protocol._jit import kernel
 from protocol.errors import LocalProtocolError
 from protocol.lattice import packing, sampling
-from protocol.lattice.arithmetic import canonical, mul_mod
+from protocol.lattice.arithmetic import canonical, centre, mul_mod
+from protocol.lattice.lanes import LANES, aligned, load, store
 from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
 from protocol.lattice.params import KEPT, PARAMETERS
 from protocol.lattice.transform import LIMBS, PLAIN, Q_INVERSE, TABLES, Floats, Q, forward
@@ -29,7 +30,7 @@ _SECRET_BYTES: Final = N  # one byte a coefficient
 
 @attrs.frozen(eq=False)
 class PublicKey:
-    """b and a, in evaluation form float64[6, N]; ``digest`` names the key and its ``key_id``.
+    """b and a, in evaluation form float64[6, N] within q/2; ``digest`` names the key and its ``key_id``.
 
     ``key_id`` names what the key belongs to, an epoch or one batch; ``a`` comes from it.
     """
@@ -57,7 +58,7 @@ class PublicKey:
         words = np.empty((len(PRIMES), N), dtype=np.uint64)
         for limb, residues in zip(packed, words, strict=True):
             packing.unpack(limb, residues)
-        return cls(key_id, words.astype(np.float64), public_a(key_id), packed)
+        return cls(key_id, _factors(words), public_a(key_id), packed)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -83,22 +84,39 @@ class SecretKey(Secret):
 
 def public_a(key_id: bytes) -> Floats:
     """The common polynomial of all keys with this id: float64[6, N], uniform."""
-    return sampling.public_residues(labelled_hash("lattice a", key_id)).astype(np.float64)
+    return _factors(sampling.public_residues(labelled_hash("lattice a", key_id)))
+
+
+def _factors(residues: Words) -> Floats:
+    """Residues uint64[6, N] in [0, q) as products want them: float64[6, N], within q/2."""
+    x, q = residues.astype(np.float64), LIMBS[:, Q, np.newaxis]
+    result: Floats = aligned(*x.shape)
+    result[:] = np.where(x > q / 2, x - q, x)
+    return result
 
 
 def _evaluate(coefficients: Floats, count: int) -> Floats:
     """Evaluation form of small integer coefficients modulo the first ``count`` primes."""
-    result = np.empty((count, N))
+    result: Floats = aligned(count, N)
     for limb in range(count):
         forward(coefficients.copy(), result[limb], LIMBS[limb], TABLES[limb])
+        _centre(result[limb], LIMBS[limb])
     return result
+
+
+@kernel
+def _centre(x: Floats, limb: Floats) -> None:
+    q, qi = limb[Q], limb[Q_INVERSE]
+    for i in range(0, N, LANES):
+        store(x, i, centre(load(x, i), q, qi))
 
 
 @kernel
 def _public(a: Floats, s: Floats, e: Floats, limb: Floats, out: Words) -> None:
     q, qi, plain = limb[Q], limb[Q_INVERSE], limb[PLAIN]
-    for i in range(N):
-        out[i] = canonical(mul_mod(e[i], plain, q, qi) - mul_mod(a[i], s[i], q, qi), q, qi)
+    for i in range(0, N, LANES):
+        noise = mul_mod(load(e, i), plain, q, qi)
+        store(out, i, canonical(noise - mul_mod(load(a, i), load(s, i), q, qi), q, qi))
 
 
 def check_seed(seed: bytes) -> None:
@@ -122,8 +140,8 @@ def keygen(key_id: bytes, seed: bytes) -> tuple[SecretKey, PublicKey]:
     for limb in range(len(PRIMES)):
         _public(a[limb], s[limb], e[limb], LIMBS[limb], residues[limb])
         packing.pack(residues[limb], packed[limb])
-    secret = SecretKey(key_id, words[0].astype(np.uint8), s[:KEPT].copy())
-    return secret, PublicKey(key_id, residues.astype(np.float64), a, packed)
+    secret = SecretKey(key_id, words[0].astype(np.uint8), s[:KEPT])
+    return secret, PublicKey(key_id, _factors(residues), a, packed)
 
 
 __all__ = ["PRIMES", "SEED_BYTES", "PublicKey", "SecretKey", "check_seed", "keygen", "public_a"]

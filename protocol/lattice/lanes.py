@@ -23,6 +23,8 @@ from numba.core import cgutils
 from numba.core.typing import templates
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
+from protocol._jit import inlined
+
 LANES: Final = 8
 _ALIGNMENT: Final = 64  # bytes: a cache line
 
@@ -55,14 +57,18 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, kind, kind.vector)  # type: ignore[no-untyped-call]
 
 
-def _splat(builder: Any, kind: LanesType, value: Any) -> Any:
+def splat(builder: Any, kind: LanesType, value: Any) -> Any:
+    """Eight copies of a number, while emitting a kernel."""
     nothing = ir.Constant(kind.vector, ir.Undefined)
     one = builder.insert_element(nothing, value, ir.Constant(_INDEX, 0))
     return builder.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES))
 
 
-def _widened(builder: Any, kind: LanesType, given: Sequence[Any], values: Sequence[Any]) -> list[Any]:
-    return [v if g == kind else _splat(builder, kind, v) for g, v in zip(given, values, strict=True)]
+def widened(builder: Any, kind: Any, given: Sequence[Any], values: Sequence[Any]) -> list[Any]:
+    """Arguments of a vector operation, numbers among them widened; unchanged if the operation is on numbers."""
+    if not isinstance(kind, LanesType):
+        return list(values)
+    return [v if g == kind else splat(builder, kind, v) for g, v in zip(given, values, strict=True)]
 
 
 def _kind(given: Sequence[Any]) -> LanesType | None:
@@ -82,7 +88,7 @@ def _operator(function: Any, names: dict[LanesType, str]) -> None:
 
     def lower(kind: LanesType, name: str) -> Callable[..., Any]:
         def generate(_context: Any, builder: Any, given: Any, values: Any) -> Any:
-            return getattr(builder, name)(*_widened(builder, kind, given.args, values))
+            return getattr(builder, name)(*widened(builder, kind, given.args, values))
 
         return generate
 
@@ -109,17 +115,15 @@ class _Negative(templates.AbstractTemplate):
 _lower(operator.neg, FLOAT_LANES)(lambda _context, builder, _given, values: builder.fneg(*values))
 
 
-def call(name: str, builder: Any, kind: Any, given: Sequence[Any], values: Sequence[Any]) -> Any:
-    """An LLVM intrinsic of float64, or of vectors of them, by its name without the type."""
-    if kind == types.float64:
-        result, suffix = ir.DoubleType(), "f64"
-    else:
-        result, suffix, values = kind.vector, f"v{LANES}f64", _widened(builder, kind, given, values)
-    function = ir.FunctionType(result, [result] * len(values))
-    return builder.call(_declare(builder.module, function, f"llvm.{name}.{suffix}"), values)
+def fma(builder: Any, x: Any, y: Any, z: Any) -> Any:
+    """x·y + z, rounded once, of float64 or of vectors of them, while emitting a kernel."""
+    kind = x.type
+    name = f"llvm.fma.v{LANES}f64" if isinstance(kind, ir.VectorType) else "llvm.fma.f64"
+    return builder.call(_declare(builder.module, ir.FunctionType(kind, [kind] * 3), name), [x, y, z])
 
 
-def _address(context: Any, builder: Any, kind: LanesType, array: Any, value: Any, index: Any) -> Any:
+def address(context: Any, builder: Any, kind: LanesType, array: Any, value: Any, index: Any) -> Any:
+    """Where a vector of an array begins, while emitting a kernel."""
     data = context.make_array(array)(context, builder, value).data
     return builder.bitcast(builder.gep(data, [index]), kind.vector.as_pointer())
 
@@ -132,7 +136,7 @@ def _load(context: Any, array: Any, index: Any) -> Any:
     kind = _of_array(array)
 
     def generate(context: Any, builder: Any, given: Any, values: Any) -> Any:
-        loaded = builder.load(_address(context, builder, kind, given.args[0], *values))
+        loaded = builder.load(address(context, builder, kind, given.args[0], *values))
         loaded.align = 8
         return loaded
 
@@ -143,11 +147,47 @@ def _store(context: Any, array: Any, index: Any, value: Any) -> Any:
     kind = _of_array(array)
 
     def generate(context: Any, builder: Any, given: Any, values: Any) -> Any:
-        stored = builder.store(values[2], _address(context, builder, kind, given.args[0], *values[:2]))
+        stored = builder.store(values[2], address(context, builder, kind, given.args[0], *values[:2]))
         stored.align = 8
         return context.get_dummy_value()
 
     return types.void(array, types.intp, kind), generate
+
+
+def _octets(width: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Eight little-endian numbers of ``width`` bytes, from byte ``at`` of an array on."""
+    narrow = ir.VectorType(ir.IntType(8 * width), LANES)
+
+    def place(context: Any, builder: Any, array: Any, value: Any, at: Any) -> Any:
+        data = context.make_array(array)(context, builder, value).data
+        return builder.bitcast(builder.gep(data, [at]), narrow.as_pointer())
+
+    def read(context: Any, array: Any, at: Any) -> Any:
+        def generate(context: Any, builder: Any, given: Any, values: Any) -> Any:
+            loaded = builder.load(place(context, builder, given.args[0], *values))
+            loaded.align = 1
+            return builder.zext(loaded, WORD_LANES.vector)
+
+        return WORD_LANES(array, types.intp), generate
+
+    def write(context: Any, array: Any, at: Any, words: Any) -> Any:
+        def generate(context: Any, builder: Any, given: Any, values: Any) -> Any:
+            cut = builder.trunc(values[2], narrow)
+            builder.store(cut, place(context, builder, given.args[0], *values[:2])).align = 1
+            return context.get_dummy_value()
+
+        return types.void(array, types.intp, WORD_LANES), generate
+
+    return intrinsic(read), intrinsic(write)
+
+
+def _float_from_word(context: Any, x: Any) -> Any:
+    kind: Any = FLOAT_LANES if x == WORD_LANES else types.float64
+
+    def generate(_context: Any, builder: Any, _given: Any, values: Any) -> Any:
+        return builder.uitofp(values[0], kind.vector if x == WORD_LANES else ir.DoubleType())
+
+    return kind(x), generate
 
 
 def _where_negative(context: Any, x: Any, then: Any, otherwise: Any) -> Any:
@@ -159,7 +199,7 @@ def _where_negative(context: Any, x: Any, then: Any, otherwise: Any) -> Any:
         zero = ir.Constant(values[0].type, None)
         real = x in (FLOAT_LANES, types.float64)
         negative = builder.fcmp_ordered("<", values[0], zero) if real else builder.icmp_signed("<", values[0], zero)
-        both = _widened(builder, kind, given.args[1:], values[1:]) if isinstance(kind, LanesType) else values[1:]
+        both = widened(builder, kind, given.args[1:], values[1:]) if isinstance(kind, LanesType) else values[1:]
         return builder.select(negative, *both)
 
     return kind(x, then, otherwise), generate
@@ -183,33 +223,36 @@ def _bits_from_float(context: Any, x: Any) -> Any:
     return kind(x), generate
 
 
+def emit_transpose(builder: Any, rows: list[Any]) -> list[Any]:
+    """Eight vectors to the eight columns of the square they form: squares of 2, 4 and 8 swap two of their quarters."""
+    rows, side = list(rows), 1
+    while side < LANES:
+        low = [k if not k & side else LANES + k - side for k in range(LANES)]
+        high = [k + side if not k & side else LANES + k for k in range(LANES)]
+        orders = [ir.Constant(ir.VectorType(_INDEX, LANES), order) for order in (low, high)]
+        for i in (i for i in range(LANES) if not i & side):
+            a, b = rows[i], rows[i + side]
+            rows[i], rows[i + side] = (builder.shuffle_vector(a, b, order) for order in orders)
+        side *= 2
+    return rows
+
+
 def _transpose(context: Any, source: Any, at: Any, step: Any, target: Any, to: Any, out_step: Any) -> Any:
-    """An 8 by 8 square, as four of 4 by 4: pairs within 128 bits first, then halves."""
-    scalar = ir.DoubleType() if source.dtype == types.float64 else ir.IntType(64)
-    four = ir.VectorType(scalar, 4)
+    kind = _of_array(source)
 
     def generate(context: Any, builder: Any, given: Any, values: Any) -> Any:
         x, at, step, y, to, out_step = values
-        read = context.make_array(given.args[0])(context, builder, x).data
-        write = context.make_array(given.args[3])(context, builder, y).data
 
-        def place(data: Any, base: Any, stride: Any, row: int, column: int) -> Any:
-            index = builder.add(base, builder.add(builder.mul(stride, stride.type(row)), base.type(column)))
-            return builder.bitcast(builder.gep(data, [index]), four.as_pointer())
+        def place(array: Any, data: Any, base: Any, stride: Any, row: int) -> Any:
+            return address(
+                context, builder, kind, array, data, builder.add(base, builder.mul(stride, stride.type(row)))
+            )
 
-        def mix(a: Any, b: Any, order: list[int]) -> Any:
-            return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INDEX, 4), order))
-
-        for r in (0, 4):
-            for c in (0, 4):
-                rows = [builder.load(place(read, at, step, r + k, c)) for k in range(4)]
-                for row in rows:
-                    row.align = 8
-                a, b = mix(rows[0], rows[1], [0, 4, 2, 6]), mix(rows[0], rows[1], [1, 5, 3, 7])
-                d, e = mix(rows[2], rows[3], [0, 4, 2, 6]), mix(rows[2], rows[3], [1, 5, 3, 7])
-                low, high = [0, 1, 4, 5], [2, 3, 6, 7]
-                for k, column in enumerate((mix(a, d, low), mix(b, e, low), mix(a, d, high), mix(b, e, high))):
-                    builder.store(column, place(write, to, out_step, c + k, r)).align = 8
+        rows = [builder.load(place(given.args[0], x, at, step, k)) for k in range(LANES)]
+        for row in rows:
+            row.align = 8
+        for k, column in enumerate(emit_transpose(builder, rows)):
+            builder.store(column, place(given.args[3], y, to, out_step, k)).align = 8
         return context.get_dummy_value()
 
     return types.void(source, types.intp, types.intp, target, types.intp, types.intp), generate
@@ -220,7 +263,7 @@ def _times_32(context: Any, x: Any, y: Any) -> Any:
 
     def generate(_context: Any, builder: Any, given: Any, values: Any) -> Any:
         if isinstance(kind, LanesType):
-            values = _widened(builder, kind, given.args, values)
+            values = widened(builder, kind, given.args, values)
         mask = ir.Constant(values[0].type, [_HALF] * LANES if isinstance(kind, LanesType) else _HALF)
         return builder.mul(*(builder.and_(value, mask) for value in values))
 
@@ -235,8 +278,17 @@ where_negative = cast(Callable[[_X, _Y, _Y], _Y], intrinsic(_where_negative))
 times_32 = cast(
     Callable[[np.uint64, np.uint64], np.uint64], intrinsic(_times_32)
 )  # the product of two words' low halves
+# the float64 nearest to a word
+float_from_word = cast(Callable[[np.uint64], float], intrinsic(_float_from_word))
 float_from_bits = cast(Callable[[np.uint64], float], intrinsic(_float_from_bits))
 bits_from_float = cast(Callable[[float], np.uint64], intrinsic(_bits_from_float))
+
+_Read = Callable[[npt.NDArray[np.uint8], int], np.uint64]
+_Write = Callable[[npt.NDArray[np.uint8], int, np.uint64], None]
+# load_4(bytes, at) is eight words of four bytes each; store_4(bytes, at, words) keeps the low four bytes
+load_4, store_4 = cast(tuple[_Read, _Write], _octets(4))
+load_2, store_2 = cast(tuple[_Read, _Write], _octets(2))
+load_1, store_1 = cast(tuple[_Read, _Write], _octets(1))
 
 
 def aligned(*shape: int, dtype: Any = np.float64) -> Any:
@@ -245,3 +297,11 @@ def aligned(*shape: int, dtype: Any = np.float64) -> Any:
     memory = np.empty(size + _ALIGNMENT, dtype=np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
+
+
+@inlined
+def local(count: int) -> npt.NDArray[np.float64]:
+    """The same inside a kernel: float64[count]."""
+    memory = np.empty(count + LANES)
+    start = (-memory.ctypes.data % _ALIGNMENT) // 8
+    return memory[start : start + count]

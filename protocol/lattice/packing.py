@@ -12,8 +12,9 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from protocol._jit import kernel
+from protocol._jit import inlined, kernel
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
+from protocol.lattice.lanes import load_1, load_2, load_4
 from protocol.lattice.params import PARAMETERS, PRIME_BITS
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -23,7 +24,7 @@ N: Final = PARAMETERS.slots
 PACKED_BYTES: Final = N * PRIME_BITS // 8
 _MIDDLE: Final = 4 * N
 _TOP: Final = 6 * N
-_QUARTER: Final = N // 4
+QUARTER: Final = N // 4  # words whose top bits share a byte are this far apart
 _2, _4, _6, _32, _48 = (np.uint64(k) for k in (2, 4, 6, 32, 48))
 _3 = np.uint64(3)
 
@@ -38,9 +39,9 @@ def _pack(
     for i in range(N):
         low[i] = np.uint32(words[i])
         middle[i] = np.uint16(words[i] >> _32)
-    first, second = words[:_QUARTER], words[_QUARTER : 2 * _QUARTER]
-    third, fourth = words[2 * _QUARTER : 3 * _QUARTER], words[3 * _QUARTER :]
-    for i in range(_QUARTER):
+    first, second = words[:QUARTER], words[QUARTER : 2 * QUARTER]
+    third, fourth = words[2 * QUARTER : 3 * QUARTER], words[3 * QUARTER :]
+    for i in range(QUARTER):
         bits = (first[i] >> _48) & _3
         bits |= ((second[i] >> _48) & _3) << _2
         bits |= ((third[i] >> _48) & _3) << _4
@@ -55,15 +56,23 @@ def _unpack(
     worst = np.uint64(0)
     for quarter in range(4):
         shift = np.uint64(2 * quarter)
-        start = quarter * _QUARTER
-        low_part, middle_part = low[start : start + _QUARTER], middle[start : start + _QUARTER]
-        out = words[start : start + _QUARTER]
-        for i in range(_QUARTER):
+        start = quarter * QUARTER
+        low_part, middle_part = low[start : start + QUARTER], middle[start : start + QUARTER]
+        out = words[start : start + QUARTER]
+        for i in range(QUARTER):
             high = (np.uint64(top[i]) >> shift) & _3
             word = np.uint64(low_part[i]) | (np.uint64(middle_part[i]) << _32) | (high << _48)
             out[i] = word
             worst = max(worst, word)
     return worst
+
+
+@inlined
+def packed_words(packed: Bytes, j: int, quarter: int) -> np.uint64:
+    """Eight words from place j of a quarter on, inside a kernel, of a polynomial uint8[PACKED_BYTES]."""
+    i = quarter * QUARTER + j
+    top = (load_1(packed, _TOP + j) >> np.uint64(2 * quarter)) & _3
+    return load_4(packed, 4 * i) | (load_2(packed, _MIDDLE + 2 * i) << _32) | (top << _48)
 
 
 def planes(

@@ -25,8 +25,10 @@ FLOOD_DIGIT_BITS: Final = 53
 REJECTION_BITS: Final = 7  # an honest proof restarts with probability below 2^−7
 STATISTICAL_BITS_MIN: Final = 64
 _EXACT: Final = 8  # kernels hold |x| < 8q < 2^53
-_PRODUCT_ERROR: Final = Fraction(19, 100)  # step L.3: |x·w mod q| ≤ (1/2 + 0.19·|x|/q)·q for |w| ≤ q/2
-_CENTRED: Final = Fraction(51, 100)
+
+# Sizes of residues in units of q (step L.3).
+FACTOR_MAX: Final = Fraction(4)  # |x| of a product x·w with |w| ≤ q/2
+CENTRED: Final = Fraction(51, 100)
 
 
 def is_prime(n: int) -> bool:
@@ -223,28 +225,6 @@ class Parameters:
         """The anomaly check: a phase within ± this many times the first prime passes."""
         return self.switched_phase // self.primes[0] + 1
 
-    # --- float kernels (L.3, L.4) ---------------------------------------------------------------------------
-
-    @property
-    def forward_peak(self) -> Fraction:
-        """The largest intermediate of the forward transform, in units of q; inputs are at most 1."""
-        size = peak = Fraction(1)
-        for turn in range(7):
-            kept = _CENTRED if turn in (3, 5) else size
-            middle = kept + _reduced(size)
-            size = middle + _reduced(middle)
-            peak = max(peak, size)
-        return peak
-
-    @property
-    def inverse_peak(self) -> Fraction:
-        """The same for the inverse transform."""
-        size = peak = Fraction(1)
-        for _ in range(7):
-            peak = max(peak, 4 * size, 2 * _reduced(2 * size))
-            size = max(_CENTRED, _reduced(4 * size), _reduced(2 * _reduced(2 * size)))
-        return peak
-
     def inequalities(self) -> list[tuple[bool, str]]:
         """Everything the derivations assume, with its name."""
         n, order = self.slots, 2 * self.slots
@@ -259,8 +239,7 @@ class Parameters:
             ),
             (P % order == 1, "p ≢ 1 mod 2N"),
             (self.modulus.bit_length() <= LOG_Q_MAX, "q is too large for 128 bits of security"),
-            (self.forward_peak < _EXACT and self.inverse_peak < _EXACT, "a transform leaves the exact range"),
-            (digit + 3 * _reduced(digit) < _EXACT, "a flooding digit leaves the exact range"),
+            (digit + 4 * product_size(digit) < _EXACT, "a flooding digit leaves the exact range"),
             (self.rejection < Fraction(1, 1 << REJECTION_BITS), "proofs restart too often"),
             (self.message.mask_bits + 1 <= 2 * DIGIT_BITS, "a masked message needs more than two digits"),
             (self.error.mask_bits + 1 <= DIGIT_BITS, "a masked error needs more than one digit"),
@@ -275,8 +254,9 @@ class Parameters:
         ]
 
 
-def _reduced(size: Fraction) -> Fraction:
-    return Fraction(1, 2) + _PRODUCT_ERROR * size
+def product_size(size: Fraction, *, exact: bool = False) -> Fraction:
+    """A bound of x·w mod q for |x| ≤ size and |w| ≤ 1/2; ``exact``: the quotient w/q was rounded once."""
+    return Fraction(1, 2) + size * (Fraction(1, 32) if exact else Fraction(3, 32))
 
 
 PARAMETERS: Final = Parameters()

@@ -8,7 +8,6 @@ themselves, and that a plaintext is constant.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterable
 from typing import Final
@@ -18,7 +17,8 @@ import numpy as np
 
 from protocol._jit import kernel
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
-from protocol.lattice import kernels, packing, sampling
+from protocol.lattice import packing, sampling
+from protocol.lattice.digest import digests
 from protocol.lattice.encryption import (
     FIELD_ERROR_0,
     FIELD_HIGH,
@@ -30,10 +30,12 @@ from protocol.lattice.encryption import (
     VerifiedCiphertexts,
     check_count,
 )
-from protocol.lattice.kernels import ERROR_0, ERROR_1, HIGH, LOW, TERNARY, WORD_ROWS, Flags
+from protocol.lattice.kernels import ERROR_0, ERROR_1, HIGH, LOW, TERNARY, WORD_ROWS
 from protocol.lattice.keys import PRIMES, PublicKey, check_seed
+from protocol.lattice.lanes import aligned
 from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
 from protocol.lattice.params import DIGIT_BITS, PARAMETERS
+from protocol.lattice.proof_kernels import Flags, combine, subtract
 from protocol.lattice.transform import LIMBS
 from protocol.prg import Prg, labelled_hash
 from protocol.secret import Secret
@@ -156,9 +158,9 @@ class ProverState(Secret):
             raise LocalProtocolError("these masks have been used: commit afresh")
         count = openings.words.shape[1]
         selection = _selection(challenge, self._statement, count)
-        sums = np.empty((2, ROWS, N), dtype=np.uint64)
+        sums: Words = aligned(2, ROWS, N, dtype=np.uint64)
         for part in range(2):
-            kernels.combine(selection, openings.words[part], sums[part])
+            combine(selection, openings.words[part], sums[part])
         writer = _Writer(openings.constant, self._nonce)
         bad = 0
         for row, chosen in enumerate(selection.sum(axis=1, dtype=np.int64)):
@@ -212,15 +214,17 @@ def commit(key: PublicKey, openings: Openings, context: bytes, seed: bytes) -> t
     nonce = Prg(seed, "lattice mask nonce").bytes(HASH_BYTES)
     prg = Prg(seed, "lattice masks")
     encryptor = Encryptor(key, _M.mask, _V.mask, _E.mask)
-    masks = np.empty((ROWS, WORD_ROWS, N), dtype=np.uint64)
-    c = np.empty((2, N), dtype=np.uint64)
+    masks: Words = aligned(ROWS, WORD_ROWS, N, dtype=np.uint64)
+    c: Words = aligned(2, N, dtype=np.uint64)
+    packed = np.empty(PACKED_BYTES, dtype=np.uint8)
     pieces = [b""] * (ROWS * 2 * len(PRIMES))
     for row in range(ROWS):
         _mask_words(prg, openings.constant, masks[row])
         for limb in range(len(PRIMES)):
             encryptor.limb(masks[row], limb, c[0], c[1])
             for part in range(2):
-                pieces[_piece(row, part, limb)] = hashlib.sha256(c[part].data).digest()
+                packing.pack(c[part], packed)
+                pieces[_piece(row, part, limb)] = digests(packed)
     return ProverState(openings, statement, masks, nonce), _commitment(statement, nonce, pieces)
 
 
@@ -284,27 +288,29 @@ def verify(
     count = ciphertexts.count
     check_count(count)
     answer = _Response(packing.received(response, response_bytes(constant), "a response", party), constant, party)
-    words = np.empty((WORD_ROWS, N), dtype=np.uint64)
+    words: Words = aligned(WORD_ROWS, N, dtype=np.uint64)
     for row in range(ROWS):
         answer.check(row, words)
     statement = _statement(key.digest, ciphertexts.digest(), count, constant, context)
     selection = _selection(challenge, statement, count)
     encryptor = Encryptor(key, _M.accepted, _V.accepted, _E.accepted)
-    residues = np.empty((count, N), dtype=np.uint64)
-    sums = np.empty((2, ROWS, N), dtype=np.uint64)
-    c = np.empty((2, N), dtype=np.uint64)
+    residues: Words = aligned(count, N, dtype=np.uint64)
+    sums: Words = aligned(2, ROWS, N, dtype=np.uint64)
+    c: Words = aligned(2, N, dtype=np.uint64)
+    packed = np.empty(PACKED_BYTES, dtype=np.uint8)
     pieces = [b""] * (ROWS * 2 * len(PRIMES))
     for limb in range(len(PRIMES)):
         for part in range(2):
             for index in range(count):
                 packing.unpack(ciphertexts.packed[index, part, limb], residues[index])
-            kernels.combine(selection, residues, sums[part])
+            combine(selection, residues, sums[part])
         for row in range(ROWS):
             answer.read(row, words)
             encryptor.limb(words, limb, c[0], c[1])
             for part in range(2):
-                kernels.subtract(c[part], sums[part, row], LIMBS[limb])
-                pieces[_piece(row, part, limb)] = hashlib.sha256(c[part].data).digest()
+                subtract(c[part], sums[part, row], LIMBS[limb])
+                packing.pack(c[part], packed)
+                pieces[_piece(row, part, limb)] = digests(packed)
     if not hmac.compare_digest(_commitment(statement, answer.nonce, pieces), commitment):
         raise RemoteProtocolError(Fault.PROOF_EQUATION, "a response does not open its commitment", party=party)
     return VerifiedCiphertexts(ciphertexts, key.digest, constant)

@@ -13,7 +13,7 @@ import numpy as np
 
 from protocol._jit import inlined, kernel
 from protocol.field import Elements, P
-from protocol.lattice.lanes import LANES, aligned, load, store, times_32, transpose, where_negative
+from protocol.lattice.lanes import LANES, aligned, load, local, store, times_32, transpose, where_negative
 from protocol.lattice.params import PARAMETERS, primitive_root
 
 N: Final = PARAMETERS.slots
@@ -72,7 +72,7 @@ def _gather(x: Elements, i: int, far: int, y: Elements, o: int, out_far: int, w:
 
 @kernel
 def _to_slots(x: Elements, table: Elements, ratios: Elements) -> None:
-    scratch = np.empty(_BLOCK, dtype=np.uint64)
+    scratch = local(_BLOCK).view(np.uint64)
     for chunk in range(0, _STRIDE, _CHUNK):
         for row in range(8):
             for j in range(0, _CHUNK, LANES):
@@ -127,7 +127,7 @@ def _to_slots(x: Elements, table: Elements, ratios: Elements) -> None:
 
 @kernel
 def _to_coefficients(x: Elements, table: Elements, ratios: Elements, scale: np.uint64, scale_ratio: np.uint64) -> None:
-    scratch = np.empty(_BLOCK, dtype=np.uint64)
+    scratch = local(_BLOCK).view(np.uint64)
     for block in range(_BLOCKS):
         base = block * _BLOCK
         for c in range(0, _COLUMNS, LANES):
@@ -180,6 +180,14 @@ def _to_coefficients(x: Elements, table: Elements, ratios: Elements, scale: np.u
                 d = _times(_times(a - b + _FOUR_P, table[1], ratios[1]), scale, scale_ratio)
                 store(x, to, _below(_below(s, _TWO_P), _P))
                 store(x, to + 8 * _STRIDE, _below(_below(d, _TWO_P), _P))
+
+
+@kernel
+def negate(x: Elements, out: Elements) -> None:
+    """−x mod p: uint64[N] in [0, p)."""
+    for i in range(0, N, LANES):
+        difference = _P - load(x, i)  # in [1, p]
+        store(out, i, where_negative(difference - _P, difference, difference - _P))
 
 
 def _table(root: int) -> tuple[Elements, Elements]:

@@ -13,13 +13,13 @@ from typing import Final
 
 import numpy as np
 
-from protocol import field
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import P
 from protocol.lattice import kernels, packing, sampling, slots
 from protocol.lattice.encryption import Slots, VerifiedCiphertexts, check_count, check_slots, encode
 from protocol.lattice.keys import PRIMES, PublicKey, SecretKey, check_seed
-from protocol.lattice.packing import PACKED_BYTES, Bytes
+from protocol.lattice.lanes import aligned
+from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
 from protocol.lattice.params import FLOOD_DIGIT_BITS, FLOOD_DIGITS, KEPT, PARAMETERS
 from protocol.lattice.transform import LIMBS, TABLES, Floats, centred
 from protocol.prg import Prg
@@ -29,6 +29,9 @@ REPLY_BYTES: Final = 2 * KEPT * PACKED_BYTES
 
 _RADIX: Final[Floats] = np.array(
     [[centred(1 << (FLOOD_DIGIT_BITS * j), q) for j in range(FLOOD_DIGITS)] for q in PRIMES]
+)
+_SCALED_RADIX: Final[Floats] = np.array(
+    [[centred(P << (FLOOD_DIGIT_BITS * j), q) for j in range(FLOOD_DIGITS)] for q in PRIMES]
 )
 
 # Constants of kernels.finish: inverses for the mixed-radix digits of c modulo the dropped primes …
@@ -67,7 +70,7 @@ def reply(
     """
     check_slots(x)
     replier = _Replier(key, ciphertexts, seed, first, x.shape[0])
-    plain = np.empty(N, dtype=np.uint64)
+    plain: Words = aligned(N, dtype=np.uint64)
     for index in range(x.shape[0]):
         encode(x[index], plain)
         replier.add(index, partial(kernels.reply_limb, plain))
@@ -104,25 +107,22 @@ class _Replier:
         self._flood_prg, self._mask_prg = Prg(seed, "lattice reply flood"), Prg(seed, "lattice reply mask")
         self.kept: Slots = np.empty((count, N), dtype=np.uint64)
         self.packed: Bytes = np.empty((count, 2, KEPT, PACKED_BYTES), dtype=np.uint8)
-        self._c = np.empty((2, len(PRIMES), N), dtype=np.uint64)
-        self._flood = np.empty((3, FLOOD_DIGITS, N), dtype=np.uint64)
-        self._product: Floats = np.empty((2, len(PRIMES), N))
-        self._work: Floats = np.empty((3, N))
-        self._spread: Floats = np.empty((len(PRIMES), N))
+        self._flood: Words = aligned(FLOOD_DIGITS, N, dtype=np.uint64)
+        self._product: Floats = aligned(2, len(PRIMES), N)  # the first half holds v' until its product replaces it
+        self._work: Floats = aligned(4, N)
         self._none = np.zeros(N, dtype=np.uint64)
-        self._switched = np.empty((KEPT, N), dtype=np.uint64)
+        self._switched: Words = aligned(KEPT, N, dtype=np.uint64)
 
     def add(self, index: int, limb_kernel: Callable[..., None]) -> None:
         """Make reply ``index`` with the kernel that multiplies x into one limb."""
-        if index == 0 or not self._one:
-            self._ciphertexts.batch.unpack(self._first + index, self._c)
-        key, c, flood, product = self._key, self._c, self._flood, self._product
+        key, flood, product = self._key, self._flood, self._product
+        c = self._ciphertexts.batch.packed[self._first + (0 if self._one else index)]
         mask = self._mask_prg.elements(N)
         sampling.fill(self._flood_prg, flood)
-        kernels.expand(flood[0], _RADIX, LIMBS, self._spread)
+        kernels.expand(flood, _RADIX, LIMBS, product[0])
         for limb in range(len(PRIMES)):
             limb_kernel(
-                self._spread[limb],
+                product[0, limb],
                 c[0, limb],
                 c[1, limb],
                 key.b[limb],
@@ -134,13 +134,14 @@ class _Replier:
                 product[1, limb],
             )
         for part, added in enumerate((mask, self._none)):
+            sampling.fill(self._flood_prg, flood)
             kernels.finish(
-                product[part], flood[1 + part], added, _RADIX, LIMBS, _GARNER, _SPREAD, _CORRECTION, self._switched
+                product[part], flood, added, _SCALED_RADIX, LIMBS, _GARNER, _SPREAD, _CORRECTION, self._switched
             )
             for limb in range(KEPT):
                 packing.pack(self._switched[limb], self.packed[index, part, limb])
         slots.to_slots(mask)
-        self.kept[index] = field.neg(mask)
+        slots.negate(mask, self.kept[index])
 
 
 def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | None = None) -> Slots:
@@ -155,9 +156,9 @@ def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | No
     packed = replies.reshape(count, 2, KEPT, PACKED_BYTES)
     packing.check_residues(packed, PRIMES[:KEPT], "a reply", party)
     result = np.empty((count, N), dtype=np.uint64)
-    c = np.empty((2, KEPT, N), dtype=np.uint64)
-    digits = np.empty((KEPT, N), dtype=np.uint64)
-    work: Floats = np.empty((2 + KEPT, N))
+    c: Words = aligned(2, KEPT, N, dtype=np.uint64)
+    digits: Words = aligned(KEPT, N, dtype=np.uint64)
+    work: Floats = aligned(2 + KEPT, N)
     anomaly = 0
     for index in range(count):
         for polynomial, words in zip(packed[index].reshape(-1, PACKED_BYTES), c.reshape(-1, N), strict=True):

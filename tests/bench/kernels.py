@@ -26,12 +26,16 @@ from protocol.lattice import (
     kernels,
     keygen,
     packing,
+    proof_kernels,
     reply,
+    reply_scaled,
     slots,
     switching,
     verify,
 )
+from protocol.lattice.digest import digests
 from protocol.lattice.encryption import Encryptor
+from protocol.lattice.lanes import aligned
 from protocol.lattice.transform import LIMBS, TABLES, forward, inverse
 from protocol.prg import Prg
 
@@ -63,7 +67,8 @@ class Bench:
 
 def single(bench: Bench, public: PublicKey) -> None:
     prg = Prg(SEED, "bench")
-    x, out = np.arange(N, dtype=np.float64), np.empty(N)
+    x, out = aligned(2, N)
+    x[:] = np.arange(N)
     bench.row("forward transform", lambda: forward(x, out, LIMBS[0], TABLES[0]))
     bench.row("inverse transform", lambda: inverse(out, x, LIMBS[0], TABLES[0]))
     values = prg.elements(N)
@@ -73,22 +78,23 @@ def single(bench: Bench, public: PublicKey) -> None:
     packed = np.empty(packing.PACKED_BYTES, dtype=np.uint8)
     bench.row("pack", lambda: packing.pack(words, packed))
     bench.row("unpack", lambda: packing.unpack(packed, words))
-    flood = np.empty((4, N), dtype=np.uint64)
+    flood = aligned(4, N, dtype=np.uint64)
     bench.row("512 KiB of key stream", lambda: prg.fill(flood.reshape(-1).view(np.uint8)))
-    data = bytes(1 << 20)
-    bench.row("SHA-256 of 1 MiB", lambda: hashlib.sha256(data).digest())
-    spread = np.empty((6, N))
+    bench.row("digest of a polynomial", lambda: digests(packed))
+    bench.row("the same, one stream", lambda: hashlib.sha256(packed.data).digest())
+    spread = aligned(6, N)
     bench.row("flooding, six primes", lambda: kernels.expand(flood, switching._RADIX, LIMBS, spread))
-    switched = np.empty((2, N), dtype=np.uint64)
-    constants = (switching._RADIX, LIMBS, switching._GARNER, switching._SPREAD, switching._CORRECTION)
+    switched = aligned(2, N, dtype=np.uint64)
+    constants = (switching._SCALED_RADIX, LIMBS, switching._GARNER, switching._SPREAD, switching._CORRECTION)
     bench.row("modulus switch", lambda: kernels.finish(spread, flood, values, *constants, switched))
     encryptor = Encryptor(public, 1 << 60, 1, PARAMETERS.noise)
-    coefficients = np.ones((5, N), dtype=np.uint64)
+    coefficients = aligned(5, N, dtype=np.uint64)
+    coefficients[:] = 1
     bench.row("encryption, one prime", lambda: encryptor.limb(coefficients, 0, switched[0], switched[1]))
-    sums = np.empty((64, N), dtype=np.uint64)
+    sums = aligned(64, N, dtype=np.uint64)
     for count in (8, 64):
         selection = np.unpackbits(np.frombuffer(prg.bytes(8 * count), dtype=np.uint8)).reshape(64, count)
-        combine = partial(kernels.combine, selection, np.zeros((count, N), dtype=np.uint64), sums)
+        combine = partial(proof_kernels.combine, selection, np.zeros((count, N), dtype=np.uint64), sums)
         bench.row(f"W·C a limb, {count} of them", combine, units=count)
 
 
@@ -101,6 +107,8 @@ def whole(bench: Bench) -> None:
     replies, _ = reply(public, verified, values, SEED)
     bench.row("encrypt, a ciphertext", lambda: encrypt(public, values, SEED), seconds=1, units=BATCH)
     bench.row("reply, a ciphertext", lambda: reply(public, verified, values, SEED), seconds=1, units=BATCH)
+    scaled = partial(reply_scaled, public, verified, 12345, SEED, count=BATCH)
+    bench.row("scaled reply, a ciphertext", scaled, seconds=1, units=BATCH)
     bench.row("decrypt, a ciphertext", lambda: decrypt(secret, replies, BATCH), seconds=1, units=BATCH)
     bench.row("commit, a proof", lambda: commit(public, openings, b"", SEED), seconds=1)
     for attempt in range(8):

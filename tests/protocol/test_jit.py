@@ -10,7 +10,7 @@ import pytest
 
 from protocol import field
 from protocol._jit import fingerprint
-from protocol.lattice import arithmetic, kernels, packing
+from protocol.lattice import arithmetic, butterflies, kernels, packing, transform
 
 finish = cast(FunctionType, kernels.finish.py_func)  # type: ignore[attr-defined]
 
@@ -30,9 +30,19 @@ def test_a_constant_of_another_file_changes_it(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_helper_of_another_file_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     before = fingerprint(finish)
-    helper = arithmetic.centre.py_func  # type: ignore[attr-defined]
-    monkeypatch.setattr(helper, "__code__", (lambda x, q, q_inverse: x - q).__code__)
+    helper = arithmetic.lift.py_func  # type: ignore[attr-defined]
+    monkeypatch.setattr(helper, "__code__", (lambda x, q: x - q).__code__)
     assert fingerprint(finish) != before
+
+
+def test_what_emits_a_kernel_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = cast(FunctionType, transform.forward.py_func)  # type: ignore[attr-defined]
+    before = fingerprint(forward)
+    monkeypatch.setattr(butterflies.Residues, "centre", lambda self, x: x)
+    assert fingerprint(forward) != before
+    monkeypatch.undo()
+    monkeypatch.setattr(butterflies, "FACTOR_MAX", butterflies.FACTOR_MAX - 1)
+    assert fingerprint(forward) != before
 
 
 def test_what_a_kernel_does_not_reach_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from protocol.errors import LocalProtocolError
 from protocol.field import P
+from protocol.lattice import butterflies
 from protocol.lattice.params import PARAMETERS, Parameters, is_prime
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "protocol-lattice.md"
@@ -82,5 +83,5 @@ def test_the_document_states_these_bounds() -> None:
     assert stated == {name: round(math.log2(value), 1) for name, value in values.items()}
     assert f"| statistical bits a reply | {p.statistical_bits} |" in text
     assert f"| probability of a restart | {float(p.rejection):.4f} |" in text
-    assert f"| peak of the forward transform | {float(p.forward_peak):.2f} |" in text
-    assert f"| peak of the inverse transform | {float(p.inverse_peak):.2f} |" in text
+    assert f"| evaluations of the forward transform | {math.ceil(100 * butterflies.SPREAD_OUTPUT) / 100:.2f} |" in text
+    assert f"| coefficients of the inverse transform | {math.ceil(100 * butterflies.GATHER_OUTPUT) / 100:.2f} |" in text

@@ -296,7 +296,7 @@ def test_commitments_hide_in_their_nonce(keys: Keys, batch: Batch) -> None:
 
 
 def test_sums_of_selected_words() -> None:
-    from protocol.lattice import kernels
+    from protocol.lattice import proof_kernels
 
     words = np.frombuffer(Prg(b"sums", "test").bytes(8 * 256 * N), dtype="<u8").reshape(256, N) >> np.uint64(14)
     words[:, :100] = (1 << 50) - 1
@@ -304,7 +304,7 @@ def test_sums_of_selected_words() -> None:
     selection[3] = 1
     selection[4] = 0
     out = np.empty((ROWS, N), dtype=np.uint64)
-    kernels.combine(selection, words, out)
+    proof_kernels.combine(selection, words, out)
     expected = selection.astype(np.uint64) @ words[:, ::37]
     assert np.array_equal(out[:, ::37], expected)
     assert int(out[3, 0]) == 256 * ((1 << 50) - 1)

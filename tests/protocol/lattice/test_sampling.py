@@ -67,8 +67,8 @@ def test_binomial() -> None:
 def test_the_common_polynomial_is_uniform_and_separated() -> None:
     a, other = public_a(b"1" * 32), public_a(b"2" * 32)
     for limb, prime in enumerate(PRIMES):
-        assert 0 <= a[limb].min() <= a[limb].max() < prime
-        cells = np.bincount((a[limb] * 64 / prime).astype(np.int64), minlength=64)
+        assert -prime < 2 * a[limb].min() <= 2 * a[limb].max() < prime
+        cells = np.bincount((a[limb] % prime * 64 / prime).astype(np.int64), minlength=64)
         assert abs(chi_square(cells, np.full(64, N / 64))) < 4
     assert not np.any(a == other)
     assert np.array_equal(a, public_a(b"1" * 32))

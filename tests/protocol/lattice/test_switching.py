@@ -80,7 +80,7 @@ def test_one_ciphertext_is_scaled_many_times(keys: Keys, constant_batch: Batch) 
 
 def _finish(c: np.ndarray, flood: np.ndarray, mask: np.ndarray) -> np.ndarray:
     out = np.empty((2, N), dtype=np.uint64)
-    constants = (switching._RADIX, LIMBS, switching._GARNER, switching._SPREAD, switching._CORRECTION)
+    constants = (switching._SCALED_RADIX, LIMBS, switching._GARNER, switching._SPREAD, switching._CORRECTION)
     kernels.finish(c, flood, mask, *constants, out)
     return out
 
@@ -111,10 +111,10 @@ def _digits(words: np.ndarray) -> int:
 def test_a_reply_is_finished_by_its_definition() -> None:
     """Errors, mask and modulus switch in plain integers; residues, digits and masks at their extremes too."""
     rng = np.random.default_rng(3)
-    c = np.stack([rng.integers(-4 * q + 1, 4 * q, N).astype(np.float64) for q in PRIMES])
+    c = np.stack([rng.integers(-q, q + 1, N).astype(np.float64) for q in PRIMES])
     for limb, q in enumerate(PRIMES):
         c[limb, :64] = q - 1
-        c[limb, 64:128] = -4.0 * q + 1
+        c[limb, 64:128] = -float(q)
         c[limb, 128:192] = q // 2
         c[limb, 192:195] = [0, 1, -1]
     flood = np.frombuffer(Prg(b"flood", "test").bytes(8 * 4 * N), dtype="<u8").reshape(4, N).copy()
