@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 import numpy as np
 
@@ -13,6 +15,8 @@ from protocol.party import Party
 from protocol.prg import Prg
 from protocol.secret import Secret
 from protocol.shares import MacKey, Shared
+
+_STRIP: Final = 1 << 15  # coefficients at a time, to stay in the processor's cache
 
 
 class Unchecked(Secret):
@@ -102,7 +106,10 @@ class Checker:
 def _combination(challenge: Prg, pending: list[_Pending], delta: int) -> int:
     sigma = 0
     for item in pending:
-        coefficients = challenge.elements(item.mac.size)
-        value = field.dot(coefficients, item.opening.masked())
-        sigma += field.dot(coefficients, item.mac) - delta * value
+        values, macs = item.opening.masked(), item.mac
+        for start in range(0, macs.size, _STRIP):
+            strip = slice(start, start + _STRIP)
+            coefficients = challenge.elements(macs[strip].size)
+            value, mac = field.dots(coefficients, values[strip], macs[strip])
+            sigma += mac - delta * value
     return sigma % field.P

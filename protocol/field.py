@@ -7,6 +7,7 @@ which is for opened values only.  Each kernel has a plain Python counterpart in 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -99,20 +100,15 @@ def _scale(a: Elements, s: np.uint64, out: Elements) -> None:
 
 
 @kernel
-def _beaver(c: Elements, b: Elements, e: Elements, a: Elements, d: Elements, out: Elements) -> None:
-    for i in range(out.size):
-        out[i] = add_p(c[i], add_p(mul_p(e[i], b[i]), mul_p(d[i], a[i])))
-
-
-@kernel
-def _sums(a: Elements, b: Elements) -> tuple[np.uint64, np.uint64]:
-    low = np.uint64(0)
-    high = np.uint64(0)
+def _sums(a: Elements, b: Elements, c: Elements) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    low_b, high_b, low_c, high_c = np.uint64(0), np.uint64(0), np.uint64(0), np.uint64(0)
     for i in range(a.size):
-        m = mul_p(a[i], b[i])
-        low += m & _MASK_32
-        high += m >> _32
-    return low, high
+        m, n = mul_p(a[i], b[i]), mul_p(a[i], c[i])
+        low_b += m & _MASK_32
+        high_b += m >> _32
+        low_c += n & _MASK_32
+        high_c += n >> _32
+    return low_b, high_b, low_c, high_c
 
 
 def _pair(a: Elements, b: Elements, out: Elements | None) -> Elements:
@@ -154,27 +150,24 @@ def scale(a: Elements, factor: int, out: Elements | None = None) -> Elements:
     return out
 
 
-def beaver(c: Elements, b: Elements, e: Elements, a: Elements, d: Elements) -> Elements:
-    """C + e·b + d·a in one pass over memory: the linear part of a Beaver multiplication."""
-    out = np.empty_like(c)
-    _beaver(c, b, e, a, d, out)
+def dots(a: Elements, b: Elements, c: Elements) -> tuple[int, int]:
+    """(Σ a_i·b_i, Σ a_i·c_i) mod p, in one pass.  Halves are summed apart, so 2^32 products cannot overflow."""
+    if not a.shape == b.shape == c.shape:
+        raise LocalProtocolError(f"field arrays of shapes {a.shape}, {b.shape} and {c.shape} do not match")
+    low_b, high_b, low_c, high_c = _sums(a, b, c)
+    return (int(low_b) + (int(high_b) << 32)) % P, (int(low_c) + (int(high_c) << 32)) % P
+
+
+def total(arrays: Sequence[Elements], out: Elements | None = None) -> Elements:
+    """The elementwise sum of one or more arrays; ``out`` may be the first of them."""
+    if len(arrays) == 1:
+        out = np.empty_like(arrays[0]) if out is None else out
+        out[:] = arrays[0]
+        return out
+    out = add(arrays[0], arrays[1], out)
+    for array in arrays[2:]:
+        add(out, array, out)
     return out
-
-
-def dot(a: Elements, b: Elements) -> int:
-    """Σ a_i·b_i mod p.  Halves are summed apart, so 2^32 products cannot overflow."""
-    if a.shape != b.shape:
-        raise LocalProtocolError(f"field arrays of shapes {a.shape} and {b.shape} do not match")
-    low, high = _sums(a, b)
-    return (int(low) + (int(high) << 32)) % P
-
-
-def total(arrays: list[Elements]) -> Elements:
-    """The elementwise sum of one or more arrays."""
-    result = arrays[0].copy()
-    for array in arrays[1:]:
-        _add(result, array, result)
-    return result
 
 
 # --- encodings --------------------------------------------------------------------------------------------
@@ -204,7 +197,8 @@ def is_canonical(values: Elements) -> bool:
 
 # --- square roots of opened values --------------------------------------------------------------------------
 # p − 1 = 2^21·(2^40 − 1).  For a square s, w = s^(2^39 − 1) gives t = s·w² in the subgroup of order 2^21; with
-# t = g^e (e is even), 1/√s = w·g^(−e/2)·… up to sign (Tonelli–Shanks; Cohen 1993, algorithm 1.5.1).
+# t = g^e (e is even), 1/√s = w·g^(−e/2) up to sign (Tonelli–Shanks; Cohen 1993, algorithm 1.5.1).  The exponent is read
+# seven bits at a time, in tables.
 
 
 def _subgroup_generator() -> int:
@@ -214,42 +208,85 @@ def _subgroup_generator() -> int:
     return pow(candidate, (1 << 40) - 1, P)
 
 
+_DIGIT: Final = 7
+_DIGITS: Final = _TWO_ADICITY // _DIGIT
+_HASH_SHIFT = np.uint64(52)
 _G = _subgroup_generator()
-_G_INVERSE_POWERS = np.array([pow(_G, -(1 << k), P) for k in range(_TWO_ADICITY)], dtype=np.uint64)
+_ORDER_128: Final = [pow(_G, k << (_TWO_ADICITY - _DIGIT), P) for k in range(1 << _DIGIT)]
+# g^−k, and g^−(k << 7), for digits k of e; then the square roots of g^−(k << 7j) for j = 0, 1, 2
+_CLEARING: Final[Elements] = np.array(
+    [[pow(_G, -(k << _DIGIT * j), P) for k in range(1 << _DIGIT)] for j in range(_DIGITS - 1)], dtype=np.uint64
+)
+_HALVING: Final[Elements] = np.array(
+    [[pow(_G, -(k << _DIGIT * j >> 1), P) for k in range(1 << _DIGIT)] for j in range(_DIGITS)], dtype=np.uint64
+)
 
 
-_LANES = 64  # elements worked on side by side: one chain alone would wait for each product's latency
+def _perfect_hash() -> tuple[np.uint64, npt.NDArray[np.uint8]]:
+    """A factor whose products with the elements of order 128 differ in their top twelve bits; and k of each."""
+    keys = np.array(_ORDER_128, dtype=np.uint64)
+    factor = np.uint64(0x9E37_79B9_7F4A_7C15)  # the golden ratio, where multiplicative hashing starts from (Knuth, 6.4)
+    while np.unique(places := (keys * factor) >> _HASH_SHIFT).size < keys.size:
+        factor = factor + np.uint64(2)
+    digits = np.zeros(1 << 12, dtype=np.uint8)
+    digits[places] = np.arange(keys.size)
+    return factor, digits
+
+
+_HASH_FACTOR, _DIGIT_OF = _perfect_hash()
+_LANES: Final = 64  # elements worked on side by side: one chain alone would wait for each product's latency
+
+
+@inlined
+def _raised(x: Elements, doublings: int, y: Elements, out: Elements) -> None:
+    """x^(2^doublings)·y; ``out`` may be x."""
+    for i in range(_LANES):
+        out[i] = x[i]
+    for _ in range(doublings):
+        for i in range(_LANES):
+            out[i] = mul_p(out[i], out[i])
+    for i in range(_LANES):
+        out[i] = mul_p(out[i], y[i])
+
+
+@inlined
+def _take_digit(
+    t: Elements, doublings: int, digits: npt.NDArray[np.uint8], clearing: Elements, halving: Elements, w: Elements
+) -> None:
+    """Read the lowest digit of t's exponent that is left, clear it, and apply half of it to w."""
+    for i in range(_LANES):
+        probe = t[i]
+        for _ in range(doublings):
+            probe = mul_p(probe, probe)
+        digit = digits[(probe * _HASH_FACTOR) >> _HASH_SHIFT]
+        t[i] = mul_p(t[i], clearing[digit])
+        w[i] = mul_p(w[i], halving[digit])
 
 
 @kernel
-def _inverse_sqrt(s: Elements, inverse_powers: Elements, out: Elements) -> None:
-    w = np.empty(_LANES, dtype=np.uint64)
-    t = np.empty(_LANES, dtype=np.uint64)
-    probe = np.empty(_LANES, dtype=np.uint64)
+def _inverse_sqrt(
+    s: Elements, digits: npt.NDArray[np.uint8], clearing: Elements, halving: Elements, out: Elements
+) -> None:
+    x, y, w = np.empty(_LANES, dtype=np.uint64), np.empty(_LANES, dtype=np.uint64), np.empty(_LANES, dtype=np.uint64)
     for start in range(0, s.size, _LANES):
         block = s[start : start + _LANES]
-        count = block.size
-        # w = s^(2^39 − 1): 38 times square and multiply
-        for i in range(count):
-            w[i] = block[i]
-        for _ in range(38):
-            for i in range(count):
-                w[i] = mul_p(mul_p(w[i], w[i]), block[i])
-        for i in range(count):
-            t[i] = mul_p(block[i], mul_p(w[i], w[i]))
-        # read e bit by bit from below; half of it corrects w
-        for k in range(1, _TWO_ADICITY):
-            for i in range(count):
-                probe[i] = t[i]
-            for _ in range(_TWO_ADICITY - 1 - k):
-                for i in range(count):
-                    probe[i] = mul_p(probe[i], probe[i])
-            for i in range(count):
-                one = probe[i] == np.uint64(1)
-                t[i] = mul_p(t[i], np.uint64(1) if one else inverse_powers[k])
-                w[i] = mul_p(w[i], np.uint64(1) if one else inverse_powers[k - 1])
+        for i in range(_LANES):
+            x[i] = block[min(i, block.size - 1)]  # a short last block repeats its last element
+        # s^(2^k − 1) for k = 2, 4, 8, 9, 18, 19, 38, 39
+        _raised(x, 1, x, w)
+        _raised(w, 2, w, y)
+        _raised(y, 4, y, w)
+        _raised(w, 1, x, y)
+        _raised(y, 9, y, w)
+        _raised(w, 1, x, y)
+        _raised(y, 19, y, w)
+        _raised(w, 1, x, w)
+        _raised(w, 1, x, y)  # t = s·w²
+        _take_digit(y, 14, digits, clearing[0], halving[0], w)
+        _take_digit(y, 7, digits, clearing[1], halving[1], w)
+        _take_digit(y, 0, digits, clearing[1], halving[2], w)  # what is left of y is not used
         target = out[start : start + _LANES]
-        for i in range(count):
+        for i in range(target.size):
             target[i] = w[i]
 
 
@@ -260,5 +297,5 @@ def inverse_sqrt(squares: Elements) -> Elements:
     check ``s·r² = 1`` (``docs/protocol.md``, step 8.3).
     """
     out = np.empty_like(squares)
-    _inverse_sqrt(squares, _G_INVERSE_POWERS, out)
+    _inverse_sqrt(squares, _DIGIT_OF, _CLEARING, _HALVING, out)
     return out

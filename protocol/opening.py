@@ -30,7 +30,8 @@ async def open_values(party: Party, label: str, own: Elements) -> Elements:
     if party.parties >= _SPREADING_PARTIES_MIN and own.size >= SPREAD_MIN:
         values = await _spread(party, label, own)
     else:
-        values = _sum(own, await party.to_all(label, own))
+        values = np.empty_like(own)
+        _sum(own, await party.to_all(label, own), values)
     # Parties that were told different things now hold different sums; the record makes that an equivocation.
     party.record(label, values)
     return values
@@ -43,7 +44,7 @@ async def _spread(party: Party, label: str, own: Elements) -> Elements:
     mine = segments[party.index]
     shares = await party.exchange(label, {peer: [own[segments[peer]]] for peer in party.peers}, party.peers)
     values = np.empty_like(own)
-    values[mine] = _sum(own[mine], shares)
+    _sum(own[mine], shares, values[mine])
     sums = await party.to_all(f"{label}/sums", values[mine])
     for peer in party.peers:
         segment = values[segments[peer]]
@@ -51,5 +52,5 @@ async def _spread(party: Party, label: str, own: Elements) -> Elements:
     return values
 
 
-def _sum(own: Elements, shares: Mapping[int, tuple[Part, ...]]) -> Elements:
-    return field.total([own, *(field_elements(single(shares[peer], peer), own.size, peer) for peer in shares)])
+def _sum(own: Elements, shares: Mapping[int, tuple[Part, ...]], out: Elements) -> None:
+    field.total([own, *(field_elements(single(shares[peer], peer), own.size, peer) for peer in shares)], out)

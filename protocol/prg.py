@@ -7,14 +7,29 @@ never share a key stream.
 from __future__ import annotations
 
 import hashlib
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from protocol._jit import kernel
 from protocol.field import BITS, ELEMENT_BYTES, Elements, P
 
 _ZEROS = bytes(1 << 20)  # the key stream runs at full speed in calls of about a megabyte
+_WORDS: Final = 1 << 15  # cut while they are in the processor's cache
+_SPARE_BITS = np.uint64(64 - BITS)
+
+
+@kernel
+def _cut(words: Elements) -> np.uint64:
+    """Keep the upper 61 bits of every word, in place; returns the largest."""
+    largest = np.uint64(0)
+    for i in range(words.size):
+        word = words[i] >> _SPARE_BITS
+        words[i] = word
+        largest = max(largest, word)
+    return largest
 
 
 def labelled_hash(label: str, *parts: bytes | memoryview) -> bytes:
@@ -53,9 +68,16 @@ class Prg:
     def elements(self, count: int) -> Elements:
         """``count`` uniform field elements, by rejection: a 61-bit word is ≥ p with probability 2^−40."""
         words = np.empty(count, dtype=np.uint64)
-        self.fill(words.view(np.uint8))
-        words >>= np.uint64(64 - BITS)
+        largest = 0
+        for start in range(0, count, _WORDS):
+            piece = words[start : start + _WORDS]
+            self.fill(piece.view(np.uint8))
+            largest = max(largest, int(_cut(piece)))
+        if largest >= P:
+            self._draw_again(words)
+        return words
+
+    def _draw_again(self, words: Elements) -> None:
         while (bad := np.flatnonzero(words >= np.uint64(P))).size:
             fresh = np.frombuffer(self.bytes(ELEMENT_BYTES * bad.size), dtype="<u8")
-            words[bad] = fresh >> np.uint64(64 - BITS)
-        return words
+            words[bad] = fresh >> _SPARE_BITS

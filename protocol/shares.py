@@ -70,6 +70,11 @@ def constant(public: Elements, key: MacKey) -> Shared:
     return Shared(zeros, zeros.copy()).plus(public, key)
 
 
+def empty(count: int) -> Shared:
+    """Room for ``count`` shares, to be written into."""
+    return Shared(np.empty(count, dtype=np.uint64), np.empty(count, dtype=np.uint64))
+
+
 def concatenate(parts: Sequence[Shared]) -> Shared:
     """One vector from several, in order."""
     return Shared(np.concatenate([s.value for s in parts]), np.concatenate([s.mac for s in parts]))

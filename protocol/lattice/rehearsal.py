@@ -45,5 +45,4 @@ def rehearse() -> None:
     if not np.array_equal(product, field.scale(y.reshape(-1), _FACTOR)):
         raise LocalProtocolError("the rehearsal gave a wrong multiple: this machine computes wrongly")
     roots = field.inverse_sqrt(field.mul(product, product))
-    field.beaver(roots, roots, roots, roots, roots)
-    field.dot(roots, field.sub(roots, field.scale(roots, 2)))
+    field.dots(roots, product, field.sub(roots, field.scale(roots, 2)))

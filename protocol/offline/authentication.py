@@ -66,6 +66,6 @@ def _combination(challenge: Prg, values: Sequence[Shared], blind: Shared) -> Sha
     chi = challenge.elements(len(values[0]))
     value, mac = int(blind.value[0]), int(blind.mac[0])
     for psi, shared in zip(weights, values, strict=True):
-        value += psi * field.dot(chi, shared.value)
-        mac += psi * field.dot(chi, shared.mac)
+        sums = field.dots(chi, shared.value, shared.mac)
+        value, mac = value + psi * sums[0], mac + psi * sums[1]
     return Shared(np.array([value % field.P], dtype=np.uint64), np.array([mac % field.P], dtype=np.uint64))

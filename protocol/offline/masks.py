@@ -98,6 +98,7 @@ def _combinations(challenge: Prg, shared: Sequence[Shared]) -> tuple[Elements, E
     for masks in shared:
         coefficients = challenge.elements(len(masks))
         coefficients[-1] = 1
-        values.append(field.dot(coefficients, masks.value))
-        macs.append(field.dot(coefficients, masks.mac))
+        value, mac = field.dots(coefficients, masks.value, masks.mac)
+        values.append(value)
+        macs.append(mac)
     return np.array(values, dtype=np.uint64), np.array(macs, dtype=np.uint64)

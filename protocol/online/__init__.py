@@ -1,5 +1,5 @@
 """The online phase: what is computed once data is there, from material made beforehand.
 
-Read ``arithmetic`` (inputs, products, results), ``comparison`` (signs of small integers), ``disclosure`` (which cells
-may be opened).
+Read ``arithmetic`` (inputs, products, results) with its kernels ``beaver``, ``comparison`` (signs of small integers)
+with its kernels ``signs``, ``disclosure`` (which cells may be opened).
 """

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from protocol import field
 from protocol.checking import Checker, Unchecked
 from protocol.errors import LocalProtocolError
 from protocol.field import Elements
 from protocol.material import Cost, Masks, Material
+from protocol.online import beaver
 from protocol.party import Party, field_elements, single
-from protocol.shares import MacKey, Shared, concatenate, split
+from protocol.shares import MacKey, Shared, empty
 
 MULTIPLICATION = Cost(triples=1)
 SQUARING = Cost(squares=1)
+
+# Longer vectors go block by block: the parts of a step stay in the processor's cache, the event loop gets its turn, and
+# an opening stays far below the largest message.
+BLOCK: Final = 1 << 17
 
 
 class Evaluator:
@@ -44,28 +50,31 @@ class Evaluator:
         return [mask.shared.plus(d, self.key) for mask, d in zip(masks, differences, strict=True)]
 
     async def multiply(self, x: Shared, y: Shared) -> Shared:
-        """⟨x·y⟩ elementwise, one round, one triple each (Beaver, CRYPTO 1991; step 9.2)."""
-        if len(x) != len(y):
-            raise LocalProtocolError(f"vectors of {len(x)} and {len(y)} do not multiply")
-        count = len(x)
-        triples = self.material.triples(count)
-        opened = await self.checker.open("beaver", concatenate([x - triples.a, y - triples.b]))
-        both = opened.masked()
-        e, d = both[:count], both[count:]
-        a, b, c = triples.a, triples.b, triples.c
-        product = Shared(field.beaver(c.value, b.value, e, a.value, d), field.beaver(c.mac, b.mac, e, a.mac, d))
-        return product.plus(field.mul(e, d), self.key)
-
-    async def square(self, x: Shared) -> Shared:
-        """⟨x²⟩ elementwise: one round, one square and half the opening of a product (step 9.2)."""
-        squares = self.material.squares(len(x))
-        e = (await self.checker.open("square", x - squares.root)).masked()
-        return (squares.square + squares.root.times(field.scale(e, 2))).plus(field.mul(e, e), self.key)
+        """⟨x·y⟩ elementwise, one triple each (step 9.2)."""
+        return (await self.multiply_many([(x, y)]))[0]
 
     async def multiply_many(self, pairs: Sequence[tuple[Shared, Shared]]) -> list[Shared]:
-        """Several independent products in the one round."""
-        product = await self.multiply(concatenate([x for x, _ in pairs]), concatenate([y for _, y in pairs]))
-        return split(product, [len(x) for x, _ in pairs])
+        """Independent products of pairs of vectors, in as few openings as their number allows: one a block."""
+        for x, y in pairs:
+            if len(x) != len(y):
+                raise LocalProtocolError(f"vectors of {len(x)} and {len(y)} do not multiply")
+        results = [empty(len(x)) for x, _ in pairs]
+        for block in _blocks([len(x) for x, _ in pairs]):
+            factors = [(pairs[k][0][span], pairs[k][1][span]) for k, span in block]
+            triples = self.material.triples(sum(len(x) for x, _ in factors))
+            opening = await self.checker.open("beaver", beaver.differences(factors, triples))
+            beaver.products(triples, opening.masked(), self.key, [results[k][span] for k, span in block])
+        return results
+
+    async def square(self, x: Shared) -> Shared:
+        """⟨x²⟩ elementwise: one square and half the opening of a product (step 9.2)."""
+        result = empty(len(x))
+        for block in _blocks([len(x)]):
+            ((_, span),) = block
+            squares = self.material.squares(span.stop - span.start)
+            opening = await self.checker.open("square", x[span] - squares.root)
+            beaver.squares(squares, opening.masked(), self.key, result[span])
+        return result
 
     async def open_masked(self, label: str, shared: Shared) -> Elements:
         """Open values that a fresh uniform (or statistical) mask hides; for use inside a protocol only."""
@@ -83,6 +92,23 @@ class Evaluator:
         }
         await self.checker.check(f"{label}/after")
         return {name: opening.released() for name, opening in opened.items()}
+
+
+def _blocks(lengths: Sequence[int]) -> list[list[tuple[int, slice]]]:
+    """Vectors of these lengths in blocks of :data:`BLOCK` elements: each a list of vectors and parts of them."""
+    blocks: list[list[tuple[int, slice]]] = []
+    room = 0
+    for k, length in enumerate(lengths):
+        start = 0
+        while start < length:
+            if not room:
+                blocks.append([])
+                room = BLOCK
+            stop = min(length, start + room)
+            blocks[-1].append((k, slice(start, stop)))
+            room -= stop - start
+            start = stop
+    return blocks
 
 
 def _plain(mask: Masks) -> Elements:

@@ -6,14 +6,17 @@ borrow is found by a tree of logarithmic depth.  All comparisons of a call share
 
 from __future__ import annotations
 
+import attrs
 import numpy as np
 
 from protocol import field
 from protocol.errors import LocalProtocolError
 from protocol.field import Elements
 from protocol.material import Cost
+from protocol.online import signs
 from protocol.online.arithmetic import Evaluator
-from protocol.shares import Shared, constant
+from protocol.secret import Secret
+from protocol.shares import Shared, constant, empty
 
 STATISTICAL_BITS_MIN = 40
 HEADROOM_BITS = 2  # the masked value x + 2^(ℓ−1) + r stays below 2^(ℓ+σ+1) < p
@@ -33,73 +36,87 @@ def statistical_bits(width: int, count: int) -> int:
 
 def comparison_cost(width: int, count: int) -> Cost:
     """What :func:`is_negative` consumes for ``count`` values of ``width`` bits."""
-    return Cost(triples=count * _tree_products(width - 1), bits=count * (width + statistical_bits(width, count)))
+    low_bits = width - 1
+    products = low_bits // 2 + _tree_products((low_bits + 1) // 2)
+    return Cost(triples=count * products, bits=count * (width + statistical_bits(width, count)))
 
 
 async def is_negative(evaluator: Evaluator, x: Shared, width: int) -> Shared:
     """⟨x < 0⟩ as 0 or 1, for x in [−2^(ℓ−1), 2^(ℓ−1)) and ℓ = ``width`` (step 10.3)."""
-    count = len(x)
+    count, key = len(x), evaluator.key
+    if not count:
+        return x
     low_bits = width - 1
     mask_bits = width + statistical_bits(width, count)
     bits = evaluator.material.bits(count * mask_bits)
-    planes = [bits[k * count : (k + 1) * count] for k in range(mask_bits)]
-    low = _weighted(planes[:low_bits])
-    mask = low + _weighted(planes[low_bits:]).scale(1 << low_bits)
+    low, mask = empty(count), empty(count)
+    factor = np.uint64(1 << low_bits)
+    signs.weighted(bits.value, low_bits, factor, low.value, mask.value)
+    signs.weighted(bits.mac, low_bits, factor, low.mac, mask.mac)
     offset = np.full(count, 1 << low_bits, dtype=np.uint64)
-    opened = await evaluator.open_masked("compare", (x + mask).plus(offset, evaluator.key))
+    opened = await evaluator.open_masked("compare", (x + mask).plus(offset, key))
     remainder = opened & np.uint64((1 << low_bits) - 1)
-    borrow = await _less_than(evaluator, remainder, planes[:low_bits])
-    # x mod 2^(ℓ−1) = remainder − low + 2^(ℓ−1)·borrow, and (x − that) / 2^(ℓ−1) is −1 or 0.
-    modulo = (borrow.scale(1 << low_bits) - low).plus(remainder, evaluator.key)
-    return (modulo - x).scale(pow(1 << low_bits, -1, field.P))
+    planes = [bits[k * count : (k + 1) * count] for k in range(low_bits)]
+    borrow = await _less_than(evaluator, remainder, planes)
+    # x mod 2^(ℓ−1) = remainder − low + 2^(ℓ−1)·borrow, and (x mod 2^(ℓ−1) − x) / 2^(ℓ−1) is 0 or 1.
+    rest = (constant(remainder, key) - low - x).scale(pow(1 << low_bits, -1, field.P))
+    return borrow + rest
 
 
-def _weighted(planes: list[Shared]) -> Shared:
-    total = planes[0]
-    for k, plane in enumerate(planes[1:], start=1):
-        total = total + plane.scale(1 << k)
-    return total
-
-
-def _tree_products(bits: int) -> int:
-    """Products of :func:`_less_than` per comparison: two per merge, one where the lowest block takes part."""
+def _tree_products(blocks: int) -> int:
+    """Products of merging so many blocks: two a pair, one where the lowest takes part."""
     products = 0
-    while bits > 1:
-        pairs = bits // 2
-        products += 2 * pairs - (1 - bits % 2)
-        bits -= pairs
+    while blocks > 1:
+        pairs = blocks // 2
+        products += 2 * pairs - 1
+        blocks -= pairs
     return products
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Block(Secret):
+    """Some neighbouring bits: whether r is larger there, and whether the bits agree."""
+
+    less: Shared
+    equal: Shared
 
 
 async def _less_than(evaluator: Evaluator, public: Elements, planes: list[Shared]) -> Shared:
     """⟨public < r⟩ for r given in shared bits, lowest first (step 10.4).
 
-    Per bit: ``less`` says that r is larger here, ``equal`` that the bits agree; both are linear because one side
-    is public.  Neighbours merge: less = high.less + high.equal·low.less, equal = high.equal·low.equal.  The lowest
-    block never needs its ``equal``.
+    Neighbours merge: less = high.less + high.equal·low.less, equal = high.equal·low.equal.  Pairs are taken from
+    below, so that an odd block waits at the top and the lowest, whose ``equal`` is never needed, always takes part.
     """
-    one = constant(np.ones(public.size, dtype=np.uint64), evaluator.key)
-    blocks: list[tuple[Shared, Shared]] = []
-    for k, plane in enumerate(planes):
-        bit = (public >> np.uint64(k)) & np.uint64(1)
-        blocks.append((plane.times(np.uint64(1) - bit), one - _xor(plane, bit, evaluator)))
+    blocks = await _leaves(evaluator, public, planes)
     while len(blocks) > 1:
-        # Pair from the top, so that an odd one is left at the bottom, where its ``equal`` is not needed.
-        odd = len(blocks) % 2
-        pairs = list(zip(blocks[odd::2], blocks[odd + 1 :: 2], strict=True))
-        jobs = [(high[1], low[0]) for low, high in pairs]
-        jobs += [(high[1], low[1]) for k, (low, high) in enumerate(pairs) if odd or k]
+        pairs = list(zip(blocks[::2], blocks[1::2], strict=False))
+        jobs = [(high.equal, low.less) for low, high in pairs]
+        jobs += [(high.equal, low.equal) for low, high in pairs[1:]]
         products = await evaluator.multiply_many(jobs)
-        merged = [(high[0] + products[k], high[1]) for k, (_, high) in enumerate(pairs)]
-        equals = products[len(pairs) :]
-        first = 0 if odd else 1
-        for k in range(first, len(pairs)):
-            merged[k] = (merged[k][0], equals[k - first])
-        blocks = blocks[:odd] + merged
-    return blocks[0][0]
+        less = [high.less + product for (_, high), product in zip(pairs, products, strict=False)]
+        equal = [blocks[0].equal, *products[len(pairs) :]]  # the first is never used again
+        waiting = blocks[2 * len(pairs) :]
+        blocks = [_Block(*block) for block in zip(less, equal, strict=True)] + waiting
+    return blocks[0].less
 
 
-def _xor(plane: Shared, bit: Elements, evaluator: Evaluator) -> Shared:
-    """⟨r ⊕ bit⟩ = r + bit − 2·r·bit, linear because ``bit`` is public."""
-    factor = np.where(bit == 1, np.uint64(field.P - 1), np.uint64(1))
-    return plane.times(factor).plus(bit, evaluator.key)
+async def _leaves(evaluator: Evaluator, public: Elements, planes: list[Shared]) -> list[_Block]:
+    """Blocks of two bits, each from one product of them; an odd bit is a block at the top."""
+    key, count = evaluator.key, public.size
+    pairs = list(zip(planes[1::2], planes[::2], strict=False))
+    products = await evaluator.multiply_many(pairs)
+    ones = np.uint64(key.adds_constants), np.uint64(key.delta)
+    blocks = []
+    for k, ((high, low), both) in enumerate(zip(pairs, products, strict=True)):
+        block = _Block(empty(count), empty(count))
+        digits = public, np.uint64(2 * k)
+        signs.two_bits(high.value, low.value, both.value, *digits, ones[0], block.less.value, block.equal.value)
+        signs.two_bits(high.mac, low.mac, both.mac, *digits, ones[1], block.less.mac, block.equal.mac)
+        blocks.append(block)
+    if len(planes) % 2:
+        block = _Block(empty(count), empty(count))
+        digits = public, np.uint64(len(planes) - 1)
+        signs.one_bit(planes[-1].value, *digits, ones[0], block.less.value, block.equal.value)
+        signs.one_bit(planes[-1].mac, *digits, ones[1], block.less.mac, block.equal.mac)
+        blocks.append(block)
+    return blocks

@@ -12,6 +12,7 @@ from protocol import field
 from protocol.checking import Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.material import Cost
+from protocol.online import arithmetic
 from protocol.online.arithmetic import Evaluator
 from protocol.online.comparison import WIDTH_MAX, comparison_cost, is_negative, statistical_bits
 from protocol.online.disclosure import Release, Rules, disclosure_cost, release
@@ -46,6 +47,28 @@ async def test_products_equal_plain_integers(parties: int) -> None:
     signed = [field.signed(v) for v in inputs]
     for result in results:
         np.testing.assert_array_equal(field.signed(result), signed[0] * signed[1] + signed[0] ** 2 + 3 * signed[-1])
+
+
+async def test_long_vectors_go_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arithmetic, "BLOCK", 7)
+    dealer = Dealer(3)
+    lengths = [3, 0, 10, 1, 14]
+    material = dealer.material(triples=sum(lengths), squares=10)
+    plain = [np.arange(k, k + length) - 5 for k, length in enumerate(lengths)]
+    shares = [dealer.share(field.elements(values)) for values in plain]
+
+    async def seat(party: Party) -> dict[str, np.ndarray]:
+        evaluator = evaluator_for(party, dealer, material)
+        own = [each[party.index] for each in shares]
+        products = await evaluator.multiply_many([(x, x.scale(3)) for x in own])
+        assert party.rounds == 4  # 28 products in blocks of 7
+        products.append(await evaluator.square(own[2]))
+        return await evaluator.reveal("result", {str(k): product for k, product in enumerate(products)})
+
+    for result in await Cluster(3).run(seat):
+        for k, values in enumerate(plain):
+            np.testing.assert_array_equal(field.signed(result[str(k)]), 3 * values**2)
+        np.testing.assert_array_equal(field.signed(result["5"]), plain[2] ** 2)
 
 
 @pytest.mark.parametrize("width", [2, 3, 4, 5, 8, 13, WIDTH_MAX])
