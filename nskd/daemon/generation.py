@@ -211,6 +211,7 @@ class Generator:
                 bytes_sent=session.channel.stats.bytes_sent,
                 phases=[phase.as_fields() for phase in watch.phases],
             )
+            self._workshop.events.publish("generation.end", outcome=outcome, items=items)
 
     async def _checked(self, party: Party, draft: Draft) -> Made:
         """Check a batch; what a failure costs is settled before any run may go on."""
