@@ -238,27 +238,37 @@ _LANES: Final = 64  # elements worked on side by side: one chain alone would wai
 
 
 @inlined
-def _raised(x: Elements, doublings: int, y: Elements, out: Elements) -> None:
-    """x^(2^doublings)·y; ``out`` may be x."""
+def _power(x: Elements, doublings: int, out: Elements) -> None:
+    """x^(2^doublings); ``out`` may be x."""
     for i in range(_LANES):
         out[i] = x[i]
     for _ in range(doublings):
         for i in range(_LANES):
             out[i] = mul_p(out[i], out[i])
+
+
+@inlined
+def _raised(x: Elements, doublings: int, y: Elements, out: Elements) -> None:
+    """x^(2^doublings)·y; ``out`` may be x."""
+    _power(x, doublings, out)
     for i in range(_LANES):
         out[i] = mul_p(out[i], y[i])
 
 
 @inlined
 def _take_digit(
-    t: Elements, doublings: int, digits: npt.NDArray[np.uint8], clearing: Elements, halving: Elements, w: Elements
+    t: Elements,
+    doublings: int,
+    digits: npt.NDArray[np.uint8],
+    clearing: Elements,
+    halving: Elements,
+    probe: Elements,
+    w: Elements,
 ) -> None:
-    """Read the lowest digit of t's exponent that is left, clear it, and apply half of it to w."""
+    """Read the lowest digit of t's exponent that is left, clear it, and apply half of it to w; probe is scratch."""
+    _power(t, doublings, probe)
     for i in range(_LANES):
-        probe = t[i]
-        for _ in range(doublings):
-            probe = mul_p(probe, probe)
-        digit = digits[(probe * _HASH_FACTOR) >> _HASH_SHIFT]
+        digit = digits[(probe[i] * _HASH_FACTOR) >> _HASH_SHIFT]
         t[i] = mul_p(t[i], clearing[digit])
         w[i] = mul_p(w[i], halving[digit])
 
@@ -282,9 +292,9 @@ def _inverse_sqrt(
         _raised(y, 19, y, w)
         _raised(w, 1, x, w)
         _raised(w, 1, x, y)  # t = s·w²
-        _take_digit(y, 14, digits, clearing[0], halving[0], w)
-        _take_digit(y, 7, digits, clearing[1], halving[1], w)
-        _take_digit(y, 0, digits, clearing[1], halving[2], w)  # what is left of y is not used
+        _take_digit(y, 14, digits, clearing[0], halving[0], x, w)
+        _take_digit(y, 7, digits, clearing[1], halving[1], x, w)
+        _take_digit(y, 0, digits, clearing[1], halving[2], x, w)  # what is left of y is not used
         target = out[start : start + _LANES]
         for i in range(target.size):
             target[i] = w[i]
