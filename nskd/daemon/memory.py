@@ -10,9 +10,8 @@ import ctypes
 import ctypes.util
 
 _M_TRIM_THRESHOLD = -1
-_M_MMAP_THRESHOLD = -3
+_M_MMAP_MAX = -4
 _M_ARENA_MAX = -8
-_MMAP_BYTES = 32 << 20  # the largest threshold glibc takes; larger arrays are mapped afresh all the same
 _TRIM_BYTES = 1 << 30
 
 
@@ -22,6 +21,7 @@ def keep_buffers() -> bool:
     mallopt = getattr(ctypes.CDLL(name), "mallopt", None) if name else None
     if mallopt is None:
         return False
-    settings = ((_M_MMAP_THRESHOLD, _MMAP_BYTES), (_M_TRIM_THRESHOLD, _TRIM_BYTES), (_M_ARENA_MAX, 1))
+    # No mappings at all: a threshold for them may be 32 MiB at most, and a batch has arrays of 150.
+    settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _TRIM_BYTES), (_M_ARENA_MAX, 1))
     taken = [mallopt(parameter, value) == 1 for parameter, value in settings]  # each, even when one is refused
     return all(taken)
