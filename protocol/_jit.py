@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import inspect
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from types import CodeType, FunctionType, ModuleType
@@ -68,8 +69,10 @@ def _parts(function: FunctionType, seen: set[int]) -> Iterator[str]:
             if inner.__module__.partition(".")[0] == _PACKAGE:
                 yield from _parts(inner, seen)
         elif isinstance(inner, type) and inner.__module__.partition(".")[0] == _PACKAGE:
+            yield repr(sorted(inspect.get_annotations(inner).items()))
             for method in vars(inner).values():
-                if isinstance(method, FunctionType):
+                # Methods that attrs generates follow from the fields; their constants differ between processes.
+                if isinstance(method, FunctionType) and not method.__code__.co_filename.startswith("<"):
                     yield from _parts(method, seen)
         elif hasattr(inner, "tobytes"):  # an array, or a number of numpy's
             yield f"{type(inner)} {inner.tobytes().hex()}"

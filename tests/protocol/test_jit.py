@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from types import FunctionType
 from typing import cast
 
@@ -18,6 +21,28 @@ finish = cast(FunctionType, kernels.finish.py_func)  # type: ignore[attr-defined
 def test_a_fingerprint_is_stable() -> None:
     assert fingerprint(finish) == fingerprint(finish)
     assert fingerprint(finish) != fingerprint(cast(FunctionType, kernels.expand.py_func))  # type: ignore[attr-defined]
+
+
+_TELL = """
+from protocol._jit import fingerprint
+from protocol.lattice import kernels, transform
+for kernel in (transform.forward, transform.inverse, kernels.encrypt_limb, kernels.finish):
+    print(fingerprint(kernel.py_func))
+"""
+
+
+def test_it_is_the_same_in_every_process() -> None:
+    """Or each daemon would compile its kernels anew at every start."""
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", _TELL],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(told) == 1
 
 
 def test_a_constant_of_another_file_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
