@@ -2,6 +2,8 @@
 
 ``limits``, ``toml``, ``signing``
     bounds; a TOML table read key by key; labelled, length-prefixed signatures and digests
+``sshsig``, ``steward``
+    signatures as ``ssh-keygen`` makes them; the persons who give them
 ``charter``, ``request``, ``approval``
     the three documents centres sign or agree on, each with its own reader and verifier
 ``policy``, ``explain``

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from nskd.errors import OperatorError
 from nskd.governance import limits, signing
+from nskd.governance.steward import Steward, read_stewards
 from nskd.governance.toml import Keys, read_document, shown
 
 _LABEL: Final = b"nskd charter v1\0"
@@ -28,7 +29,7 @@ _NAME_MEANING: Final = "a name of small letters, digits and inner hyphens"
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 
 _TOP: Final = ("workshop", "title", "version", "pack", "pack_digest", "disclosure", "centre", "purpose")
-_CENTRE: Final = ("name", "title", "address", "noise_key", "signing_key", "roles")
+_CENTRE: Final = ("name", "title", "address", "noise_key", "signing_key", "roles", "stewards", "approvals_needed")
 _DISCLOSURE: Final = ("threshold", "insider")
 _PURPOSE: Final = ("id", "text", "legal_basis", "ehds", "valid_until")
 
@@ -76,7 +77,10 @@ class Address:
 
 @attrs.frozen
 class Centre:
-    """One centre; 32-byte keys: X25519 for its channels, Ed25519 for its requests and approvals."""
+    """One centre; 32-byte keys: X25519 for its channels, Ed25519 for its requests and approvals.
+
+    ``approvals_needed`` of its ``stewards`` must approve a request before its data enters.
+    """
 
     name: str
     title: str
@@ -84,6 +88,8 @@ class Centre:
     noise_key: bytes = attrs.field(repr=bytes.hex)
     signing_key: bytes = attrs.field(repr=bytes.hex)
     roles: frozenset[Role]
+    stewards: tuple[Steward, ...] = ()
+    approvals_needed: int = 1
 
 
 @attrs.frozen
@@ -177,6 +183,7 @@ def parse_charter(raw: bytes, *, where: str = "charter") -> Charter:
         for keys in top.tables("centre", least=limits.CENTRES_MIN, most=limits.CENTRES_MAX, allowed=_CENTRE)
     )
     _refuse_duplicates(top, centres)
+    _refuse_shared_stewards(top, centres)
     _refuse_idle_workshop(top, centres)
     disclosure = top.table("disclosure", allowed=_DISCLOSURE)
     return Charter(
@@ -225,6 +232,8 @@ def _centre(keys: Keys) -> Centre:
         noise_key=keys.hex_bytes("noise_key", count=signing.KEY_BYTES),
         signing_key=keys.hex_bytes("signing_key", count=signing.KEY_BYTES),
         roles=_roles(keys),
+        stewards=read_stewards(keys),
+        approvals_needed=keys.integer("approvals_needed", default=1, least=1, most=limits.APPROVALS_NEEDED_MAX),
     )
     remedy = "Ask that centre for the public keys that its `nskctl keygen` printed."
     if not _noise_key_works(centre.noise_key):
@@ -281,6 +290,26 @@ def _refuse_duplicates(top: Keys, centres: tuple[Centre, ...]) -> None:
                     f"entry {number} has the same {key} as entry {first}",
                     f"Give every centre {'keys of its own' if kind == 'key' else f'its own {kind}'}.",
                 )
+
+
+def _refuse_shared_stewards(top: Keys, centres: tuple[Centre, ...]) -> None:
+    """A steward is a person of one centre; a key that the daemon has as well proves nobody's word."""
+    taken = {key: centre.name for centre in centres for key in (centre.noise_key, centre.signing_key)}
+    for number, centre in enumerate(centres, 1):
+        for steward in centre.stewards:
+            other = taken.setdefault(steward.key, centre.name)
+            if other != centre.name or steward.key in (centre.noise_key, centre.signing_key):
+                raise top.fault(
+                    "centre",
+                    f"entry {number}: the key of steward {shown(steward.name)} is also a key of {other}",
+                    "Have every steward make a key of their own: ssh-keygen -t ed25519",
+                )
+        if centre.stewards and len(centre.stewards) < centre.approvals_needed:
+            raise top.fault(
+                "centre",
+                f"entry {number} needs {centre.approvals_needed} approvals and lists {len(centre.stewards)} steward",
+                "List one steward more.",
+            )
 
 
 def _refuse_idle_workshop(top: Keys, centres: tuple[Centre, ...]) -> None:

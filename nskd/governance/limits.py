@@ -23,6 +23,9 @@ THRESHOLD_DEFAULT: Final = 10
 THRESHOLD_MIN: Final = 3
 THRESHOLD_MAX: Final = 1_000  # the most the joint comparison takes; a higher one is a slip of the keyboard
 
+STEWARDS_MAX: Final = 16  # of one centre; more people than decide together anywhere
+APPROVALS_NEEDED_MAX: Final = 2  # of one centre: the two-person rule
+
 # --- request ------------------------------------------------------------------------------------------------
 REQUEST_TEXT_BYTES_MAX: Final = 8 * KIB
 REQUEST_BODY_BYTES_MAX: Final = REQUEST_TEXT_BYTES_MAX + KIB  # the text and the fixed fields signed with it
@@ -36,6 +39,8 @@ APPROVAL_BODY_BYTES_MAX: Final = 2 * KIB
 APPROVAL_VALIDITY_DEFAULT_S: Final = 30 * DAY_S
 APPROVAL_VALIDITY_MAX_S: Final = 92 * DAY_S
 STEWARD_CHARS_MAX: Final = 200
+STEWARD_LINE_CHARS_MAX: Final = STEWARD_CHARS_MAX + 100  # the name after the key and its kind, 81 characters
+SSH_SIGNATURE_BYTES_MAX: Final = 512  # an Ed25519 one has some 180; the namespace is the only part that varies
 CLOCK_SKEW_MAX_S: Final = 300  # between centres; a hospital without NTP finds out at its first approval
 TIME_MAX: Final = 1 << 40  # some thirty thousand years: keeps arithmetic on a peer's times inside 64 bits
 
