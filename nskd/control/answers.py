@@ -118,8 +118,16 @@ class ApprovalRow(Answer, frozen=True, kw_only=True):
     lapsed: bool = False
 
 
+class PageSection(Answer, frozen=True, kw_only=True):
+    """A part of a page of plain words; ``key`` is asked, purpose, leaves, results, learnt, rules or earlier."""
+
+    key: str
+    title: str
+    sentences: list[str]
+
+
 class RequestDetail(Answer, frozen=True, kw_only=True):
-    """``request.show``: ``text`` is the document as submitted, ``plain`` what it means, by language."""
+    """``request.show``: ``text`` is the document as submitted, ``pages`` what it means and what leaves, by language."""
 
     row: RequestRow
     rows: list[str]
@@ -128,7 +136,7 @@ class RequestDetail(Answer, frozen=True, kw_only=True):
     where: str | None
     margins: bool
     approvals: list[ApprovalRow]
-    plain: dict[str, str]
+    pages: dict[str, list[PageSection]]
     text: str
     refusals: list[str] = []
     fault: str | None = None
@@ -140,7 +148,7 @@ class SubmitAnswer(Answer, frozen=True, kw_only=True):
 
     request: str | None
     checked: bool
-    plain: dict[str, str] = {}
+    pages: dict[str, list[PageSection]] = {}
 
 
 class DecisionAnswer(Answer, frozen=True, kw_only=True):

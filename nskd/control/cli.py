@@ -18,7 +18,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from nskd.control import answers, render
+from nskd.control import answers, page, render
 from nskd.control.app import EXIT_NO, App, Cli
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
@@ -221,6 +221,19 @@ class _RequestName(click.ParamType[str]):
 _request_name = click.argument("name", metavar="REQUEST", type=_RequestName())
 
 
+_language = click.option(
+    "--language", type=click.Choice(["nl", "en"]), help="What it means in Dutch or in English only; in both by default."
+)
+
+
+def _show_request(app: App, name: str, language: page.Language | None) -> answers.RequestDetail:
+    def view(console: Console, detail: answers.RequestDetail) -> None:
+        page.show(console, detail.pages, language)
+        render.request(console, detail)
+
+    return app.show(app.call("request.show", request=name), answers.RequestDetail, view)
+
+
 @main.group()
 def request() -> None:
     """Ask for joint tables, and decide on them for this centre."""
@@ -230,8 +243,9 @@ def request() -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--check", is_flag=True, help="Only check it and show what it means.")
 @click.option("--again", is_flag=True, help="Submit it although the same text is undecided already.")
+@_language
 @click.pass_obj
-def request_submit(app: App, file: BinaryIO, check: bool, again: bool) -> None:
+def request_submit(app: App, file: BinaryIO, check: bool, again: bool, language: page.Language | None) -> None:
     """Sign the request in FILE (- for standard input) and send it to all centres."""
     raw: bytes = file.read(REQUEST_TEXT_BYTES_MAX + 1)
     # The daemon checks it too; here a typing error comes back with the file's name.
@@ -239,7 +253,7 @@ def request_submit(app: App, file: BinaryIO, check: bool, again: bool) -> None:
     answer = app.call("request.submit", text=raw.decode(), check=check, again=again)
 
     def view(console: Console, submitted: answers.SubmitAnswer) -> None:
-        render.plain_words(console, submitted.plain)
+        page.show(console, submitted.pages, language)
         console.print("in order; nothing was submitted" if submitted.request is None else submitted.request)
 
     app.show(answer, answers.SubmitAnswer, view)
@@ -262,13 +276,14 @@ def request_list(app: App, states: tuple[str, ...], limit: int) -> None:
 
 @request.command("show")
 @_request_name
+@_language
 @click.pass_obj
-def request_show(app: App, name: str) -> None:
-    """Show what REQUEST asks, in plain words, and who approves it.
+def request_show(app: App, name: str, language: page.Language | None) -> None:
+    """Show what REQUEST asks and what would leave this centre, in plain words, and who approves it.
 
     REQUEST is the first digits of its name, 4 or more, as `nskctl request list` shows them.
     """
-    app.show(app.call("request.show", request=name), answers.RequestDetail, render.request)
+    _show_request(app, name, language)
 
 
 @request.command("run")
@@ -289,6 +304,7 @@ def _decision(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
         click.option("--check", is_flag=True, help="Only say whether it could be done."),
         click.option("--steward", help="Who decides; your user name unless given."),
+        _language,
         _request_name,
     ):
         command = option(command)
@@ -305,26 +321,38 @@ def _decision(command: Callable[..., None]) -> Callable[..., None]:
     help="How long the approval holds.",
 )
 @click.pass_obj
-def request_approve(app: App, name: str, steward: str | None, check: bool, yes: bool, days: int) -> None:
+def request_approve(
+    app: App, name: str, steward: str | None, check: bool, yes: bool, language: page.Language | None, days: int
+) -> None:
     """Show REQUEST, then approve it for this centre."""
-    _decide(app, "approve", name, steward, check, yes, validity_s=days * DAY_S)
+    _decide(app, "approve", name, steward, check, yes, language, validity_s=days * DAY_S)
 
 
 @request.command("refuse")
 @_decision
 @click.pass_obj
-def request_refuse(app: App, name: str, steward: str | None, check: bool, yes: bool) -> None:
+def request_refuse(
+    app: App, name: str, steward: str | None, check: bool, yes: bool, language: page.Language | None
+) -> None:
     """Show REQUEST, then refuse it for this centre, for good."""
-    _decide(app, "refuse", name, steward, check, yes)
+    _decide(app, "refuse", name, steward, check, yes, language)
 
 
-def _decide(app: App, verdict: str, name: str, steward: str | None, check: bool, yes: bool, **more: object) -> None:
+def _decide(
+    app: App,
+    verdict: str,
+    name: str,
+    steward: str | None,
+    check: bool,
+    yes: bool,
+    language: page.Language | None,
+    **more: object,
+) -> None:
     if not (yes or check):
         if app.json or not sys.stdin.isatty():
             raise click.UsageError(f"Nobody is here to be asked; say --yes to {verdict} unseen.")
         # What is decided on is the digest just read, not whatever the few digits typed mean by then.
-        detail = app.show(app.call("request.show", request=name), answers.RequestDetail, render.request)
-        name = detail.row.request
+        name = _show_request(app, name, language).row.request
         click.confirm(f"{verdict.capitalize()} this for your centre?", abort=True)
     answer = app.call(
         f"request.{verdict}", request=name, check=check, **({"steward": steward} if steward else {}), **more

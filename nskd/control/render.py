@@ -175,8 +175,7 @@ def requests(console: Console, answer: answers.RequestList) -> None:
 
 
 def request(console: Console, answer: answers.RequestDetail) -> None:
-    """``nskctl request show``: first what it means, then who has said what."""
-    plain_words(console, answer.plain)
+    """``nskctl request show``, below its page: where it stands, and who has said what."""
     pairs(
         console,
         [
@@ -203,16 +202,6 @@ def request(console: Console, answer: answers.RequestDetail) -> None:
     )
     for refusal in answer.refusals:
         console.print(Text(f"this centre's own check refuses it: {plain(refusal)}", style="red"))
-
-
-def plain_words(console: Console, words: dict[str, str]) -> None:
-    """Print each language under its name."""
-    for language, title in (("nl", "Nederlands"), ("en", "English")):
-        if language in words:
-            console.print(Text(title, style="bold"))
-            for line in words[language].splitlines():
-                console.print(Text(f"  {plain(line)}"))
-            console.print()
 
 
 def result(console: Console, answer: answers.ResultAnswer) -> None:

@@ -3,26 +3,69 @@
 from __future__ import annotations
 
 import msgspec
+import trio
 
 from nskd.control import answers
 from nskd.daemon.workshop import Workshop
+from nskd.data.where import parse_where
+from nskd.errors import OperatorError
 from nskd.governance.approval import SignedApproval, Verdict, standing
-from nskd.governance.explain import explain
-from nskd.governance.ledger import Entry, Result
+from nskd.governance.explain import Earlier, Page, Question, explain
+from nskd.governance.explain.page import LANGUAGES, say
+from nskd.governance.ledger import Entry, Ledger, Result
+from nskd.governance.lifecycle import State
 from nskd.governance.request import TableRequest
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import PeerStatus
 
 
-def plain_words(workshop: Workshop, table: TableRequest, requester: str) -> dict[str, str]:
-    """What is asked and what leaves, in Dutch and English."""
+async def pages(workshop: Workshop, table: TableRequest, requester: str) -> dict[str, list[answers.PageSection]]:
+    """What is asked, what leaves and how it compares with what was released here before, in Dutch and English."""
+    done = await workshop.ledger(Ledger.entries, states=(State.DONE,))
+    # In a thread: reading the conditions of some hundred releases takes a good part of a second.
+    page = await trio.to_thread.run_sync(_page, workshop, table, requester, done)
+    return {
+        language: [
+            answers.PageSection(
+                key=section.key,
+                title=say(section.title, language),
+                sentences=[say(sentence, language) for sentence in section.sentences],
+            )
+            for section in page.sections
+        ]
+        for language in LANGUAGES
+    }
 
-    def label(name: str) -> tuple[str, str] | None:
-        variable = workshop.codebook.variables.get(name)
-        return None if variable is None else (variable.label.nl, variable.label.en)
 
-    plain = explain(table, requester=requester, charter=workshop.charter, labels=label)
-    return {"nl": plain.nl, "en": plain.en}
+def _page(workshop: Workshop, table: TableRequest, requester: str, done: list[Entry]) -> Page:
+    try:
+        cells = workshop.plan(table).size
+    except OperatorError:  # refused here, and explained all the same
+        cells = None
+    return explain(
+        Question(table, requester, _filter(workshop, table), cells),
+        own=workshop.own,
+        charter=workshop.charter,
+        codebook=workshop.codebook,
+        released=[
+            Earlier(
+                Question(entry.request.table, entry.request.centre, _filter(workshop, entry.request.table), None),
+                entry.changed_at,
+                entry.request.digest,
+            )
+            for entry in done
+        ],
+    )
+
+
+def _filter(workshop: Workshop, table: TableRequest) -> str:
+    """The condition in the one spelling that tells whether two are the same; as written if it cannot be read here."""
+    if table.where is None:
+        return ""
+    try:
+        return parse_where(table.where, workshop.codebook).sql
+    except OperatorError:
+        return " ".join(table.where.split())
 
 
 def request_row(workshop: Workshop, entry: Entry, approvals: tuple[SignedApproval, ...]) -> answers.RequestRow:
@@ -42,7 +85,9 @@ def request_row(workshop: Workshop, entry: Entry, approvals: tuple[SignedApprova
     )
 
 
-def request_detail(workshop: Workshop, entry: Entry, approvals: tuple[SignedApproval, ...]) -> answers.RequestDetail:
+async def request_detail(
+    workshop: Workshop, entry: Entry, approvals: tuple[SignedApproval, ...]
+) -> answers.RequestDetail:
     """All of one request, this centre's own check included."""
     table = entry.request.table
     return answers.RequestDetail(
@@ -53,7 +98,7 @@ def request_detail(workshop: Workshop, entry: Entry, approvals: tuple[SignedAppr
         where=table.where,
         margins=table.margins,
         approvals=_approval_rows(workshop, approvals),
-        plain=plain_words(workshop, table, entry.request.centre),
+        pages=await pages(workshop, table, entry.request.centre),
         text=entry.request.text.decode(),
         refusals=workshop.refusals(entry.request),
         fault=entry.fault,

@@ -12,7 +12,7 @@ import trio
 from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
-from nskd.daemon.answers import peer_row, plain_words, request_detail, request_row, result_answer
+from nskd.daemon.answers import pages, peer_row, request_detail, request_row, result_answer
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.notices import Notices
@@ -116,7 +116,7 @@ class DaemonService:
         """One request."""
         entry = await self._find(params.request)
         approvals = await self._workshop.ledger(Ledger.approvals, entry.request.digest)
-        return request_detail(self._workshop, entry, approvals)
+        return await request_detail(self._workshop, entry, approvals)
 
     async def request_submit(self, call: Call, params: methods.SubmitParams, /) -> answers.SubmitAnswer:
         """Check by our own rules, sign, keep, send."""
@@ -125,7 +125,7 @@ class DaemonService:
         text = params.text.encode()
         table = parse_request(text)
         workshop.check(table, workshop.own)
-        plain = plain_words(workshop, table, workshop.own)
+        words = await pages(workshop, table, workshop.own)
         now = workshop.clock()
         request = sign_request(
             text,
@@ -141,12 +141,12 @@ class DaemonService:
                 Code.CONFLICT, f"the same request is open already: {twin.hex()[:12]}. Say --again to ask twice."
             )
         if params.check:
-            return answers.SubmitAnswer(request=None, checked=True, plain=plain)
+            return answers.SubmitAnswer(request=None, checked=True, pages=words)
         await workshop.ledger(Ledger.add_request, request, now=now)
         workshop.log.info("request submitted", request=request.digest.hex(), user=call.user)
         workshop.publish_state(request.digest, State.SUBMITTED)
         await self._notices.publish(request, ())
-        return answers.SubmitAnswer(request=request.digest.hex(), checked=False, plain=plain)
+        return answers.SubmitAnswer(request=request.digest.hex(), checked=False, pages=words)
 
     async def request_run(self, call: Call, params: methods.RunParams, /) -> answers.RunAnswer:
         """Let an approved request run, or a failed one run again."""

@@ -329,7 +329,7 @@ def _purposes(top: Keys) -> tuple[Purpose, ...]:
             id=_name(keys, "id", "improvement"),
             text=keys.text("text", chars_max=limits.PROSE_CHARS_MAX, example='"…"', lines=True),
             legal_basis=_prose(keys, "legal_basis", "", limits.PROSE_CHARS_MAX) or None,
-            ehds=keys.choice("ehds", "abcdefgh") if "ehds" in keys else None,
+            ehds=keys.choice("ehds", "abcdef") if "ehds" in keys else None,
             valid_until=keys.date("valid_until"),
         )
         for keys in top.tables("purpose", least=1, most=limits.PURPOSES_MAX, allowed=_PURPOSE)

@@ -25,7 +25,12 @@ from nskd.governance.policy import PolicyError, Refusal, Rule
 from protocol.errors import Fault, RemoteProtocolError
 
 DIGEST = "ab" * 32
-PLAIN = {"nl": "Vraag: leeftijd\n", "en": "Question: age\n"}
+PAGES = {
+    "nl": [
+        a.PageSection(key="asked", title="Wat er gevraagd wordt", sentences=["Vraag: leeftijd", "[b]x[/b] \x1b[31m"])
+    ],
+    "en": [a.PageSection(key="asked", title="What is asked", sentences=["Question: age"])],
+}
 RELEASE: dict[str, Any] = {
     "rows": ["age_band"],
     "columns": ["nsk_positive"],
@@ -137,14 +142,14 @@ class FakeService:
                 ),
                 a.ApprovalRow(centre="zuid", verdict=None),
             ],
-            plain=PLAIN,
+            pages=PAGES,
             text='kind = "table"',
             refusals=["rule variable-not-for-purpose: no"],
         )
 
     async def request_submit(self, call: Call, params: m.SubmitParams, /) -> a.SubmitAnswer:
         name = self._name("request.submit", call, params)
-        return a.SubmitAnswer(request=None if params.check else name, checked=params.check, plain=PLAIN)
+        return a.SubmitAnswer(request=None if params.check else name, checked=params.check, pages=PAGES)
 
     async def request_run(self, call: Call, params: m.RunParams, /) -> a.RunAnswer:
         return a.RunAnswer(request=self._name("request.run", call, params), state="running", checked=params.check)

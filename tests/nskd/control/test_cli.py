@@ -20,7 +20,7 @@ import trio
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from nskd.control import app, cli, client, render
+from nskd.control import answers, app, cli, client, page, render
 from nskd.control.async_client import open_client
 from nskd.control.client import Client, DaemonError, UnreachableError
 from nskd.control.codes import Code
@@ -75,7 +75,32 @@ async def test_requests(running: Running) -> None:
     shown = (await nskctl(running, "request", "show", "abab")).output
     for word in ("Vraag: leeftijd", "Question: age", "lapsed", "dr. N", "variable-not-for-purpose"):
         assert word in shown
+    assert "[b]x[/b]" in shown  # text is text
+    assert "\x1b" not in shown
     assert "running" in (await nskctl(running, "request", "run", "abab")).output
+
+
+async def test_a_page_in_one_language(running: Running, tmp_path: Path) -> None:
+    path = tmp_path / "r.toml"
+    path.write_bytes(GOOD)
+    for command in (["request", "show", "abab"], ["request", "submit", "--check", str(path)]):
+        for language, there, absent in (("nl", "Vraag: leeftijd", "Question"), ("en", "Question: age", "Vraag")):
+            shown = (await nskctl(running, *command, "--language", language)).output
+            assert there in shown
+            assert absent not in shown
+            assert "Nederlands" not in shown
+    await nskctl(running, "request", "show", "abab", "--language", "fy", code=3)
+
+
+def test_a_page_on_a_narrow_terminal_hangs_its_bullets() -> None:
+    out = StringIO()
+    sections = [answers.PageSection(key="asked", title="What is asked", sentences=["one two three four five six"])]
+    page.show(Console(file=out, width=20, force_terminal=True, color_system=None), {"en": sections}, "en")
+    assert [line.rstrip() for line in out.getvalue().splitlines()][:3] == [
+        "What is asked",
+        "- one two three four",
+        "  five six",
+    ]
 
 
 GOOD = b'kind = "table"\ntitle = "T"\npurpose = "improvement"\nrows = "age_band"\nmeasure = "visits"\n'

@@ -4,7 +4,6 @@ import datetime
 
 import pytest
 
-from nskd.governance.explain import explain
 from nskd.governance.policy import PolicyError, Rule, check_request, review
 from nskd.governance.request import parse_request
 
@@ -70,36 +69,3 @@ def test_the_error_names_rule_and_remedy() -> None:
         "rule variable-not-for-purpose: variable nsk_positive may not be used for purpose research"
         " (and 1 more). Purposes it may serve: improvement."
     )
-
-
-def test_plain_words_say_what_is_asked_and_what_leaves() -> None:
-    labels = {"age_band": ("leeftijd", "age")}
-    sexes = {"sex": ("geslacht", "sex"), "V": ("not", "this")}
-    text = explain(TABLE, requester="noord", charter=CHARTER, labels=labels.get)
-    for word in (
-        "Positive by age",
-        "noord",
-        "improvement",
-        "kinderen",
-        "leeftijd (age_band)",
-        "nsk_positive",
-        "sex = 'V'",
-    ):
-        assert word in text.nl
-    for word in (
-        "To better it.",
-        "distinct children",
-        "age (age_band)",
-        "all 3 centres",
-        "fewer than 10",
-        "subtracts",
-    ):
-        assert word in text.en
-    assert "(sex: geslacht)" in explain(TABLE, requester="noord", charter=CHARTER, labels=sexes.get).nl
-    assert "two centres" not in text.en
-    pair = charter(names=("noord", "zuid"))
-    assert "with two centres" in explain(TABLE, requester="noord", charter=pair, labels=labels.get).en
-    lax = charter(head=HEAD + "[disclosure]\nthreshold = 5\ninsider = false\n")
-    text = explain(TABLE, requester="noord", charter=lax, labels=labels.get)
-    assert "fewer than 5" in text.en
-    assert "subtracts" not in text.en

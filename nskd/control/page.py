@@ -1,0 +1,36 @@
+"""A page of plain words on a terminal: a title, its sentences below it with hanging bullets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from nskd.control.answers import PageSection
+from nskd.control.render import plain
+
+Language = Literal["nl", "en"]
+_NAMES: Final = {"nl": "Nederlands", "en": "English"}
+
+
+def show(console: Console, pages: dict[str, list[PageSection]], language: Language | None) -> None:
+    """Print the page in ``language``, or in every language there is, each under its name."""
+    chosen = [language] if language else [name for name in _NAMES if name in pages]
+    for name in chosen:
+        if language is None:
+            console.print(Text(_NAMES[name], style="bold underline"))
+            console.print()
+        _sections(console, pages.get(name, ()))
+
+
+def _sections(console: Console, sections: Sequence[PageSection]) -> None:
+    for section in sections:
+        console.print(Text(plain(section.title), style="bold"))
+        grid = Table.grid(padding=(0, 1))
+        for sentence in section.sentences:
+            grid.add_row(Text("-", style="dim"), Text(plain(sentence)))
+        console.print(grid)
+        console.print()

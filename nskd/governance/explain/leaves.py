@@ -1,0 +1,97 @@
+"""What leaves this centre, in which form, and who gets which result."""
+
+from __future__ import annotations
+
+from nskd.governance.charter import Charter, Role
+from nskd.governance.explain import words
+from nskd.governance.explain.page import Question, Section
+from nskd.governance.request import Measure
+from nskd.packs.codebook import Text
+
+
+def leaves(question: Question, own: str, charter: Charter) -> Section:
+    """Say what is computed here, and in what form it goes out."""
+    centre = charter.find(own)
+    name = own if centre is None else centre.title
+    title = Text("Wat dit centrum verlaat", "What leaves this centre")
+    if centre is not None and Role.CONTRIBUTE not in centre.roles:
+        alone = Text(
+            f"Dit centrum ({name}) brengt geen gegevens in: het rekent mee, en verder niets.",
+            f"This centre ({name}) brings no data: it takes part in the computation, and that is all.",
+        )
+        return Section("leaves", title, (alone,))
+    parties = len(charter.centres)
+    numbers = (
+        Text("het aantal verschillende kinderen", "the number of distinct children")
+        if question.table.measure is Measure.CHILDREN
+        else Text(
+            "het aantal bezoeken en het aantal verschillende kinderen",
+            "the number of visits and the number of distinct children",
+        )
+    )
+    return Section(
+        "leaves",
+        title,
+        (
+            Text(
+                f"De gegevens van de kinderen blijven in dit centrum ({name}). Het telt zelf, op zijn eigen computer, "
+                f"per vakje {numbers.nl}.",
+                f"The children's data stay in this centre ({name}). It counts by itself, on its own computer, for each "
+                f"cell {numbers.en}.",
+            ),
+            Text(
+                f"Elk getal wordt geheim in {parties} delen gesplitst, voor elk centrum één. Een deel is een "
+                "willekeurig getal: wie het ziet, weet niets. Alle andere centra samen weten ook niets, want het "
+                "deel van dit centrum gaat er niet uit.",
+                f"Each number is secretly split into {parties} shares, one for each centre. A share is a random "
+                "number: whoever sees it knows nothing. All other centres together know nothing either, for this "
+                "centre's own share does not leave it.",
+            ),
+            Text(
+                "Alleen die delen gaan naar de andere centra, versleuteld. Geen regels, geen kinderen, geen cijfer "
+                "van dit centrum apart.",
+                "Only those shares go to the other centres, encrypted. No rows, no children, no figure of this centre "
+                "alone.",
+            ),
+            Text(
+                "Met de delen rekenen de centra uit welke vakjes veilig zijn. Daarna, en alleen voor die vakjes, "
+                f"komt het totaal van {_contributors(charter).nl} samen tevoorschijn.",
+                "With the shares the centres work out which cells are safe. After that, and for those cells only, the "
+                f"total of {_contributors(charter).en} together comes to light.",
+            ),
+        ),
+    )
+
+
+def results(question: Question, charter: Charter) -> Section:
+    """Say who gets to see the table, and what nobody does."""
+    titles = words.listed([words.same(centre.title) for centre in charter.centres])
+    return Section(
+        "results",
+        Text("Wie wat te zien krijgt", "Who gets to see what"),
+        (
+            Text(
+                f"Alle {len(charter.centres)} centra krijgen dezelfde tabel: {titles.nl}.",
+                f"All {len(charter.centres)} centres get the same table: {titles.en}.",
+            ),
+            Text(
+                "Een vakje dat niet open mag, wordt een punt. Dat aantal krijgt niemand te zien, ook de vrager niet. "
+                "Welke vakjes een punt zijn, ziet ieder centrum.",
+                "A cell that may not be opened becomes a dot. Nobody gets to see its number, not even who asked. Which "
+                "cells are dots every centre sees.",
+            ),
+            Text(
+                "Wat een centrum later met de tabel doet, houdt dit programma niet tegen. Dat regelen de centra "
+                "onderling.",
+                "What a centre does with the table later, this program does not control. The centres settle that among "
+                "themselves.",
+            ),
+        ),
+    )
+
+
+def _contributors(charter: Charter) -> Text:
+    count = len(charter.contributors)
+    if count == len(charter.centres):
+        return Text(f"alle {count} centra", f"all {count} centres")
+    return Text(f"de {count} centra die gegevens inbrengen", f"the {count} centres that bring data")
