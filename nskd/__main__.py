@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -66,15 +67,20 @@ def run(config_path: Path, credentials: Path | None) -> None:
 @main.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--pack", default="nsk", show_default=True, metavar="DIR", help="A pack's directory, or a built-in name.")
-def check(file: Path, pack: str) -> None:
+@click.option("--opt-out", type=click.Path(path_type=Path), metavar="LIST", help="The list of people who object.")
+def check(file: Path, pack: str, opt_out: Path | None) -> None:
     """Check the extract in FILE as the daemon would, and say what is wrong by row and column.
+
+    With --opt-out, check that list too, and say how many visits it leaves out.
 
     Needs no daemon, and nothing of it leaves this machine.
     """
     from nskd.data.load import load_visits
+    from nskd.data.optout import read_opt_outs
     from nskd.packs.pack import load_pack
 
     try:
+        listed = None if opt_out is None else read_opt_outs(opt_out, now=int(time.time()))
         with load_visits(file, load_pack(pack).codebook) as dataset:
             click.echo(f"{file}: in order, {dataset.rows:,} visits")
             for rule, count in dataset.warnings.counts.items():
@@ -84,6 +90,13 @@ def check(file: Path, pack: str) -> None:
                 one = count == 1
                 place = f"{'row' if one else 'rows'} {', '.join(rows)}{more}"
                 click.echo(f"  remark {rule}: {count:,} {'visit' if one else 'visits'} ({place}). {said}")
+            if listed is not None:
+                left_out = dataset.leave_out(listed.people)
+                click.echo(
+                    f"{opt_out}: in order, {len(listed.people):,} people object ({listed.void:,} of"
+                    f" {listed.entries:,} entries are not in force);"
+                    f" {left_out.visits:,} visits of {left_out.people:,} of them are left out"
+                )
     except OperatorError as error:
         _refuse(error, EXIT_NO)
 

@@ -71,10 +71,12 @@ class Network(_Section, frozen=True):
 class Data(_Section, frozen=True):
     """Our own extract and the pack that describes it; ``pack`` is a name or an absolute directory.
 
-    A centre that computes and brings no data has no ``source``.
+    A centre that computes and brings no data has no ``source``.  ``opt_out`` lists the people who object to the use of
+    their data; it is read anew for each run.
     """
 
     source: File | None = None
+    opt_out: File | None = None
     pack: str = "nsk"
 
 
@@ -292,6 +294,8 @@ def _check(config: Config, reader: _Reader) -> None:
         ) from None
     if config.network.redial_first > config.network.redial_max:
         raise reader.fault("network.redial_first", "it is above network.redial_max", "Lower it.")
+    if config.data.opt_out is not None and config.data.source is None:
+        raise reader.fault("data.opt_out", "there is no data to leave anybody out of", "Name data.source too.")
     for kind in Stock.__struct_fields__:
         marks: Watermarks | int = getattr(config.stock, kind)
         if isinstance(marks, Watermarks) and not (marks.low < marks.high or marks.low == marks.high == 0):

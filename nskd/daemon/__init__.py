@@ -2,7 +2,7 @@
 
 Read ``workshop`` (what a centre knows), ``workers`` (threads for kernels), ``notices`` (requests and approvals travel),
 ``epochs`` (the keys), ``generation`` with ``demand``, ``needs``, ``inventory`` and ``turns`` (material in the
-background), ``requester`` (this centre's own requests), ``runs`` with ``wanted`` and ``failures`` (taking part, and
-what became of it), ``service`` and ``answers`` (what the control socket offers), ``start`` and ``daemon`` (from start
-to stop).
+background), ``requester`` (this centre's own requests), ``runs`` with ``objections``, ``wanted`` and ``failures``
+(taking part, and what became of it), ``service`` and ``answers`` (what the control socket offers), ``start`` and
+``daemon`` (from start to stop).
 """

@@ -30,6 +30,7 @@ from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
 from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
+from nskd.daemon.objections import Objections
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
@@ -116,6 +117,7 @@ class Daemon:
         )
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
         failures = Failures(self.workshop, self.notices)
+        self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
         self.runs = Runs(
             workshop=self.workshop,
             stock=stock,
@@ -126,6 +128,7 @@ class Daemon:
             wanted=wanted,
             failures=failures,
             dataset=dataset,
+            objections=self.objections,
             contributions=Contributions(config.state.directory / "contributions", _derived(papers.keys.storage)),
             workers=workers,
         )
@@ -150,6 +153,7 @@ class Daemon:
             runs=self.runs,
             requester=self.requester,
             epochs=self.epochs,
+            objections=self.objections,
             reload=self.reload,
             stop=self.stop,
         )
@@ -160,6 +164,7 @@ class Daemon:
     async def run(self, notifier: Notifier) -> None:
         """Serve until told to stop; sessions under way are then given up, and their stock burnt."""
         await self.epochs.recover()
+        await self.objections.readable()  # so that a broken list is known before the first run stumbles over it
         with control_endpoint(self._config.control.socket) as endpoint:
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.server.serve, endpoint)

@@ -20,6 +20,7 @@ from nskd.daemon.epochs import Epochs, epoch_has_ended
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import Generator
 from nskd.daemon.notices import Notices
+from nskd.daemon.objections import Objections
 from nskd.daemon.phases import Phase, Stopwatch
 from nskd.daemon.retry import ATTEMPTS_MAX, Attempts
 from nskd.daemon.turns import Turns
@@ -59,6 +60,7 @@ class Runs:
         wanted: Wanted,
         failures: Failures,
         dataset: Dataset | None,
+        objections: Objections,
         contributions: Contributions,
         workers: Workers,
     ) -> None:
@@ -71,6 +73,7 @@ class Runs:
         self._wanted = wanted
         self._failures = failures
         self._dataset = dataset
+        self._objections = objections
         self._contributions = contributions
         self._workers = workers
         self._repeats = Attempts()  # of runs whose release is on record here
@@ -117,6 +120,8 @@ class Runs:
         offered = {kind: sum(s.stop - s.start for s in ranges) for kind, ranges in segments.items()}
         if offered != self._workshop.need(plan):
             raise Refusal("the stock proposed is not what this request needs")
+        if not await self._objections.readable():
+            raise Refusal("its list of people who object cannot be read; its operator has been told why")
         try:
             await self._stock(Stockpile.reserve, offer.session, segments)
         except OperatorError as error:
@@ -199,6 +204,7 @@ class Runs:
         workshop = self._workshop
         plan = workshop.plan(entry.request.table)
         with watch.phase("local part"):
+            await self._objections.apply()  # before anything else looks at a row
             own = await trio.to_thread.run_sync(self._local_part, plan)
             self._contributions.hold(entry.request.digest, own.values, own.children)
         await self._turns.batch_over()

@@ -16,6 +16,7 @@ from nskd.daemon.answers import pages, peer_row, request_detail, request_row, re
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.notices import Notices
+from nskd.daemon.objections import Objections
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import Runs
 from nskd.daemon.workshop import Workshop
@@ -45,6 +46,7 @@ class DaemonService:
         runs: Runs,
         requester: Requester,
         epochs: Epochs,
+        objections: Objections,
         reload: Reload,
         stop: trio.Event,
     ) -> None:
@@ -55,6 +57,7 @@ class DaemonService:
         self._runs = runs
         self._requester = requester
         self._epochs = epochs
+        self._objections = objections
         self._reload = reload
         self._stop = stop
         self._started_at = workshop.clock()
@@ -73,7 +76,7 @@ class DaemonService:
         peers = self._mesh.status()
         counts = await workshop.ledger(Ledger.counts)
         notes = [f"{peer.name} is not connected: {peer.last_error}" for peer in peers if not peer.connected]
-        notes += self._generator.notes()
+        notes += [*self._generator.notes(), *self._objections.notes()]
         return answers.StatusAnswer(
             centre=workshop.own,
             workshop=workshop.charter.workshop,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -28,13 +29,21 @@ class Warnings:
     counts: dict[str, int]
 
 
+@attrs.frozen
+class LeftOut:
+    """What objections took out of an extract: `visits`, and the `people` they were of."""
+
+    visits: int
+    people: int
+
+
 @attrs.frozen(eq=False, repr=False)
 class Dataset:
     """The visits of one centre, in memory. Not for use by two threads at once; a context manager."""
 
     codebook: Codebook
     path: Path
-    rows: int
+    rows: int  # of the file, those of people who object included
     digest: bytes  # SHA-256 of the file
     warnings: Warnings
     _connection: duckdb.DuckDBPyConnection
@@ -43,9 +52,20 @@ class Dataset:
         return f"<Dataset {self.path.name}, {self.rows} visits>"
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query over the table `visits`, which has every variable of the codebook."""
+        """Return the rows of a query over `visits`: every variable of the codebook, nobody who was left out."""
         rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
         return rows
+
+    def leave_out(self, people: Collection[str]) -> LeftOut:
+        """Take these people, and nobody else, out of `visits` from now on; say what that left out."""
+        self._connection.execute(
+            "CREATE OR REPLACE TABLE objections AS SELECT unnest(?::VARCHAR[]) AS person", [list(people)]
+        )
+        ((visits, found),) = self.fetch(
+            f"SELECT count(*), count(DISTINCT person) FROM loaded"  # noqa: S608
+            f" JOIN objections ON loaded.{identifier(self.codebook.person_link)} = objections.person"
+        )
+        return LeftOut(visits, found)
 
     def close(self) -> None:
         """Forget the data."""
@@ -93,9 +113,13 @@ def _load(connection: duckdb.DuckDBPyConnection, source: Source, codebook: Codeb
     report.raise_if_any(source.path)
 
     names = ", ".join(identifier(name) for name in codebook.variables)
-    connection.execute(f"CREATE TABLE visits AS SELECT {names} FROM computed ORDER BY _row")  # noqa: S608
-    connection.execute("DROP TABLE computed; DROP TABLE staging")
-    ((rows,),) = connection.execute("SELECT count(*) FROM visits").fetchall()
+    connection.execute(f"CREATE TABLE loaded AS SELECT {names} FROM computed ORDER BY _row")  # noqa: S608
+    connection.execute("DROP TABLE computed; DROP TABLE staging; CREATE TABLE objections (person VARCHAR)")
+    person = identifier(codebook.person_link)
+    connection.execute(
+        f"CREATE VIEW visits AS SELECT loaded.* FROM loaded ANTI JOIN objections ON {person} = objections.person"  # noqa: S608
+    )
+    ((rows,),) = connection.execute("SELECT count(*) FROM loaded").fetchall()
     return Dataset(codebook, source.path, rows, source.digest, warnings, connection)
 
 

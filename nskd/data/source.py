@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import IO
 
 import attrs
 
@@ -26,7 +27,7 @@ COLUMNS_MAX = 2000
 DELIMITERS = (",", ";", "\t", "|")  # a Dutch spreadsheet saves "comma-separated" with semicolons
 
 _PARQUET_MAGIC = b"PAR1"
-_UTF8_BOM = b"\xef\xbb\xbf"
+UTF8_BOM = b"\xef\xbb\xbf"
 
 
 @attrs.frozen
@@ -50,7 +51,7 @@ class Source:
 @contextmanager
 def open_source(path: Path, codebook: Codebook) -> Iterator[Source]:
     """Open and inspect a CSV or Parquet file. Raises `DataError`."""
-    with _open(path) as file:
+    with open_regular(path, "give a readable CSV or Parquet file") as file:
         size = os.fstat(file.fileno()).st_size
         if size == 0:
             raise _refuse(path, "the file is empty", "give a CSV file with a header, or a Parquet file")
@@ -65,16 +66,17 @@ def open_source(path: Path, codebook: Codebook) -> Iterator[Source]:
         yield Source(path, f"/proc/self/fd/{file.fileno()}", digest, form)
 
 
-def _open(path: Path) -> BufferedReader:
+def open_regular(path: Path, right: str) -> BufferedReader:
+    """Open a file, not a pipe or directory; `right` says what to give instead. Raises `DataError`."""
     try:
         # Non-blocking, so that a named pipe is refused below instead of waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "not a usable path"
-        raise _refuse(path, f"cannot be opened: {reason}", "give a readable CSV or Parquet file") from error
+        raise _refuse(path, f"cannot be opened: {reason}", right) from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise _refuse(path, "is not a regular file", "give a CSV or Parquet file")
+        raise _refuse(path, "is not a regular file", right)
     return open(descriptor, "rb")  # noqa: PTH123  (a descriptor has no path)
 
 
@@ -84,9 +86,9 @@ def _refuse(path: Path, wrong: str, right: str, row: int | None = None) -> DataE
 
 def _inspect_csv(path: Path, file: BufferedReader, codebook: Codebook) -> CsvForm:
     first, blank, rows = b"", None, 0
-    for number, line in _lines(path, file):
+    for number, line in lines_of(path, file, "one visit"):
         if number == 1:
-            first = line.removeprefix(_UTF8_BOM)
+            first = line.removeprefix(UTF8_BOM)
         elif not line.strip(b"\r\n"):
             blank = blank or number
             continue
@@ -103,14 +105,14 @@ def _inspect_csv(path: Path, file: BufferedReader, codebook: Codebook) -> CsvFor
     return form
 
 
-def _lines(path: Path, file: BufferedReader) -> Iterator[tuple[int, bytes]]:
-    """Every line with its number, known to be text and of bounded length."""
+def lines_of(path: Path, file: IO[bytes], unit: str) -> Iterator[tuple[int, bytes]]:
+    """Every line with its number, known to be text and of bounded length; `unit` is what one holds."""
     number = 0
     while line := file.readline(LINE_BYTES_MAX + 1):
         number += 1
         if len(line) > LINE_BYTES_MAX:
             wrong = f"the line is longer than {LINE_BYTES_MAX} bytes"
-            raise _refuse(path, wrong, "give one visit a line", row=number)
+            raise _refuse(path, wrong, f"give {unit} a line", row=number)
         try:
             line.decode()
         except UnicodeDecodeError as error:
