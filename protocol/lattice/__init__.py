@@ -23,15 +23,18 @@ from protocol.lattice.keys import PublicKey, SecretKey, keygen
 from protocol.lattice.params import PARAMETERS, Parameters
 from protocol.lattice.proof import ProverState, commit, verify
 from protocol.lattice.selftest import selftest
-from protocol.lattice.switching import decrypt, reply, reply_scaled
+from protocol.lattice.switching import Polynomials, Question, Reply, decrypt, reply, reply_scaled, to_slots
 
 __all__ = [
     "PARAMETERS",
     "CiphertextBatch",
     "Openings",
     "Parameters",
+    "Polynomials",
     "ProverState",
     "PublicKey",
+    "Question",
+    "Reply",
     "SecretKey",
     "Slots",
     "VerifiedCiphertexts",
@@ -42,5 +45,6 @@ __all__ = [
     "reply",
     "reply_scaled",
     "selftest",
+    "to_slots",
     "verify",
 ]

@@ -14,9 +14,18 @@ import numpy as np
 from protocol._jit import inlined, kernel
 from protocol.field import P, mul_p
 from protocol.lattice.arithmetic import canonical, centre, lift, mul_mod, to_float, to_word
-from protocol.lattice.lanes import LANES, float_from_word, load, local, store, times_32, where_negative
+from protocol.lattice.lanes import LANES, float_from_word, load, load_4, local, store, times_32, where_negative
 from protocol.lattice.packing import QUARTER, Bytes, Words, packed_words
-from protocol.lattice.params import DIGIT_BITS, FLOOD_DIGIT_BITS, FLOOD_DIGITS, PARAMETERS
+from protocol.lattice.params import (
+    DIGIT_BITS,
+    FLOOD_DIGIT_BITS,
+    FLOOD_DIGITS,
+    FLOOD_HIGH_BITS,
+    PARAMETERS,
+    PRIME_BITS,
+    TIE_BITS,
+    TURNS_HALF,
+)
 from protocol.lattice.transform import PLAIN, Q_INVERSE, TWO_49, Floats, Q, forward, inverse
 
 N: Final = PARAMETERS.slots
@@ -32,15 +41,16 @@ WORD_ROWS: Final = 5
 _DIGIT = np.uint64(DIGIT_BITS)
 _DIGIT_MASK = np.uint64((1 << DIGIT_BITS) - 1)
 _HALF_P = np.uint64(P // 2)
-_FLOOD_SHIFT = np.uint64(64 - FLOOD_DIGIT_BITS)
 _TWO_49 = float(1 << DIGIT_BITS)
 _FLOOD_HALF = float(1 << (FLOOD_DIGIT_BITS - 1))
 _STRIP: Final = 256  # coefficients worked on at a time, to stay in the first-level cache
 _P = np.uint64(P)
-_MASK_61, _LOW_40, _LOW_36, _LOW_31, _LOW_30, _LOW_25, _LOW_5 = (
-    np.uint64((1 << bits) - 1) for bits in (61, 40, 36, 31, 30, 25, 5)
-)
-_61, _56, _40, _36, _31, _30, _25, _21, _5 = (np.uint64(bits) for bits in (61, 56, 40, 36, 31, 30, 25, 21, 5))
+_LAST = np.uint64(PARAMETERS.primes[-1])
+_HIGH_SHIFT = np.uint64(64 - FLOOD_HIGH_BITS)
+_TIE_SHIFT = np.uint64(PRIME_BITS - TIE_BITS)
+_32, _63 = np.uint64(32), np.uint64(63)
+_ROUND = float(3 << 51)  # added and taken away again: rounds to an integer
+_HALF_TURNS = float(TURNS_HALF)
 
 
 @inlined
@@ -99,12 +109,13 @@ def encrypt_limb(
 
 
 @inlined
-def _digits(flood: Words, start: int, out: Floats) -> None:
-    """The top 53 bits of a strip of random words uint64[4, N] as digits in [−2^52, 2^52), one strip after another."""
+def _digits(flood: Bytes, start: int, out: Floats) -> None:
+    """A strip of random polynomials, packed, as digits in [−2^49, 2^49), one strip after another."""
+    quarter, first = start // QUARTER, start % QUARTER
     for j in range(FLOOD_DIGITS):
-        words = flood[j, start : start + _STRIP]
+        packed = flood[j]
         for i in range(0, _STRIP, LANES):
-            store(out, j * _STRIP + i, float_from_word(load(words, i) >> _FLOOD_SHIFT) - _FLOOD_HALF)
+            store(out, j * _STRIP + i, to_float(packed_words(packed, first + i, quarter)) - _FLOOD_HALF)
 
 
 @inlined
@@ -115,45 +126,16 @@ def _once(t: np.uint64) -> np.uint64:
 
 
 @inlined
-def _fold(t: np.uint64) -> np.uint64:
-    """Any 64-bit t mod p, also for a vector: below 2p first, then a blend takes p off."""
-    t = (t & _MASK_61) + ((t >> _61) << _21) - (t >> _61)
-    return where_negative(t - _P, t, t - _P)
-
-
-@inlined
-def _dot(d0: float, d1: float, d2: float, d3: float, factors: Words) -> np.uint64:
-    """Σ d_j·factors[j] mod p for digits below 2^50, from parts of 25 bits and factors' parts of 31 and 30.
-
-    So sums of four products stay below 2^58, and 2^61 ≡ 2^21 − 1 takes their weights 1, 2^25, 2^31, 2^56 away.
-    """
-    f0, f1, f2, f3 = factors[0], factors[1], factors[2], factors[3]
-    g0, g1, g2, g3 = f0 & _LOW_31, f1 & _LOW_31, f2 & _LOW_31, f3 & _LOW_31
-    h0, h1, h2, h3 = f0 >> _31, f1 >> _31, f2 >> _31, f3 >> _31
-    w0, w1, w2, w3 = to_word(d0), to_word(d1), to_word(d2), to_word(d3)
-    x0, x1, x2, x3 = w0 & _LOW_25, w1 & _LOW_25, w2 & _LOW_25, w3 & _LOW_25
-    y0, y1, y2, y3 = w0 >> _25, w1 >> _25, w2 >> _25, w3 >> _25
-    low = times_32(x0, g0) + times_32(x1, g1) + times_32(x2, g2) + times_32(x3, g3)
-    left = times_32(y0, g0) + times_32(y1, g1) + times_32(y2, g2) + times_32(y3, g3)
-    right = times_32(x0, h0) + times_32(x1, h1) + times_32(x2, h2) + times_32(x3, h3)
-    top = times_32(y0, h0) + times_32(y1, h1) + times_32(y2, h2) + times_32(y3, h3)
-    high = top >> _5  # top·2^56 = high·2^61 + (top mod 2^5)·2^56, and high·2^21 is cut at 2^61 again
-    ones = (left >> _36) + (right >> _30) + (high >> _40)  # each times 2^61
-    t = low + ((left & _LOW_36) << _25) + ((right & _LOW_30) << _31) + ((top & _LOW_5) << _56)
-    return _fold(t + ((high & _LOW_40) << _21) + (ones << _21) + (_P - high - ones))
-
-
-@inlined
 def _rows(strips: Floats) -> tuple[Floats, Floats, Floats, Floats]:
     """Four strips that lie one after another."""
     return strips[:_STRIP], strips[_STRIP : 2 * _STRIP], strips[2 * _STRIP : 3 * _STRIP], strips[3 * _STRIP :]
 
 
 @kernel
-def expand(flood: Words, radix: Floats, limbs: Floats, out: Floats) -> None:
-    """Flooding words uint64[4, N] to residues float64[6, N], centred (step L.8).
+def expand(flood: Bytes, radix: Floats, limbs: Floats, out: Floats) -> None:
+    """Flooding digits uint8[4, 102400] to residues float64[6, N], centred (step L.8).
 
-    In strips, so that the words are read from memory once and not for every limb.
+    In strips, so that the digits are read from memory once and not for every limb.
     """
     digits = local(FLOOD_DIGITS * _STRIP)
     d0, d1, d2, d3 = _rows(digits)
@@ -175,45 +157,21 @@ def _lifted(word: np.uint64, plain: float, two_49: float, q: float, qi: float) -
 
 
 @kernel
-def reply_limb(
-    plain_x: Words,
-    flood: Floats,
-    c0: Bytes,
-    c1: Bytes,
-    b: Floats,
-    a: Floats,
-    limb: Floats,
-    table: Floats,
-    work: Floats,
-    out0: Floats,
-    out1: Floats,
-) -> None:
-    """One limb of (x·c0 + b·v', x·c1 + a·v'), coefficient form within 0.6q (step L.8).
-
-    plain_x: coefficients uint64[N] in [0, p); flood: residues of v', overwritten, may be out0; c0 and c1 packed; work
-    float64[4, N] is scratch.
-    """
-    q, qi, plain, two_49 = limb[Q], limb[Q_INVERSE], limb[PLAIN], limb[TWO_49]
-    v, x, y, z = work[0], work[1], work[2], work[3]
-    forward(flood, v, limb, table)
-    for i in range(0, N, LANES):
-        store(y, i, _lifted(load(plain_x, i), plain, two_49, q, qi))
-    forward(y, x, limb, table)
-    for quarter in range(4):
-        for j in range(0, QUARTER, LANES):
-            i = quarter * QUARTER + j
-            factor, noise = centre(load(x, i), q, qi), load(v, i)
-            product = mul_mod(to_float(packed_words(c0, j, quarter)), factor, q, qi)
-            store(y, i, product + mul_mod(noise, load(b, i), q, qi))
-            product = mul_mod(to_float(packed_words(c1, j, quarter)), factor, q, qi)
-            store(z, i, product + mul_mod(noise, load(a, i), q, qi))
-    inverse(y, out0, limb, table)
-    inverse(z, out1, limb, table)
+def evaluate(plain: Words, limbs: Floats, tables: Floats, work: Floats, out: Floats) -> None:
+    """A plaintext uint64[N] in [0, p), lifted, in evaluation form: float64[6, N], centred (step L.8)."""
+    for limb in range(limbs.shape[0]):
+        q, qi, modulus, two_49 = limbs[limb, Q], limbs[limb, Q_INVERSE], limbs[limb, PLAIN], limbs[limb, TWO_49]
+        x, y = work[0], out[limb]
+        for i in range(0, N, LANES):
+            store(x, i, _lifted(load(plain, i), modulus, two_49, q, qi))
+        forward(x, y, limbs[limb], tables[limb])
+        for i in range(0, N, LANES):
+            store(y, i, centre(load(y, i), q, qi))
 
 
 @kernel
-def scale_limb(
-    factor: np.uint64,
+def multiply_limb(
+    x: Floats,
     flood: Floats,
     c0: Bytes,
     c1: Bytes,
@@ -225,21 +183,21 @@ def scale_limb(
     out0: Floats,
     out1: Floats,
 ) -> None:
-    """The same as :func:`reply_limb` for the constant polynomial x = ``factor`` in [0, p)."""
-    q, qi, plain, two_49 = limb[Q], limb[Q_INVERSE], limb[PLAIN], limb[TWO_49]
-    v, y, z = work[0], work[2], work[3]
-    x = _lifted(factor, plain, two_49, q, qi)
-    forward(flood, v, limb, table)
+    """One limb of (x·c0 + b·v', x·c1 + a·v'), evaluation form within 2q (step L.8).
+
+    x: evaluations float64[N], centred; flood: residues of v', overwritten, may be out0; c0 and c1 packed; work
+    float64[N] is scratch.
+    """
+    q, qi = limb[Q], limb[Q_INVERSE]
+    forward(flood, work, limb, table)
     for quarter in range(4):
         for j in range(0, QUARTER, LANES):
             i = quarter * QUARTER + j
-            noise = load(v, i)
-            product = mul_mod(to_float(packed_words(c0, j, quarter)), x, q, qi)
-            store(y, i, product + mul_mod(noise, load(b, i), q, qi))
-            product = mul_mod(to_float(packed_words(c1, j, quarter)), x, q, qi)
-            store(z, i, product + mul_mod(noise, load(a, i), q, qi))
-    inverse(y, out0, limb, table)
-    inverse(z, out1, limb, table)
+            factor, noise = load(x, i), load(work, i)
+            product = mul_mod(to_float(packed_words(c0, j, quarter)), factor, q, qi)
+            store(out0, i, product + mul_mod(noise, load(b, i), q, qi))
+            product = mul_mod(to_float(packed_words(c1, j, quarter)), factor, q, qi)
+            store(out1, i, product + mul_mod(noise, load(a, i), q, qi))
 
 
 @inlined
@@ -252,32 +210,20 @@ def _halves(words: Words, low: Floats, high: Floats) -> None:
 
 
 @inlined
-def _sum(
-    c: Floats, low: Floats, high: Floats, digits: Floats, factors: Floats, q: float, qi: float, out: Floats
-) -> None:
-    """C + r + Σ digit_j·factors[j] modulo one prime, centred: factors are p·2^(53j) mod q, r = low + high."""
-    f0, f1, f2, f3 = factors[0], factors[1], factors[2], factors[3]
-    d0, d1, d2, d3 = _rows(digits)
-    for i in range(0, _STRIP, LANES):
-        e = mul_mod(load(d0, i), f0, q, qi) + mul_mod(load(d1, i), f1, q, qi)
-        e = e + mul_mod(load(d2, i), f2, q, qi) + mul_mod(load(d3, i), f3, q, qi)
-        store(out, i, centre(load(c, i) + centre(load(high, i), q, qi) + load(low, i) + e, q, qi))
-
-
-@inlined
-def _mixed_radix(c: Floats, limbs: Floats, garner: Floats, digits: Floats) -> None:
-    """The digits of c mod q2q3q4q5 = d2 + d3·q2 + d4·q2q3 + d5·q2q3q4, from six strips of centred residues."""
+def _quotient(c: Floats, limbs: Floats, garner: Floats, digits: Floats) -> None:
+    """The digits of −c/p mod q2q3q4q5 = d2 + d3·q2 + d4·q2q3 + d5·q2q3q4, from four strips of residues within 2q."""
     q2, q3, q4, q5 = limbs[2, Q], limbs[3, Q], limbs[4, Q], limbs[5, Q]
-    i3, i4, i5 = limbs[3, Q_INVERSE], limbs[4, Q_INVERSE], limbs[5, Q_INVERSE]
-    c2, c3, c4, c5 = _rows(c[2 * _STRIP :])
+    i2, i3, i4, i5 = limbs[2, Q_INVERSE], limbs[3, Q_INVERSE], limbs[4, Q_INVERSE], limbs[5, Q_INVERSE]
+    c2, c3, c4, c5 = _rows(c)
     f2, f3, f4, f5 = _rows(digits)
-    g0, g1, g2, g3, g4, g5 = garner[0], garner[1], garner[2], garner[3], garner[4], garner[5]
+    n2, n3, n4, n5 = garner[0], garner[1], garner[2], garner[3]
+    g0, g1, g2, g3, g4, g5 = garner[4], garner[5], garner[6], garner[7], garner[8], garner[9]
     for i in range(0, _STRIP, LANES):
-        d2 = lift(load(c2, i), q2)
-        d3 = lift(mul_mod(load(c3, i) - d2, g0, q3, i3), q3)
-        t = mul_mod(load(c4, i) - d2, g1, q4, i4) - d3
+        d2 = lift(mul_mod(load(c2, i), n2, q2, i2), q2)
+        d3 = lift(mul_mod(mul_mod(load(c3, i), n3, q3, i3) - d2, g0, q3, i3), q3)
+        t = mul_mod(mul_mod(load(c4, i), n4, q4, i4) - d2, g1, q4, i4) - d3
         d4 = lift(mul_mod(t, g2, q4, i4), q4)
-        u = mul_mod(load(c5, i) - d2, g3, q5, i5) - d3
+        u = mul_mod(mul_mod(load(c5, i), n5, q5, i5) - d2, g3, q5, i5) - d3
         u = mul_mod(u, g4, q5, i5) - d4
         store(f2, i, d2)
         store(f3, i, d3)
@@ -286,55 +232,72 @@ def _mixed_radix(c: Floats, limbs: Floats, garner: Floats, digits: Floats) -> No
 
 
 @inlined
-def _divide(
-    c: Floats, digits: Floats, low: Floats, high: Floats, spread: Floats, q: float, qi: float, out: Words
+def _turns(high: np.uint64, low: np.uint64, d4: float, d5: float, q5_inverse: float) -> float:
+    """⌈(high − d5 + [low > ⌊d4/2^18⌋]) / q5⌉ for 63 and 32 random bits, less a constant (step L.9)."""
+    above = ((to_word(d4) >> _TIE_SHIFT) - low) >> _63  # 1 if low is greater, both being below 2^32
+    z = high + above + (_LAST - np.uint64(1)) - to_word(d5)  # ⌈…⌉ is ⌊z/q5⌋
+    turns = float_from_word(z) * q5_inverse + _ROUND - _ROUND  # off by one at most
+    word = to_word(turns)
+    rest = z - times_32(word, _LAST) - (times_32(word, _LAST >> _32) << _32)
+    return where_negative(rest, turns - 1.0, turns) - _HALF_TURNS
+
+
+@inlined
+def _rounding(
+    r_low: Floats, r_high: Floats, digits: Floats, turns: Floats, spread: Floats, q: float, qi: float, out: Floats
 ) -> None:
-    """(c − d)/(q2q3q4q5) − k modulo one kept prime, canonical; digits are those of d, k = low + high."""
+    """(r + p·g)/(q2q3q4q5) modulo one kept prime, centred; g = the digits' number + turns·q2q3q4q5."""
     d2, d3, d4, d5 = _rows(digits)
-    s3, s4, s5, scale = spread[0], spread[1], spread[2], spread[3]
+    scale, s2, s3, s4, s5, plain = spread[0], spread[1], spread[2], spread[3], spread[4], spread[5]
     for i in range(0, _STRIP, LANES):
-        upper = mul_mod(load(d3, i), s3, q, qi) + mul_mod(load(d4, i), s4, q, qi) + mul_mod(load(d5, i), s5, q, qi)
-        quotient = mul_mod(load(c, i) - (load(d2, i) + upper), scale, q, qi)
-        store(out, i, canonical(quotient - load(low, i) - centre(load(high, i), q, qi), q, qi))
+        t = mul_mod(centre(load(r_high, i), q, qi) + load(r_low, i), scale, q, qi)
+        t = t + mul_mod(load(turns, i), plain, q, qi)
+        t = t + mul_mod(load(d2, i), s2, q, qi) + mul_mod(load(d3, i), s3, q, qi)
+        t = t + mul_mod(load(d4, i), s4, q, qi) + mul_mod(load(d5, i), s5, q, qi)
+        store(out, i, centre(t, q, qi))
 
 
 @kernel
-def finish(
-    c: Floats,
-    flood: Words,
-    mask: Words,
-    radix: Floats,
-    limbs: Floats,
-    garner: Floats,
-    spread: Floats,
-    factors: Words,
-    out: Words,
+def rounding(
+    c: Floats, mask: Words, high: Words, low: Bytes, limbs: Floats, garner: Floats, spread: Floats, out: Floats
 ) -> None:
-    """Add p·e' + r to a polynomial and divide it by the last four primes (steps L.8 and L.9).
+    """What takes a polynomial plus r to a multiple of the last four primes, over their product (steps L.8 and L.9).
 
-    c float64[6, N] within q; flood uint64[4, N]: random words for e'; mask uint64[N]: r in [0, p); out
-    uint64[2, N] in [0, q).  radix (p·2^(53j) modulo each prime), garner, spread and factors hold the constants of
-    :mod:`protocol.lattice.switching`.
+    c float64[4, N]: the polynomial modulo those primes, within q; mask uint64[N]: r in [0, p); high uint64[N] and low
+    uint8[4·N]: random words for e'; out float64[2, N]: (r + p·g)/(q2q3q4q5) modulo the kept primes, centred.  garner
+    and spread hold the constants of :mod:`protocol.lattice.switching`.
     """
-    count = limbs.shape[0]
-    sums, digits = local(count * _STRIP), local(4 * _STRIP)
-    low, high, k = local(_STRIP), local(_STRIP), local(_STRIP).view(np.uint64)  # low and high halves of r, then of k
-    d0, d1, d2, d3 = _rows(digits)  # of e' first, then of c mod q2q3q4q5
+    kept, count = out.shape[0], c.shape[0]
+    sums, digits, turns = local(count * _STRIP), local(4 * _STRIP), local(_STRIP)
+    r_low, r_high = local(_STRIP), local(_STRIP)
+    _, _, d4, d5 = _rows(digits)
+    last = limbs[kept + count - 1, Q_INVERSE]
     for start in range(0, N, _STRIP):
         stop = start + _STRIP
-        _digits(flood, start, digits)
-        _halves(mask[start:stop], low, high)
-        for limb in range(count):
-            q, qi = limbs[limb, Q], limbs[limb, Q_INVERSE]
-            _sum(c[limb, start:stop], low, high, digits, radix[limb], q, qi, sums[limb * _STRIP :])
-        _mixed_radix(sums, limbs, garner, digits)
-        # k ≡ −d / (q2q3q4q5) mod p, so that d + k·q2q3q4q5 ≡ 0 mod p
+        _halves(mask[start:stop], r_low, r_high)
+        for j in range(count):
+            q, qi, source = limbs[kept + j, Q], limbs[kept + j, Q_INVERSE], c[j, start:stop]
+            for i in range(0, _STRIP, LANES):
+                r = centre(load(r_high, i), q, qi) + load(r_low, i)
+                store(sums, j * _STRIP + i, load(source, i) + r)
+        _quotient(sums, limbs, garner, digits)
+        words = high[start:stop]
         for i in range(0, _STRIP, LANES):
-            store(k, i, _dot(load(d0, i), load(d1, i), load(d2, i), load(d3, i), factors))
-        _halves(k, low, high)
-        for j in range(out.shape[0]):
+            word = load(words, i) >> _HIGH_SHIFT
+            tie = load_4(low, 4 * (start + i))
+            store(turns, i, _turns(word, tie, load(d4, i), load(d5, i), last))
+        for j in range(kept):
             q, qi = limbs[j, Q], limbs[j, Q_INVERSE]
-            _divide(sums[j * _STRIP :], digits, low, high, spread[j], q, qi, out[j, start:stop])
+            _rounding(r_low, r_high, digits, turns, spread[j], q, qi, out[j, start:stop])
+
+
+@kernel
+def join_limb(c: Floats, rounded: Floats, scale: float, limb: Floats, table: Floats, work: Floats, out: Words) -> None:
+    """C/(q2q3q4q5) + the evaluations of ``rounded``, which is overwritten: canonical, evaluation form (step L.9)."""
+    q, qi = limb[Q], limb[Q_INVERSE]
+    forward(rounded, work, limb, table)
+    for i in range(0, N, LANES):
+        store(out, i, canonical(mul_mod(load(c, i), scale, q, qi) + load(work, i), q, qi))
 
 
 @kernel
@@ -343,25 +306,19 @@ def phase(
 ) -> None:
     """c0 + s·c1 modulo the two kept primes, as two mixed-radix digits uint64[2, N] (step L.10).
 
-    c0, c1 uint64[2, N] coefficients; s float64[2, N] evaluations; digits[0] = q0^−1 mod q1.
+    c0, c1 uint64[2, N] and s float64[2, N], evaluations; work float64[3, N] is scratch; digits[0] = q0^−1 mod q1.
     """
     for j in range(2):
         q, qi = limbs[j, Q], limbs[j, Q_INVERSE]
-        x, y, z = work[0], work[1], work[2 + j]
-        words, key = c1[j], s[j]
+        x, z = work[0], work[1 + j]
+        words, others, key = c0[j], c1[j], s[j]
         for i in range(0, N, LANES):
-            store(x, i, to_float(load(words, i)))
-        forward(x, y, limbs[j], tables[j])
-        for i in range(0, N, LANES):
-            store(y, i, mul_mod(load(y, i), load(key, i), q, qi))
-        inverse(y, z, limbs[j], tables[j])
-        words = c0[j]
-        for i in range(0, N, LANES):
-            store(z, i, centre(load(z, i) + to_float(load(words, i)), q, qi))
-    q0, q1, i1 = limbs[0, Q], limbs[1, Q], limbs[1, Q_INVERSE]
-    z0, z1, out0, out1 = work[2], work[3], out[0], out[1]
+            store(x, i, to_float(load(words, i)) + mul_mod(to_float(load(others, i)), load(key, i), q, qi))
+        inverse(x, z, limbs[j], tables[j])
+    q0, i0, q1, i1 = limbs[0, Q], limbs[0, Q_INVERSE], limbs[1, Q], limbs[1, Q_INVERSE]
+    z0, z1, out0, out1 = work[1], work[2], out[0], out[1]
     for i in range(0, N, LANES):
-        d0 = lift(load(z0, i), q0)
+        d0 = lift(centre(load(z0, i), q0, i0), q0)
         store(out0, i, to_word(d0))
         store(out1, i, canonical(mul_mod(load(z1, i) - d0, digits[0], q1, i1), q1, i1))
 

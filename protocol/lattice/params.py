@@ -20,8 +20,11 @@ LOG_Q_MAX: Final = 438  # Homomorphic Encryption Standard: N = 16384, ternary se
 PRIME_BITS: Final = 50  # 8q < 2^53: eight residues still add up exactly in a float64
 KEPT: Final = 2  # primes that survive the modulus switch of a reply
 DIGIT_BITS: Final = 49  # wide integers travel and are lifted in digits of this size
-FLOOD_DIGITS: Final = 4
-FLOOD_DIGIT_BITS: Final = 53
+FLOOD_DIGITS: Final = 4  # of v' in a reply
+FLOOD_DIGIT_BITS: Final = 50  # as in packed words
+FLOOD_HIGH_BITS: Final = 63  # of e' in a reply, above the product of all dropped primes but the last
+TIE_BITS: Final = 32
+TURNS_HALF: Final = 1 << 12  # about half of what e' amounts to, in units of all dropped primes
 REJECTION_BITS: Final = 7  # an honest proof restarts with probability below 2^−7
 STATISTICAL_BITS_MIN: Final = 64
 _EXACT: Final = 8  # kernels hold |x| < 8q < 2^53
@@ -152,14 +155,29 @@ class Parameters:
 
     @property
     def flood(self) -> int:
-        """How many consecutive integers a flooding coefficient is uniform over."""
+        """How many consecutive integers a coefficient of v' is uniform over."""
         return 1 << (FLOOD_DIGITS * FLOOD_DIGIT_BITS)
 
     @property
     def flood_max(self) -> int:
-        """The largest magnitude of a flooding coefficient: all digits at −2^52."""
+        """The largest magnitude of a coefficient of v': all digits at −2^49."""
         digit = 1 << (FLOOD_DIGIT_BITS - 1)
         return sum(digit << (FLOOD_DIGIT_BITS * j) for j in range(FLOOD_DIGITS))
+
+    @property
+    def error_flood(self) -> int:
+        """How many consecutive integers a coefficient of e0' and e1' is uniform over."""
+        return (self.dropped // self.primes[-1]) << FLOOD_HIGH_BITS
+
+    @property
+    def turns_max(self) -> int:
+        """The largest magnitude of a flooding error after the switch, in units of the plaintext modulus (step L.9)."""
+        return -(-(1 << FLOOD_HIGH_BITS) // self.primes[-1]) - TURNS_HALF
+
+    @property
+    def tie_error(self) -> Fraction:
+        """By how much the probability of the bit errs that decides between two neighbours (step L.9)."""
+        return 1 - Fraction(self.primes[-2], 1 << PRIME_BITS) + Fraction(1, 1 << TIE_BITS)
 
     @property
     def plain_max(self) -> int:
@@ -184,8 +202,10 @@ class Parameters:
 
     @property
     def distance(self) -> Fraction:
-        """Statistical distance between replies with any two x: at most N·(T_v + T_e0 + T_e1)/flood."""
-        return Fraction(self.slots * sum(self.proved_spills), self.flood)
+        """Statistical distance between replies with any two x (steps L.8 and L.9)."""
+        ternary, error_0, error_1 = self.proved_spills
+        ties = 2 * self.tie_error / (1 << FLOOD_HIGH_BITS)
+        return self.slots * (Fraction(ternary, self.flood) + Fraction(error_0 + error_1, self.error_flood) + ties)
 
     @property
     def statistical_bits(self) -> int:
@@ -211,14 +231,15 @@ class Parameters:
 
     @property
     def reply_phase(self) -> int:
-        """The phase of an honest reply before the switch, at most."""
-        v, e0, e1 = (spill + self.flood_max for spill in self.honest_spills)
-        return P * (self.slots * self.noise * v + e0 + self.slots * e1) + P
+        """The phase of an honest reply before errors and switch, at most."""
+        v, e0, e1 = self.honest_spills
+        return P * (self.slots * self.noise * (v + self.flood_max) + e0 + self.slots * e1) + P
 
     @property
     def switched_phase(self) -> int:
-        """The phase of an honest reply after the switch, at most: it rounds by less than p + 1 per coefficient."""
-        return self.reply_phase // self.dropped + 1 + (P + 1) * (self.slots + 1)
+        """The phase of an honest reply after errors and switch, at most."""
+        # what is added before the division is p times less than turns_max + 1 dropped moduli, in both halves
+        return self.reply_phase // self.dropped + 1 + P * (self.turns_max + 1) * (self.slots + 1)
 
     @property
     def phase_digits(self) -> int:

@@ -10,11 +10,12 @@ import numpy as np
 
 from protocol import field
 from protocol.errors import LocalProtocolError
+from protocol.field import Elements
 from protocol.lattice.encryption import encrypt
-from protocol.lattice.keys import keygen
+from protocol.lattice.keys import SecretKey, keygen
 from protocol.lattice.params import PARAMETERS
 from protocol.lattice.proof import commit, verify
-from protocol.lattice.switching import decrypt, reply, reply_scaled
+from protocol.lattice.switching import Question, Reply, decrypt, reply, reply_scaled, to_slots
 from protocol.prg import Prg
 
 _FACTOR = 3
@@ -36,13 +37,19 @@ def rehearse() -> None:
     else:
         raise LocalProtocolError("the rehearsal of a proof never succeeded")
     verified = verify(key, ciphertexts, commitment, b"rehearsal", challenge, response, constant=False, party=0)
-    answer, kept = reply(key, verified, x, prg.bytes(32))
-    product = field.add(decrypt(secret, answer, 1).reshape(-1), kept.reshape(-1))
+    (answer,) = reply([Question(key, verified, prg.bytes(32))], x)
+    product = _opened(secret, answer)
     if not np.array_equal(product, field.mul(x.reshape(-1), y.reshape(-1))):
         raise LocalProtocolError("the rehearsal gave a wrong product: this machine computes wrongly")
-    answer, kept = reply_scaled(key, verified, _FACTOR, prg.bytes(32), count=1)
-    product = field.add(decrypt(secret, answer, 1).reshape(-1), kept.reshape(-1))
+    (answer,) = reply_scaled([Question(key, verified, prg.bytes(32))], _FACTOR, 1)
+    product = _opened(secret, answer)
     if not np.array_equal(product, field.scale(y.reshape(-1), _FACTOR)):
         raise LocalProtocolError("the rehearsal gave a wrong multiple: this machine computes wrongly")
     roots = field.inverse_sqrt(field.mul(product, product))
     field.dots(roots, product, field.sub(roots, field.scale(roots, 2)))
+
+
+def _opened(secret: SecretKey, answer: Reply) -> Elements:
+    """What both ends of a reply to one ciphertext add up to, slots uint64[N]."""
+    total = field.add(decrypt(secret, answer.packed, 1).reshape(-1), answer.kept.reshape(-1))
+    return to_slots(total.reshape(1, -1)).reshape(-1)

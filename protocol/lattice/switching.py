@@ -2,27 +2,30 @@
 
 P_j multiplies its plaintext x into P_i's proved ciphertext of y, adds a mask r, and floods everything that
 could carry x.  The reply is then divided by four of its six primes, which costs no secrecy and leaves 25
-bytes a slot.
+bytes a slot.  What both ends are left with is added up as polynomials; :func:`to_slots` makes slots of the sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, TypeAlias
 
+import attrs
 import numpy as np
 
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
-from protocol.field import P
-from protocol.lattice import kernels, packing, sampling, slots
+from protocol.field import Elements, P
+from protocol.lattice import kernels, packing, slots
 from protocol.lattice.encryption import Slots, VerifiedCiphertexts, check_count, check_slots, encode
 from protocol.lattice.keys import PRIMES, PublicKey, SecretKey, check_seed
 from protocol.lattice.lanes import aligned
 from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
-from protocol.lattice.params import FLOOD_DIGIT_BITS, FLOOD_DIGITS, KEPT, PARAMETERS
-from protocol.lattice.transform import LIMBS, TABLES, Floats, centred
+from protocol.lattice.params import FLOOD_DIGIT_BITS, FLOOD_DIGITS, KEPT, PARAMETERS, TIE_BITS
+from protocol.lattice.transform import LIMBS, TABLES, Floats, centred, inverse
 from protocol.prg import Prg
+
+Polynomials: TypeAlias = Elements
+"""Coefficients of plaintexts in [0, p): uint64[U, N]."""
 
 N: Final = PARAMETERS.slots
 REPLY_BYTES: Final = 2 * KEPT * PACKED_BYTES
@@ -30,14 +33,12 @@ REPLY_BYTES: Final = 2 * KEPT * PACKED_BYTES
 _RADIX: Final[Floats] = np.array(
     [[centred(1 << (FLOOD_DIGIT_BITS * j), q) for j in range(FLOOD_DIGITS)] for q in PRIMES]
 )
-_SCALED_RADIX: Final[Floats] = np.array(
-    [[centred(P << (FLOOD_DIGIT_BITS * j), q) for j in range(FLOOD_DIGITS)] for q in PRIMES]
-)
 
-# Constants of kernels.finish: inverses for the mixed-radix digits of c modulo the dropped primes …
+# Constants of kernels.rounding: −1/p modulo the dropped primes, inverses for the mixed-radix digits …
 _Q2, _Q3, _Q4, _Q5 = PRIMES[KEPT:]
 _GARNER: Final[Floats] = np.array(
     [
+        *(centred(-pow(P, -1, q), q) for q in PRIMES[KEPT:]),
         centred(pow(_Q2, -1, _Q3), _Q3),
         centred(pow(_Q2, -1, _Q4), _Q4),
         centred(pow(_Q3, -1, _Q4), _Q4),
@@ -47,39 +48,84 @@ _GARNER: Final[Floats] = np.array(
     ]
 )
 _RADICES: Final = (1, _Q2, _Q2 * _Q3, _Q2 * _Q3 * _Q4)
-# … those radices and 1/(q2q3q4q5) modulo the kept primes …
+# … and modulo the kept primes 1/(q2q3q4q5), p times those radices over it, and p.
 _SPREAD: Final[Floats] = np.array(
-    [[*(centred(r, q) for r in _RADICES[1:]), centred(pow(PARAMETERS.dropped, -1, q), q)] for q in PRIMES[:KEPT]]
+    [
+        [centred(f * pow(PARAMETERS.dropped, -1, q), q) for f in (1, *(P * r for r in _RADICES))] + [centred(P, q)]
+        for q in PRIMES[:KEPT]
+    ]
 )
-# … and −radix/(q2q3q4q5) mod p, for the correction that keeps the plaintext.
-_CORRECTION: Final = np.array([-r * pow(PARAMETERS.dropped, -1, P) % P for r in _RADICES], dtype=np.uint64)
 
 _DIGITS: Final[Floats] = np.array([centred(pow(PRIMES[0], -1, PRIMES[1]), PRIMES[1])])
 _RESTORE: Final = np.array([f * PARAMETERS.dropped % P for f in (1, PRIMES[0], -PARAMETERS.kept)], dtype=np.uint64)
 _BOUND: Final = np.uint64(PARAMETERS.phase_digits)
 
 
-def reply(
-    key: PublicKey, ciphertexts: VerifiedCiphertexts, x: Slots, seed: bytes, *, first: int = 0
-) -> tuple[Bytes, Slots]:
-    """Multiply plaintext slots x uint64[U, N] into a peer's proved ciphertexts, masked (steps L.8, L.9).
+@attrs.frozen(eq=False)
+class Question:
+    """A peer's proved ciphertexts that are to be multiplied, from number ``first`` on; a single one serves any number.
 
-    One ciphertext serves any number of vectors; otherwise vector k meets ciphertext ``first`` + k.  Returns the
-    bytes to send, uint8[U·409600], and the share −r kept: slots uint64[U, N].  The seed is 32 random bytes
-    used for nothing else: two replies with one seed would show the difference of their x.
+    The seed is 32 random bytes used for nothing else: two replies with one seed would show the difference of their x.
+    """
+
+    key: PublicKey = attrs.field(repr=False)
+    ciphertexts: VerifiedCiphertexts = attrs.field(repr=False)
+    seed: bytes = attrs.field(repr=False)
+    first: int = 0
+
+    def check(self, count: int) -> None:
+        """Raise :class:`LocalProtocolError` unless ``count`` plaintexts can be multiplied in."""
+        check_seed(self.seed)
+        if self.ciphertexts.key != self.key.digest:
+            raise LocalProtocolError("these ciphertexts were proved under another key")
+        held, first = self.ciphertexts.count, self.first
+        if first < 0 or first + (1 if held == 1 else count) > held:
+            raise LocalProtocolError(f"{count} plaintexts from {first} on do not match {held} ciphertexts")
+
+    def ciphertext(self, index: int) -> Bytes:
+        """The one that plaintext ``index`` meets: uint8[2, 6, 102400]."""
+        packed: Bytes = self.ciphertexts.batch.packed[self.first + (0 if self.ciphertexts.count == 1 else index)]
+        return packed
+
+
+@attrs.frozen(eq=False)
+class Reply:
+    """What is sent, uint8[U·409600], and what is kept, −r."""
+
+    packed: Bytes = attrs.field(repr=False)
+    kept: Polynomials = attrs.field(repr=False)
+
+    @classmethod
+    def of(cls, count: int) -> Reply:
+        """Room for the replies to ``count`` ciphertexts."""
+        return cls(np.empty(count * REPLY_BYTES, dtype=np.uint8), np.empty((count, N), dtype=np.uint64))
+
+    def part(self, first: int, stop: int) -> Reply:
+        """A view of some of them."""
+        return Reply(self.packed[first * REPLY_BYTES : stop * REPLY_BYTES], self.kept[first:stop])
+
+
+def reply(questions: Sequence[Question], x: Slots, out: Sequence[Reply] | None = None) -> list[Reply]:
+    """Multiply plaintext slots x uint64[U, N] into peers' proved ciphertexts, masked (steps L.8, L.9).
+
+    Vector k meets ciphertext ``first`` + k of each question.  x is transformed once for all of them.
     """
     check_slots(x)
-    replier = _Replier(key, ciphertexts, seed, first, x.shape[0])
+    repliers = _repliers(questions, x.shape[0], out)
     plain: Words = aligned(N, dtype=np.uint64)
+    work: Floats = aligned(1, N)
+    evaluations: Floats = aligned(len(PRIMES), N)
     for index in range(x.shape[0]):
         encode(x[index], plain)
-        replier.add(index, partial(kernels.reply_limb, plain))
-    return replier.packed.reshape(-1), replier.kept
+        kernels.evaluate(plain, LIMBS, TABLES, work, evaluations)
+        for replier in repliers:
+            replier.add(index, evaluations)
+    return [replier.reply for replier in repliers]
 
 
 def reply_scaled(
-    key: PublicKey, ciphertexts: VerifiedCiphertexts, factor: int, seed: bytes, *, first: int = 0, count: int
-) -> tuple[Bytes, Slots]:
+    questions: Sequence[Question], factor: int, count: int, out: Sequence[Reply] | None = None
+) -> list[Reply]:
     """The same for ``count`` vectors whose slots all equal ``factor`` in [0, p).
 
     A constant polynomial is its own evaluation form, so nothing of x is transformed.
@@ -87,41 +133,59 @@ def reply_scaled(
     check_count(count)
     if not 0 <= factor < P:
         raise LocalProtocolError("a factor is not below p")
-    replier = _Replier(key, ciphertexts, seed, first, count)
+    evaluations: Floats = aligned(len(PRIMES), N)
+    lifted = factor - P * (factor > P // 2)
+    evaluations[:] = np.array([centred(lifted, q) for q in PRIMES])[:, np.newaxis]
+    repliers = _repliers(questions, count, out)
     for index in range(count):
-        replier.add(index, partial(kernels.scale_limb, np.uint64(factor)))
-    return replier.packed.reshape(-1), replier.kept
+        for replier in repliers:
+            replier.add(index, evaluations)
+    return [replier.reply for replier in repliers]
+
+
+class _Scratch:
+    """Memory for one reply at a time."""
+
+    def __init__(self) -> None:
+        self.flood: Bytes = aligned(FLOOD_DIGITS, PACKED_BYTES, dtype=np.uint8)
+        self.high: Words = aligned(N, dtype=np.uint64)
+        self.low: Bytes = aligned(N * TIE_BITS // 8, dtype=np.uint8)
+        self.product: Floats = aligned(2, len(PRIMES), N)  # the first half holds v' until its product replaces it
+        self.work: Floats = aligned(N)
+        self.none = np.zeros(N, dtype=np.uint64)
+        self.dropped: Floats = aligned(len(PRIMES) - KEPT, N)
+        self.rounded: Floats = aligned(KEPT, N)
+        self.switched: Words = aligned(N, dtype=np.uint64)
+
+
+def _repliers(questions: Sequence[Question], count: int, out: Sequence[Reply] | None) -> list[_Replier]:
+    for question in questions:
+        question.check(count)
+    scratch = _Scratch()
+    out = [Reply.of(count) for _ in questions] if out is None else out
+    return [_Replier(question, place, scratch) for question, place in zip(questions, out, strict=True)]
 
 
 class _Replier:
-    """Makes replies to ``count`` ciphertexts from ``first`` on; keeps its scratch memory."""
+    """Makes the replies to one question."""
 
-    def __init__(self, key: PublicKey, ciphertexts: VerifiedCiphertexts, seed: bytes, first: int, count: int) -> None:
-        check_seed(seed)
-        if ciphertexts.key != key.digest:
-            raise LocalProtocolError("these ciphertexts were proved under another key")
-        self._one = ciphertexts.count == 1
-        if first < 0 or first + (1 if self._one else count) > ciphertexts.count:
-            raise LocalProtocolError(f"{count} plaintexts from {first} on do not match {ciphertexts.count} ciphertexts")
-        self._key, self._ciphertexts, self._first = key, ciphertexts, first
-        self._flood_prg, self._mask_prg = Prg(seed, "lattice reply flood"), Prg(seed, "lattice reply mask")
-        self.kept: Slots = np.empty((count, N), dtype=np.uint64)
-        self.packed: Bytes = np.empty((count, 2, KEPT, PACKED_BYTES), dtype=np.uint8)
-        self._flood: Words = aligned(FLOOD_DIGITS, N, dtype=np.uint64)
-        self._product: Floats = aligned(2, len(PRIMES), N)  # the first half holds v' until its product replaces it
-        self._work: Floats = aligned(4, N)
-        self._none = np.zeros(N, dtype=np.uint64)
-        self._switched: Words = aligned(KEPT, N, dtype=np.uint64)
+    def __init__(self, question: Question, out: Reply, scratch: _Scratch) -> None:
+        self.reply = out
+        self._question, self._scratch = question, scratch
+        self._flood_prg = Prg(question.seed, "lattice reply flood")
+        self._mask_prg = Prg(question.seed, "lattice reply mask")
+        self._packed = out.packed.reshape(-1, 2, KEPT, PACKED_BYTES)
 
-    def add(self, index: int, limb_kernel: Callable[..., None]) -> None:
-        """Make reply ``index`` with the kernel that multiplies x into one limb."""
-        key, flood, product = self._key, self._flood, self._product
-        c = self._ciphertexts.batch.packed[self._first + (0 if self._one else index)]
+    def add(self, index: int, x: Floats) -> None:
+        """Make reply ``index`` for a plaintext in evaluation form, float64[6, N]."""
+        key, scratch, prg = self._question.key, self._scratch, self._flood_prg
+        c, product = self._question.ciphertext(index), scratch.product
         mask = self._mask_prg.elements(N)
-        sampling.fill(self._flood_prg, flood)
-        kernels.expand(flood, _RADIX, LIMBS, product[0])
+        prg.fill(scratch.flood.reshape(-1))
+        kernels.expand(scratch.flood, _RADIX, LIMBS, product[0])
         for limb in range(len(PRIMES)):
-            limb_kernel(
+            kernels.multiply_limb(
+                x[limb],
                 product[0, limb],
                 c[0, limb],
                 c[1, limb],
@@ -129,23 +193,39 @@ class _Replier:
                 key.a[limb],
                 LIMBS[limb],
                 TABLES[limb],
-                self._work,
+                scratch.work,
                 product[0, limb],
                 product[1, limb],
             )
-        for part, added in enumerate((mask, self._none)):
-            sampling.fill(self._flood_prg, flood)
-            kernels.finish(
-                product[part], flood, added, _SCALED_RADIX, LIMBS, _GARNER, _SPREAD, _CORRECTION, self._switched
+        for part, added in enumerate((mask, scratch.none)):
+            self._switch(product[part], added, self._packed[index, part])
+        slots.negate(mask, self.reply.kept[index])
+
+    def _switch(self, c: Floats, added: Words, out: Bytes) -> None:
+        """Add r and p·e' to one half, and divide it by the dropped primes (step L.9)."""
+        scratch, prg = self._scratch, self._flood_prg
+        for limb in range(KEPT, len(PRIMES)):
+            inverse(c[limb], scratch.dropped[limb - KEPT], LIMBS[limb], TABLES[limb])
+        prg.fill(scratch.high.view(np.uint8))
+        prg.fill(scratch.low)
+        kernels.rounding(scratch.dropped, added, scratch.high, scratch.low, LIMBS, _GARNER, _SPREAD, scratch.rounded)
+        for limb in range(KEPT):
+            scale = _SPREAD[limb, 0]
+            kernels.join_limb(
+                c[limb], scratch.rounded[limb], scale, LIMBS[limb], TABLES[limb], scratch.work, scratch.switched
             )
-            for limb in range(KEPT):
-                packing.pack(self._switched[limb], self.packed[index, part, limb])
-        slots.to_slots(mask)
-        slots.negate(mask, self.kept[index])
+            packing.pack(scratch.switched, out[limb])
 
 
-def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | None = None) -> Slots:
-    """Decrypt a peer's replies to one's own ciphertexts: x·y + r, slots uint64[count, N] (step L.10).
+def to_slots(polynomials: Polynomials) -> Slots:
+    """Plaintexts to the slots they hold, in place."""
+    for polynomial in polynomials:
+        slots.to_slots(polynomial)
+    return polynomials
+
+
+def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | None = None) -> Polynomials:
+    """Decrypt a peer's replies to one's own ciphertexts: x·y + r, uint64[count, N] (step L.10).
 
     :class:`RemoteProtocolError` ``malformed-message`` for a wrong size or residue, and
     ``decryption-anomaly`` for noise that no honest reply has.  After an anomaly the key must be destroyed
@@ -158,14 +238,13 @@ def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | No
     result = np.empty((count, N), dtype=np.uint64)
     c: Words = aligned(2, KEPT, N, dtype=np.uint64)
     digits: Words = aligned(KEPT, N, dtype=np.uint64)
-    work: Floats = aligned(2 + KEPT, N)
+    work: Floats = aligned(1 + KEPT, N)
     anomaly = 0
     for index in range(count):
         for polynomial, words in zip(packed[index].reshape(-1, PACKED_BYTES), c.reshape(-1, N), strict=True):
             packing.unpack(polynomial, words)
         kernels.phase(c[0], c[1], key.s, LIMBS, TABLES, work, _DIGITS, digits)
         anomaly |= int(kernels.decode(digits, _BOUND, np.uint64(PRIMES[1]), _RESTORE, result[index]))
-        slots.to_slots(result[index])
     if anomaly:  # only now, so that the place does not show in the time
         raise RemoteProtocolError(Fault.DECRYPTION, "a reply's noise is beyond any honest one", party=party)
     return result

@@ -12,7 +12,7 @@ from protocol.errors import Fault
 from protocol.field import Elements
 from protocol.offline.epoch import Epoch
 from protocol.offline.products import Crossed, Multiplication, Part, multiply
-from protocol.offline.slots import Slots, add_slots, scale_slots, uniform_slots
+from protocol.offline.slots import Slots, scale_slots, uniform_slots
 from protocol.party import Party
 from protocol.prg import Prg
 from protocol.secret import Secret
@@ -72,9 +72,9 @@ class _Recipe(Secret):
     def second(self, part: Part, crossed: Sequence[Crossed]) -> Sequence[Multiplication]:
         (times_delta,) = crossed
         mine = scale_slots(part.of(self.own), self._epoch.mac_key.delta)
-        part.of(self.macs[self._index])[:] = add_slots(mine, *times_delta.kept.values())
-        for peer, slots in times_delta.decrypted.items():
-            part.of(self.macs[peer])[:] = slots
+        part.of(self.macs[self._index])[:] = times_delta.shares_kept(mine)
+        for peer in self._peers:
+            part.of(self.macs[peer])[:] = times_delta.shares_of(peer)
         return ()
 
     def done(self, part: Part, crossed: Sequence[Crossed]) -> None:

@@ -15,16 +15,25 @@ import numpy as np
 import numpy.typing as npt
 
 from protocol.errors import Fault, RemoteProtocolError
-from protocol.lattice import VerifiedCiphertexts, decrypt, reply, reply_scaled
+from protocol.lattice import (
+    Polynomials,
+    Question,
+    Reply,
+    VerifiedCiphertexts,
+    decrypt,
+    reply,
+    reply_scaled,
+    to_slots,
+)
 from protocol.offline.keys import Keys
 from protocol.offline.slots import Slots, add_slots
 from protocol.party import SEED_BYTES, Party
 from protocol.secret import Secret
 
 PART: Final = 8  # ciphertexts; an answer to one is 0.4 MB
+_CALL: Final = 4  # ciphertexts that one call of a worker answers
 
 Octets: TypeAlias = npt.NDArray[np.uint8]
-_Answer: TypeAlias = tuple[Octets, Slots]
 
 
 @attrs.frozen
@@ -48,8 +57,8 @@ class Part:
 class Multiplication(Secret):
     """Everybody's own x times everybody's encrypted y, for one part.
 
-    ``factor`` is this party's x: slots uint64[count, N], or one number for all slots.  It answers ``asked`` and expects
-    answers of ``due``; all peers unless the recipe says otherwise.
+    ``factor`` is this party's x: slots uint64[count, N], or one number for all slots; multiplications with the same
+    array object transform it once.  This party answers ``asked`` and expects answers of ``due``.
     """
 
     factor: Slots | int
@@ -58,25 +67,35 @@ class Multiplication(Secret):
     asked: tuple[int, ...]
     due: tuple[int, ...]
 
-    def answer(self, peer: int, part: Part, seed: bytes) -> _Answer:
-        """What ``peer`` is sent, and the share −r that is kept (step L.8); fresh randomness in ``seed``."""
-        key, ciphertexts = self.keys.public[peer], self.encrypted[peer]
-        first = 0 if ciphertexts.constant else part.first
-        if isinstance(self.factor, int):
-            return reply_scaled(key, ciphertexts, self.factor, seed, first=first, count=part.count)
-        return reply(key, ciphertexts, self.factor, seed, first=first)
+    def question(self, peer: int, first: int, seed: bytes) -> Question:
+        """What ``peer`` asks of this party from ciphertext ``first`` on; fresh randomness in ``seed``."""
+        ciphertexts = self.encrypted[peer]
+        return Question(self.keys.public[peer], ciphertexts, seed, 0 if ciphertexts.constant else first)
 
 
 @attrs.frozen(eq=False, repr=False)
 class Crossed(Secret):
-    """Both ends of one multiplication: −r kept per peer asked, x·y + r decrypted per peer due."""
+    """Both ends of one multiplication: −r kept per peer asked, x·y + r decrypted per peer due, as polynomials."""
 
-    kept: Mapping[int, Slots]
-    decrypted: Mapping[int, Slots]
+    kept: Mapping[int, Polynomials]
+    decrypted: Mapping[int, Polynomials]
 
     def shares(self, own: Slots) -> Slots:
-        """This party's share of (Σx)·(Σy), given its own x·y."""
-        return add_slots(own, *self.kept.values(), *self.decrypted.values())
+        """This party's share of (Σx)·(Σy), given its own x·y; consumes both ends."""
+        return _summed(own, [*self.kept.values(), *self.decrypted.values()])
+
+    def shares_kept(self, own: Slots) -> Slots:
+        """This party's share of x·(Σy) for its own x, which it alone multiplied."""
+        return _summed(own, list(self.kept.values()))
+
+    def shares_of(self, peer: int) -> Slots:
+        """This party's share of x·(Σy) for the x of ``peer``, which that party alone multiplied."""
+        return to_slots(self.decrypted[peer])
+
+
+def _summed(own: Slots, polynomials: Sequence[Polynomials]) -> Slots:
+    """Own + the slots of a sum of polynomials, transformed once."""
+    return add_slots(own, to_slots(add_slots(*polynomials))) if polynomials else own
 
 
 class Recipe(Protocol):
@@ -129,32 +148,49 @@ class _Stage(Secret):
         self.part = part
         self.work = work
         self._party = party
-        self._answers: dict[tuple[int, int], _Answer] = {}
+        self._answers = {
+            (index, peer): Reply.of(part.count)
+            for index, multiplication in enumerate(work)
+            for peer in multiplication.asked
+        }
 
     def answers(self) -> list[Callable[[], None]]:
         """The calls that make all answers; fresh randomness each, or a repeated mask would open a difference."""
+        groups: dict[int, list[int]] = {}
+        for index, multiplication in enumerate(self.work):
+            groups.setdefault(id(multiplication.factor), []).append(index)
         return [
-            partial(self._answer, index, peer, self._party.entropy(SEED_BYTES))
-            for index, multiplication in enumerate(self.work)
-            for peer in multiplication.asked
+            partial(self._answer, self.work[group[0]].factor, *self._asked(group, first), first)
+            for group in groups.values()
+            for first in range(0, self.part.count, _CALL)
         ]
 
-    def _answer(self, index: int, peer: int, seed: bytes) -> None:
-        self._answers[index, peer] = self.work[index].answer(peer, self.part, seed)
+    def _asked(self, group: Sequence[int], first: int) -> tuple[list[Question], list[Reply]]:
+        """What one call answers, from ciphertext ``first`` of the part on, and where the answers go."""
+        pairs = [(index, peer) for index in group for peer in self.work[index].asked]
+        at = self.part.first + first
+        questions = [self.work[index].question(peer, at, self._party.entropy(SEED_BYTES)) for index, peer in pairs]
+        return questions, [self._answers[pair].part(first, first + _CALL) for pair in pairs]
+
+    def _answer(self, factor: Slots | int, questions: Sequence[Question], out: Sequence[Reply], first: int) -> None:
+        if isinstance(factor, int):
+            reply_scaled(questions, factor, min(_CALL, self.part.count - first), out)
+        else:
+            reply(questions, factor[first : first + _CALL], out)
 
     def outgoing(self, peer: int) -> list[Octets]:
         """The answers for one peer, in the order of the multiplications."""
-        return [self._answers[index, peer][0] for index in range(len(self.work)) if (index, peer) in self._answers]
+        return [self._answers[index, peer].packed for index in range(len(self.work)) if (index, peer) in self._answers]
 
     def owed(self, peer: int) -> list[int]:
         """The multiplications of which ``peer`` owes an answer."""
         return [index for index, multiplication in enumerate(self.work) if peer in multiplication.due]
 
-    def crossed(self, decrypted: Mapping[tuple[int, int], Slots]) -> list[Crossed]:
+    def crossed(self, decrypted: Mapping[tuple[int, int], Polynomials]) -> list[Crossed]:
         """Both ends of every multiplication."""
         return [
             Crossed(
-                {peer: self._answers[index, peer][1] for peer in multiplication.asked},
+                {peer: self._answers[index, peer].kept for peer in multiplication.asked},
                 {peer: decrypted[index, peer] for peer in multiplication.due},
             )
             for index, multiplication in enumerate(self.work)
@@ -191,7 +227,7 @@ async def _decrypted(
 ) -> list[list[Crossed]]:
     """The results of each stage."""
     places: list[tuple[int, int, int]] = []
-    calls: list[Callable[[], Slots]] = []
+    calls: list[Callable[[], Polynomials]] = []
     for peer, parts in received.items():
         owed = [(at, index) for at, stage in enumerate(stages) for index in stage.owed(peer)]
         for (at, index), answer in zip(owed, parts, strict=True):

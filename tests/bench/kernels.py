@@ -20,6 +20,7 @@ import numpy as np
 from protocol.lattice import (
     PARAMETERS,
     PublicKey,
+    Question,
     commit,
     decrypt,
     encrypt,
@@ -78,15 +79,16 @@ def single(bench: Bench, public: PublicKey) -> None:
     packed = np.empty(packing.PACKED_BYTES, dtype=np.uint8)
     bench.row("pack", lambda: packing.pack(words, packed))
     bench.row("unpack", lambda: packing.unpack(packed, words))
-    flood = aligned(4, N, dtype=np.uint64)
+    flood, spread = aligned(4, N, dtype=np.uint64), aligned(6, N)
     bench.row("512 KiB of key stream", lambda: prg.fill(flood.reshape(-1).view(np.uint8)))
+    bench.row("coefficients to evaluations", lambda: kernels.evaluate(values, LIMBS, TABLES, aligned(1, N), spread))
     bench.row("digest of a polynomial", lambda: digests(packed))
     bench.row("the same, one stream", lambda: hashlib.sha256(packed.data).digest())
-    spread = aligned(6, N)
-    bench.row("flooding, six primes", lambda: kernels.expand(flood, switching._RADIX, LIMBS, spread))
+    scratch = switching._Scratch()
+    bench.row("flooding, six primes", lambda: kernels.expand(scratch.flood, switching._RADIX, LIMBS, spread))
+    constants = (LIMBS, switching._GARNER, switching._SPREAD, scratch.rounded)
+    bench.row("rounding", lambda: kernels.rounding(spread[2:], values, scratch.high, scratch.low, *constants))
     switched = aligned(2, N, dtype=np.uint64)
-    constants = (switching._SCALED_RADIX, LIMBS, switching._GARNER, switching._SPREAD, switching._CORRECTION)
-    bench.row("modulus switch", lambda: kernels.finish(spread, flood, values, *constants, switched))
     encryptor = Encryptor(public, 1 << 60, 1, PARAMETERS.noise)
     coefficients = aligned(5, N, dtype=np.uint64)
     coefficients[:] = 1
@@ -104,12 +106,13 @@ def whole(bench: Bench) -> None:
     values = Prg(SEED, "bench").elements(BATCH * N).reshape(BATCH, N)
     ciphertexts, openings = encrypt(public, values, SEED)
     verified = ciphertexts.trusted(openings)
-    replies, _ = reply(public, verified, values, SEED)
+    question = Question(public, verified, SEED)
+    answer = reply([question], values)[0].packed
     bench.row("encrypt, a ciphertext", lambda: encrypt(public, values, SEED), seconds=1, units=BATCH)
-    bench.row("reply, a ciphertext", lambda: reply(public, verified, values, SEED), seconds=1, units=BATCH)
-    scaled = partial(reply_scaled, public, verified, 12345, SEED, count=BATCH)
-    bench.row("scaled reply, a ciphertext", scaled, seconds=1, units=BATCH)
-    bench.row("decrypt, a ciphertext", lambda: decrypt(secret, replies, BATCH), seconds=1, units=BATCH)
+    bench.row("reply, a ciphertext", lambda: reply([question], values), seconds=1, units=BATCH)
+    bench.row("reply, two questions", lambda: reply([question] * 2, values), seconds=1, units=2 * BATCH)
+    bench.row("scaled reply, a ciphertext", lambda: reply_scaled([question], 12345, BATCH), seconds=1, units=BATCH)
+    bench.row("decrypt, a ciphertext", lambda: decrypt(secret, answer, BATCH), seconds=1, units=BATCH)
     bench.row("commit, a proof", lambda: commit(public, openings, b"", SEED), seconds=1)
     for attempt in range(8):
         state, commitment = commit(public, openings, b"", bytes([attempt]) * 32)

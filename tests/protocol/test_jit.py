@@ -15,18 +15,18 @@ from protocol import field
 from protocol._jit import fingerprint
 from protocol.lattice import arithmetic, butterflies, kernels, packing, transform
 
-finish = cast(FunctionType, kernels.finish.py_func)  # type: ignore[attr-defined]
+rounding = cast(FunctionType, kernels.rounding.py_func)  # type: ignore[attr-defined]
 
 
 def test_a_fingerprint_is_stable() -> None:
-    assert fingerprint(finish) == fingerprint(finish)
-    assert fingerprint(finish) != fingerprint(cast(FunctionType, kernels.expand.py_func))  # type: ignore[attr-defined]
+    assert fingerprint(rounding) == fingerprint(rounding)
+    assert fingerprint(rounding) != fingerprint(cast(FunctionType, kernels.expand.py_func))  # type: ignore[attr-defined]
 
 
 _TELL = """
 from protocol._jit import fingerprint
 from protocol.lattice import kernels, transform
-for kernel in (transform.forward, transform.inverse, kernels.encrypt_limb, kernels.finish):
+for kernel in (transform.forward, transform.inverse, kernels.encrypt_limb, kernels.rounding):
     print(fingerprint(kernel.py_func))
 """
 
@@ -46,18 +46,18 @@ def test_it_is_the_same_in_every_process() -> None:
 
 
 def test_a_constant_of_another_file_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprint(finish)
+    before = fingerprint(rounding)
     monkeypatch.setattr(arithmetic, "_MASK_52", np.uint64(5))
-    assert fingerprint(finish) != before
+    assert fingerprint(rounding) != before
     monkeypatch.undo()
-    assert fingerprint(finish) == before
+    assert fingerprint(rounding) == before
 
 
 def test_a_helper_of_another_file_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprint(finish)
+    before = fingerprint(rounding)
     helper = arithmetic.lift.py_func  # type: ignore[attr-defined]
     monkeypatch.setattr(helper, "__code__", (lambda x, q: x - q).__code__)
-    assert fingerprint(finish) != before
+    assert fingerprint(rounding) != before
 
 
 def test_what_emits_a_kernel_changes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,12 +71,12 @@ def test_what_emits_a_kernel_changes_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_what_a_kernel_does_not_reach_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = fingerprint(finish)
+    before = fingerprint(rounding)
     monkeypatch.setattr(packing, "_3", np.uint64(7))
     monkeypatch.setattr(field, "_MASK_40", np.uint64(7))
-    assert fingerprint(finish) == before
+    assert fingerprint(rounding) == before
 
 
 def test_the_cache_is_keyed_by_it() -> None:
-    index = kernels.finish._cache._cache_file  # type: ignore[attr-defined]
-    assert index._source_stamp[-1] == fingerprint(finish)
+    index = kernels.rounding._cache._cache_file  # type: ignore[attr-defined]
+    assert index._source_stamp[-1] == fingerprint(rounding)

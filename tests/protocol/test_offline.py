@@ -12,7 +12,7 @@ from protocol import field
 from protocol.checking import Checker, Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import Elements
-from protocol.lattice import PARAMETERS
+from protocol.lattice import PARAMETERS, reply, reply_scaled
 from protocol.offline import ciphertexts, products, triples
 from protocol.offline.epoch import Epoch, found, seal, unseal
 from protocol.offline.factory import Made, Product, ciphertexts_for, ciphertexts_max, make
@@ -224,18 +224,31 @@ def other_factor(stage: int, which: int, to: int | None) -> Callable[[pytest.Mon
     """
 
     def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
-        original = products._Stage._answer
+        original = products._Stage.answers
 
-        def lying(self: products._Stage, index: int, peer: int, seed: bytes) -> None:
-            original(self, index, peer, seed)
-            if self._party.index == liar and (len(self.work), index) == (stage, which) and to in (None, peer):
-                work = self.work[index]
-                changed = work.factor + 1 if isinstance(work.factor, int) else work.factor.copy()
-                if not isinstance(changed, int):
-                    add_one(changed.reshape(-1))
-                self._answers[index, peer] = attrs.evolve(work, factor=changed).answer(peer, self.part, seed)
+        def lying(self: products._Stage) -> list[Callable[[], None]]:
+            honest = original(self)
+            if self._party.index != liar or len(self.work) != stage:
+                return honest
+            return [lambda: lie(self, honest)]
 
-        monkeypatch.setattr(products._Stage, "_answer", lying)
+        def lie(self: products._Stage, honest: list[Callable[[], None]]) -> None:
+            for call in honest:
+                call()
+            work = self.work[which]
+            changed = work.factor + 1 if isinstance(work.factor, int) else work.factor.copy()
+            if not isinstance(changed, int):
+                add_one(changed.reshape(-1))
+            for peer in work.asked:
+                if to in (None, peer):
+                    question = work.question(peer, self.part.first, self._party.entropy(32))
+                    if isinstance(changed, int):
+                        (answer,) = reply_scaled([question], changed, self.part.count)
+                    else:
+                        (answer,) = reply([question], changed)
+                    self._answers[which, peer] = answer
+
+        monkeypatch.setattr(products._Stage, "answers", lying)
 
     return patch
 

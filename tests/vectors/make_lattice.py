@@ -16,7 +16,18 @@ import attrs
 import numpy as np
 
 from protocol.field import P
-from protocol.lattice import PARAMETERS, CiphertextBatch, PublicKey, SecretKey, commit, decrypt, encrypt, keygen, reply
+from protocol.lattice import (
+    PARAMETERS,
+    CiphertextBatch,
+    PublicKey,
+    Question,
+    SecretKey,
+    commit,
+    decrypt,
+    encrypt,
+    keygen,
+    reply,
+)
 from protocol.lattice.packing import PACKED_BYTES
 from protocol.prg import Prg
 
@@ -62,9 +73,9 @@ def run(constant: bool) -> Case:
     response = state.respond(challenge)
     if response is None:
         raise AssertionError("this seed happens to restart: choose another")
-    replies, kept = reply(public, ciphertexts.trusted(openings), x, seed(f"{name} reply"))
-    decrypted = decrypt(secret, replies, 1, party=None)
-    return Case(secret, public, ciphertexts, commitment, challenge, response, replies, kept, decrypted)
+    (answer,) = reply([Question(public, ciphertexts.trusted(openings), seed(f"{name} reply"))], x)
+    decrypted = decrypt(secret, answer.packed, 1, party=None)
+    return Case(secret, public, ciphertexts, commitment, challenge, response, answer.packed, answer.kept, decrypted)
 
 
 def describe(case: Case) -> dict[str, Any]:
@@ -79,9 +90,9 @@ def describe(case: Case) -> dict[str, Any]:
         "response_sha256": sha(case.response),
         "reply_sha256": sha(case.replies),
         "minus_r_sha256": sha(case.kept),
-        "minus_r_first_slots": [int(v) for v in case.kept[0, :4]],
+        "minus_r_first_coefficients": [int(v) for v in case.kept[0, :4]],
         "decrypted_sha256": sha(case.decrypted),
-        "decrypted_first_slots": [int(v) for v in case.decrypted[0, :4]],
+        "decrypted_first_coefficients": [int(v) for v in case.decrypted[0, :4]],
     }
 
 
@@ -107,7 +118,7 @@ def bad() -> list[dict[str, Any]]:
         case("ciphertext", -1, "", "malformed-message", "a byte is missing"),
         case("public_key", 0, residue + f"@{4 * N}:ffff@{top}:03", "malformed-message", "residue 2^50 − 1"),
         case("reply", 0, residue + f"@{4 * N}:ffff@{top}:03", "malformed-message", "residue 2^50 − 1"),
-        case("reply", 4 * N, "55aa", "decryption-anomaly", "noise far beyond an honest reply"),
+        case("reply", 4 * N, "55aa", "decryption-anomaly", "another evaluation: noise far beyond an honest reply"),
         case("reply", -1, "", "malformed-message", "a byte is missing"),
     ]
 

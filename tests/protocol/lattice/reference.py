@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from protocol.field import P
-from protocol.lattice.params import PARAMETERS, primitive_root
+from protocol.lattice.params import PARAMETERS, TURNS_HALF, primitive_root
 
 N = PARAMETERS.slots
 PRIMES = PARAMETERS.primes
@@ -68,11 +68,15 @@ def encrypt(
     )
 
 
-def switched(residues: Sequence[int]) -> list[int]:
-    """One coefficient after the modulus switch, modulo the kept primes (step L.9), by its definition."""
+def rounding(r: int, residues: Sequence[int], high: int, low: int) -> list[int]:
+    """(r + p·g)/Q modulo the kept primes for C + r with these residues modulo the dropped ones (step L.9)."""
     dropped = PARAMETERS.dropped
-    c = crt(residues, PRIMES)
-    d = c % dropped
-    k = -d * pow(dropped, -1, P) % P
-    assert (c - d - k * dropped) % dropped == 0
-    return [(c - d - k * dropped) // dropped % q for q in PRIMES[:2]]
+    q4, q5 = PRIMES[4:]
+    c = crt(residues, PRIMES[2:])
+    least = -c * pow(P, -1, dropped) % dropped
+    rest, d5 = least % (dropped // q5), least // (dropped // q5)
+    d4 = rest // (dropped // q5 // q4)
+    turns = -(-(high - d5 + (low > d4 >> 18)) // q5) - TURNS_HALF
+    g = least + dropped * turns
+    assert (c + P * g) % dropped == 0
+    return [(r + P * g) * pow(dropped, -1, q) % q for q in PRIMES[:2]]

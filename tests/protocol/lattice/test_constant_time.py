@@ -1,9 +1,9 @@
 """What the compiler made of the kernels that touch secrets: nothing read from memory decides a branch or an address.
 
-Everything a kernel reads from an array counts as secret, public tables too, and so do the scalar arguments named below.
-What depends on it is followed through the optimised code, from operand to result.  Left to trust are the back end and
-the processor: that blends stay blends.  Not here: :func:`proof_kernels.combine`, whose indices are the public
-challenge, and :func:`digest.digests`, which has no branch but its loop over blocks.
+Everything a kernel reads from an array counts as secret, public tables too.  What depends on it is followed through the
+optimised code, from operand to result.  Left to trust are the back end and the processor: that blends stay blends.  Not
+here: :func:`proof_kernels.combine`, whose indices are the public challenge, and :func:`digest.digests`, which has no
+branch but its loop over blocks.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ KERNELS: list[Any] = [
     encryption._open,
     kernels.encrypt_limb,
     kernels.expand,
-    kernels.reply_limb,
-    kernels.scale_limb,
-    kernels.finish,
+    kernels.evaluate,
+    kernels.multiply_limb,
+    kernels.rounding,
+    kernels.join_limb,
     kernels.phase,
     kernels.decode,
     packing._pack,
     packing._unpack,
     proof._respond,
 ]
-SECRET_ARGUMENTS = {"arg.factor"}
 DIVISIONS = {"udiv", "sdiv", "urem", "srem", "fdiv", "frem"}
 
 
@@ -52,7 +52,7 @@ def _compiled() -> None:
 def _offences(function: Any) -> list[str]:
     """Instructions of an optimised function that let what it read decide a branch, an address or a division."""
     instructions = [i for block in function.blocks for i in block.instructions]
-    tainted = {str(a) for a in function.arguments if a.name in SECRET_ARGUMENTS}
+    tainted: set[str] = set()
     grown = True
     while grown:  # to a fixed point, for what goes round a loop
         grown = False
