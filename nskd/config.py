@@ -19,7 +19,7 @@ import msgspec
 from nskd import units
 from nskd.errors import OperatorError
 from nskd.governance.charter import NAME, Address
-from nskd.governance.toml import closest, read_document, shown
+from nskd.governance.toml import closest, is_plain, read_document, shown
 from protocol.limits import CONNECT_TIMEOUT_S, KIB, REDIAL_FIRST_S, REDIAL_MAX_S
 
 CONFIG_BYTES_MAX: Final = 64 * KIB
@@ -142,6 +142,20 @@ class Limits(_Section, frozen=True):
     worker_threads: Annotated[int, msgspec.Meta(ge=0, le=256)] = 0
 
 
+class Catalogue(_Section, frozen=True):
+    """How this centre stands in a catalogue of health data, for ``nskctl catalogue``.
+
+    ``dataset`` and ``publisher`` are IRIs that name the data set and the centre, ``homepage`` and ``email`` are the
+    centre's, ``contact`` is who reads that mail (the centre's title by default).
+    """
+
+    dataset: str | None = None
+    publisher: str | None = None
+    homepage: str | None = None
+    email: str | None = None
+    contact: str | None = None
+
+
 class Config(_Section, frozen=True):
     """All of it, checked."""
 
@@ -154,9 +168,10 @@ class Config(_Section, frozen=True):
     stock: Stock = Stock()
     log: Log = Log()
     limits: Limits = Limits()
+    catalogue: Catalogue = Catalogue()
 
 
-RELOADABLE: Final = ("control.roles.", "stock.")
+RELOADABLE: Final = ("control.roles.", "stock.", "catalogue.")
 """Keys (or beginnings of keys) that take effect on reload; the others need a restart."""
 
 _WORDS: Final = {
@@ -167,6 +182,15 @@ _WORDS: Final = {
     "null": "nothing",
 }
 _SECRET_WORDS: Final = re.compile(r"password|passphrase|secret|credential|token|private|(?:^|_)keys?$")
+_WEB: Final = re.compile(r"https?://[^\s/<>\"{}|\\^`#]+(?:/[^\s<>\"{}|\\^`#]*)?")
+_EMAIL: Final = re.compile(r"[^\s@<>\"{}|\\^`?&%:/]+@[^\s@<>\"{}|\\^`?&%:/]+\.[A-Za-z]{2,}")
+_IN_CATALOGUE: Final = (
+    ("dataset", _WEB, "an address on the web", '"https://ziekenhuis.example/data/nsk"'),
+    ("publisher", _WEB, "an address on the web", '"https://ziekenhuis.example/id"'),
+    ("homepage", _WEB, "an address on the web", '"https://ziekenhuis.example"'),
+    ("email", _EMAIL, "an e-mail address", '"gegevens@ziekenhuis.example"'),
+)
+_CATALOGUE_CHARS_MAX: Final = 300
 _KEY_MATERIAL: Final = re.compile(r"[0-9A-Fa-f]{64}|[A-Za-z0-9+/]{43}=|-----BEGIN [A-Z ]*PRIVATE KEY[\s\S]*")
 
 
@@ -304,6 +328,23 @@ def _check(config: Config, reader: _Reader) -> None:
                 f"low ({marks.low}) must be below high ({marks.high})",
                 "Correct them; both 0 keeps no stock beyond what open requests need.",
             )
+    _check_catalogue(config.catalogue, reader)
+
+
+def _check_catalogue(catalogue: Catalogue, reader: _Reader) -> None:
+    for key, pattern, meaning, example in _IN_CATALOGUE:
+        value: str | None = getattr(catalogue, key)
+        if value is not None and not (len(value) <= _CATALOGUE_CHARS_MAX and pattern.fullmatch(value)):
+            raise reader.fault(
+                f"catalogue.{key}", f"{shown(value)} is not {meaning}", f"Write for example {key} = {example}."
+            )
+    contact = catalogue.contact
+    if contact is not None and not (contact.strip() and len(contact) <= _CATALOGUE_CHARS_MAX and is_plain(contact)):
+        raise reader.fault(
+            "catalogue.contact",
+            f"{shown(contact)} cannot stand as a name",
+            f"Write up to {_CATALOGUE_CHARS_MAX} printable characters.",
+        )
 
 
 def _path(_: type, value: object) -> Path:

@@ -186,6 +186,14 @@ class ResultAnswer(Answer, frozen=True, kw_only=True):
     detail: str | None = None
 
 
+class DocumentAnswer(Answer, frozen=True, kw_only=True):
+    """``document``: ``text`` is Markdown (dpia) or Turtle (catalogue), ``gaps`` what people have to write into it."""
+
+    kind: str
+    text: str
+    gaps: list[str] = []
+
+
 class DrainAnswer(Answer, frozen=True, kw_only=True):
     """``drain``: ``running`` sessions were still under way."""
 

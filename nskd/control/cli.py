@@ -20,6 +20,7 @@ from rich.console import Console
 
 from nskd.control import answers, page, render
 from nskd.control.app import EXIT_NO, App, Cli
+from nskd.control.cli_documents import catalogue, dpia
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
 from nskd.errors import OperatorError
@@ -52,6 +53,10 @@ def main(context: click.Context, socket: Path, as_json: bool) -> None:
     Exit codes: 0 done, 1 the daemon said no, 2 it cannot be reached, 3 wrong usage.
     """
     context.obj = App(socket=socket, json=as_json)
+
+
+main.add_command(dpia)
+main.add_command(catalogue)
 
 
 @main.command()

@@ -72,6 +72,12 @@ class DecideParams(Changing, frozen=True, kw_only=True):
     )
 
 
+class DocumentParams(Params, frozen=True, kw_only=True):
+    """``kind``: the data protection impact assessment, or the entry for a catalogue of health data."""
+
+    kind: Literal["dpia", "catalogue"]
+
+
 class SubscribeParams(Params, frozen=True, kw_only=True):
     """``kinds``: only events of these kinds; ``peer`` stands for ``peer.up`` and so on; all when empty."""
 
@@ -117,6 +123,7 @@ METHODS: Final = MappingProxyType(
             Method("request.refuse", Role.APPROVE, DecideParams, "refuse a request for this centre"),
             Method("result.show", Role.READ, NamedParams, "what was released"),
             Method("result.wait", Role.READ, WaitParams, "the same, once the request is decided"),
+            Method("document", Role.READ, DocumentParams, "a document about this centre, from what is in force now"),
             Method("reload", Role.ADMIN, Changing, "read the configuration anew"),
             Method("drain", Role.ADMIN, Changing, "finish what runs, take on nothing new"),
         )

@@ -78,6 +78,9 @@ class Service(Protocol):
     async def result_wait(self, call: Call, params: methods.WaitParams, /) -> answers.ResultAnswer:
         """Wait until the request is done, refused, failed or expired."""
 
+    async def document(self, call: Call, params: methods.DocumentParams, /) -> answers.DocumentAnswer:
+        """Write a document about this centre."""
+
     async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
         """Read the configuration anew."""
 

@@ -25,6 +25,7 @@ from nskd.control.roles import RoleMap
 from nskd.control.server import ControlServer
 from nskd.credentials import CentreKeys, StorageKey
 from nskd.daemon.demand import Policy, Watermarks, marks_by_kind
+from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
@@ -154,6 +155,7 @@ class Daemon:
             requester=self.requester,
             epochs=self.epochs,
             objections=self.objections,
+            documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
             reload=self.reload,
             stop=self.stop,
         )

@@ -13,6 +13,7 @@ from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
 from nskd.daemon.answers import pages, peer_row, request_detail, request_row, result_answer
+from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.notices import Notices
@@ -47,6 +48,7 @@ class DaemonService:
         requester: Requester,
         epochs: Epochs,
         objections: Objections,
+        documents: Documents,
         reload: Reload,
         stop: trio.Event,
     ) -> None:
@@ -58,6 +60,7 @@ class DaemonService:
         self._requester = requester
         self._epochs = epochs
         self._objections = objections
+        self._documents = documents
         self._reload = reload
         self._stop = stop
         self._started_at = workshop.clock()
@@ -254,6 +257,10 @@ class DaemonService:
             return await self._workshop.ledger(Ledger.find, name)
         except UnknownRequestError as error:
             raise ControlError.of(error, Code.NOT_FOUND) from None
+
+    async def document(self, call: Call, params: methods.DocumentParams, /) -> answers.DocumentAnswer:
+        """Write a document about this centre."""
+        return await self._documents.write(params.kind)
 
     # --- the daemon itself ----------------------------------------------------------------------------------
 

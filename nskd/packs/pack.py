@@ -32,7 +32,10 @@ class Purpose:
 
 @attrs.frozen
 class Pack:
-    """Everything a workshop agrees on about its data; `digest` covers every file byte for byte."""
+    """Everything a workshop agrees on about its data; `digest` covers every file byte for byte.
+
+    `keywords` are what a catalogue lists the data under, `framework` are laws and guidelines of the field.
+    """
 
     name: str
     version: str
@@ -41,6 +44,8 @@ class Pack:
     codebook: Codebook
     synthetic: Synthetic | None
     digest: bytes
+    keywords: tuple[Text, ...] = ()
+    framework: tuple[Text, ...] = ()
 
 
 def load_pack(name_or_directory: str | Path) -> Pack:
@@ -66,7 +71,17 @@ def load_pack(name_or_directory: str | Path) -> Pack:
     synthetic = None
     if "synthetic.toml" in files:
         synthetic = read_synthetic(files["synthetic.toml"], codebook, shown["synthetic.toml"])
-    return Pack(head.name, head.version, Text(head.nl, head.en), purposes, codebook, synthetic, _digest(files))
+    return Pack(
+        head.name,
+        head.version,
+        Text(head.nl, head.en),
+        purposes,
+        codebook,
+        synthetic,
+        _digest(files),
+        tuple(Text(word.nl, word.en) for word in head.keyword),
+        tuple(Text(law.nl, law.en) for law in head.framework),
+    )
 
 
 def _directory(name_or_directory: str | Path) -> Path:

@@ -116,6 +116,13 @@ class PurposeFile(_File):
     ehds: str
 
 
+class WordsFile(_File):
+    """The same words twice: a keyword of a catalogue, or a law that an assessment has to look at."""
+
+    nl: str
+    en: str
+
+
 class PackFile(_File):
     """`pack.toml`."""
 
@@ -124,6 +131,8 @@ class PackFile(_File):
     nl: str
     en: str
     purpose: list[PurposeFile]
+    keyword: list[WordsFile] = []
+    framework: list[WordsFile] = []
 
 
 class SourceFile(_File):

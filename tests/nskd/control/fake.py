@@ -190,6 +190,11 @@ class FakeService:
             self.waiting -= 1
         return await self.result_show(call, m.NamedParams(request=params.request))
 
+    async def document(self, call: Call, params: m.DocumentParams, /) -> a.DocumentAnswer:
+        self._name("document", call, params)
+        gaps = ["1.1 Wie besloot?"] if params.kind == "dpia" else []
+        return a.DocumentAnswer(kind=params.kind, text=f"# {params.kind} [b]\n", gaps=gaps)
+
     async def reload(self, call: Call, params: m.Changing, /) -> a.ReloadAnswer:
         self._name("reload", call, params)
         return a.ReloadAnswer(changed=["stock.low"], restart_needed=[], checked=params.check)

@@ -166,6 +166,16 @@ async def test_results(running: Running) -> None:
     assert "timeout" in (await nskctl(running, "result", "show", "abab", code=1)).output
 
 
+async def test_documents_are_printed_as_they_come(running: Running) -> None:
+    assessment = await nskctl(running, "dpia")
+    assert assessment.stdout == "# dpia [b]\n"  # text is text
+    assert assessment.stderr == "1 open points, listed at the end.\n"
+    entry = await nskctl(running, "catalogue")
+    assert (entry.stdout, entry.stderr) == ("# catalogue [b]\n", "")
+    assert [params.kind for name, _, params in running.service.calls if name == "document"] == ["dpia", "catalogue"]
+    assert msgspec.json.decode((await nskctl(running, "--json", "dpia")).stdout)["gaps"] == ["1.1 Wie besloot?"]
+
+
 async def test_json_is_one_stable_line(running: Running) -> None:
     for arguments in (
         ["status"],

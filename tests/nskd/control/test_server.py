@@ -36,6 +36,7 @@ def code(answer: dict[str, Any]) -> Code:
 
 async def test_every_method_answers(running: Running) -> None:
     params: dict[str, dict[str, Any]] = {
+        "document": {"kind": "dpia"},
         "request.show": {"request": DIGEST},
         "request.submit": {"text": "x"},
         "request.run": {"request": DIGEST},
