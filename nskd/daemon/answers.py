@@ -19,11 +19,16 @@ from nskd.peers.lanes import Lane
 from nskd.peers.mesh import PeerStatus
 
 
-async def pages(workshop: Workshop, table: TableRequest, requester: str) -> dict[str, list[answers.PageSection]]:
-    """What is asked, what leaves and how it compares with what was released here before, in Dutch and English."""
+async def pages(
+    workshop: Workshop, table: TableRequest, requester: str, *, opt_out: bool
+) -> dict[str, list[answers.PageSection]]:
+    """What is asked, what leaves and how it compares with what was released here before, in Dutch and English.
+
+    ``opt_out``: whether this centre has a list of people who object.
+    """
     done = await workshop.ledger(Ledger.entries, states=(State.DONE,))
     # In a thread: reading the conditions of some hundred releases takes a good part of a second.
-    page = await trio.to_thread.run_sync(_page, workshop, table, requester, done)
+    page = await trio.to_thread.run_sync(_page, workshop, table, requester, opt_out, done)
     return {
         language: [
             answers.PageSection(
@@ -37,7 +42,7 @@ async def pages(workshop: Workshop, table: TableRequest, requester: str) -> dict
     }
 
 
-def _page(workshop: Workshop, table: TableRequest, requester: str, done: list[Entry]) -> Page:
+def _page(workshop: Workshop, table: TableRequest, requester: str, opt_out: bool, done: list[Entry]) -> Page:
     try:
         cells = workshop.plan(table).size
     except OperatorError:  # refused here, and explained all the same
@@ -47,6 +52,7 @@ def _page(workshop: Workshop, table: TableRequest, requester: str, done: list[En
         own=workshop.own,
         charter=workshop.charter,
         codebook=workshop.codebook,
+        opt_out=opt_out,
         released=[
             Earlier(
                 Question(entry.request.table, entry.request.centre, _filter(workshop, entry.request.table), None),
@@ -86,7 +92,7 @@ def request_row(workshop: Workshop, entry: Entry, approvals: tuple[SignedApprova
 
 
 async def request_detail(
-    workshop: Workshop, entry: Entry, approvals: tuple[SignedApproval, ...]
+    workshop: Workshop, entry: Entry, approvals: tuple[SignedApproval, ...], *, opt_out: bool
 ) -> answers.RequestDetail:
     """All of one request, this centre's own check included."""
     table = entry.request.table
@@ -98,7 +104,7 @@ async def request_detail(
         where=table.where,
         margins=table.margins,
         approvals=_approval_rows(workshop, approvals),
-        pages=await pages(workshop, table, entry.request.centre),
+        pages=await pages(workshop, table, entry.request.centre, opt_out=opt_out),
         text=entry.request.text.decode(),
         refusals=workshop.refusals(entry.request),
         fault=entry.fault,

@@ -32,6 +32,11 @@ class Objections:
         self._problem: str | None = None
         self._account: Account | None = None
 
+    @property
+    def configured(self) -> bool:
+        """Whether there is a list."""
+        return self._path is not None
+
     async def readable(self) -> bool:
         """Whether the list can be read now; if not, the log and the status say why."""
         try:

@@ -122,7 +122,7 @@ class DaemonService:
         """One request."""
         entry = await self._find(params.request)
         approvals = await self._workshop.ledger(Ledger.approvals, entry.request.digest)
-        return await request_detail(self._workshop, entry, approvals)
+        return await request_detail(self._workshop, entry, approvals, opt_out=self._objections.configured)
 
     async def request_submit(self, call: Call, params: methods.SubmitParams, /) -> answers.SubmitAnswer:
         """Check by our own rules, sign, keep, send."""
@@ -131,7 +131,7 @@ class DaemonService:
         text = params.text.encode()
         table = parse_request(text)
         workshop.check(table, workshop.own)
-        words = await pages(workshop, table, workshop.own)
+        words = await pages(workshop, table, workshop.own, opt_out=self._objections.configured)
         now = workshop.clock()
         request = sign_request(
             text,

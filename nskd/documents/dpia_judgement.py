@@ -7,7 +7,7 @@ from typing import Final
 import attrs
 
 from nskd.documents.facts import Facts
-from nskd.documents.report import Block, Open, bullets, plain, table
+from nskd.documents.report import Block, Open, bullets, code, plain, table
 from nskd.governance.explain.learnt import PAIR
 from nskd.governance.explain.rules import DISCLOSURE
 
@@ -60,17 +60,26 @@ def necessity(facts: Facts) -> tuple[Block, ...]:
 
 def rights(facts: Facts) -> tuple[Block, ...]:
     """Point 15."""
+    listed = facts.config.data.opt_out
+    known = [
+        "Inzage, verbetering, beperking en wissen: bij het centrum, in het zorgsysteem; een nieuw bestand werkt door "
+        "bij de volgende start van het programma. In een vrijgegeven totaal is geen kind aan te wijzen.",
+        "Geen besluit over een persoon volgt uit deze verwerking.",
+    ]
+    if listed is not None:
+        known.append(
+            f"Bezwaar: de lijst in {code(listed)} wordt vóór elke berekening opnieuw gelezen, en wie erop staat, telt "
+            "niet mee. Kan de lijst niet gelezen worden, dan doet dit centrum niet mee. Een tabel die al is "
+            "vrijgegeven, blijft."
+        )
     return (
-        bullets(
-            (
-                "Inzage, verbetering, beperking en wissen: bij het centrum, in het zorgsysteem; een nieuw bestand "
-                "werkt door bij de volgende start van het programma. In een vrijgegeven totaal is geen kind aan te "
-                "wijzen.",
-                "Geen besluit over een persoon volgt uit deze verwerking.",
-            )
-        ),
+        bullets(known),
         Open("Hoe worden kinderen en ouders geïnformeerd, en door wie?"),
-        Open("Hoe maakt iemand bezwaar, en hoe blijft een kind van wie bezwaar is gemaakt buiten het bestand?"),
+        Open("Hoe maakt iemand bezwaar, en wie zet hem op de lijst?")
+        if listed is not None
+        else Open(
+            "Er is geen lijst ingesteld van mensen die bezwaar maken (`[data] opt_out`): hoe blijven zij erbuiten?"
+        ),
     )
 
 

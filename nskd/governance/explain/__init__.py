@@ -22,18 +22,24 @@ __all__ = ["Earlier", "Page", "Question", "explain"]
 
 
 def explain(
-    question: Question, *, own: str, charter: Charter, codebook: Codebook, released: Sequence[Earlier] = ()
+    question: Question,
+    *,
+    own: str,
+    charter: Charter,
+    codebook: Codebook,
+    opt_out: bool = False,
+    released: Sequence[Earlier] = (),
 ) -> Page:
     """Say what is asked, what leaves centre ``own``, what can be learnt from it, and what protects it.
 
-    ``released`` are the releases on record here, in any order.  A request that this centre's own check refuses gets a
-    page as well: unknown names stand as they are.
+    ``opt_out`` says that this centre has a list of people who object; ``released`` are the releases on record here, in
+    any order.  A request that this centre's own check refuses gets a page as well: unknown names stand as they are.
     """
     return Page(
         (
             asked(question, codebook),
             purpose(question, charter),
-            leaves(question, own, charter),
+            leaves(question, own, charter, opt_out),
             results(question, charter),
             learnt(question, charter),
             rules(question, charter),

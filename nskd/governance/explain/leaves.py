@@ -9,7 +9,7 @@ from nskd.governance.request import Measure
 from nskd.packs.codebook import Text
 
 
-def leaves(question: Question, own: str, charter: Charter) -> Section:
+def leaves(question: Question, own: str, charter: Charter, opt_out: bool) -> Section:
     """Say what is computed here, and in what form it goes out."""
     centre = charter.find(own)
     name = own if centre is None else centre.title
@@ -39,6 +39,7 @@ def leaves(question: Question, own: str, charter: Charter) -> Section:
                 f"The children's data stay in this centre ({name}). It counts by itself, on its own computer, for each "
                 f"cell {numbers.en}.",
             ),
+            _objections(opt_out),
             Text(
                 f"Elk getal wordt geheim in {parties} delen gesplitst, voor elk centrum één. Een deel is een "
                 "willekeurig getal: wie het ziet, weet niets. Alle andere centra samen weten ook niets, want het "
@@ -87,6 +88,19 @@ def results(question: Question, charter: Charter) -> Section:
                 "themselves.",
             ),
         ),
+    )
+
+
+def _objections(opt_out: bool) -> Text:
+    if opt_out:
+        return Text(
+            "Wie bij dit centrum bezwaar heeft gemaakt, telt niet mee: die bezoeken gaan eruit voordat er iets geteld "
+            "wordt.",
+            "Whoever has objected at this centre does not count: their visits are left out before anything is counted.",
+        )
+    return Text(
+        "Dit centrum heeft geen lijst ingesteld van mensen die bezwaar maken.",
+        "This centre has configured no list of people who object.",
     )
 
 

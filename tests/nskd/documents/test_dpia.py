@@ -123,6 +123,13 @@ def test_a_running_daemon_adds_what_it_knows() -> None:
     assert "tot nu toe: geen." in point(3, quiet)
 
 
+def test_objections_are_spoken_of_as_configured() -> None:
+    assert "`/srv/nsk/opt-out.csv`" in point(15, facts())
+    assert "wie zet hem op de lijst?" in point(15, facts())
+    without = facts(config=config_text().replace("opt_out =", "# opt_out ="))
+    assert "Er is geen lijst ingesteld" in point(15, without)
+
+
 def test_laws_of_the_field_come_from_the_pack() -> None:
     assert "meldcode" in point(9, facts())
     bare = facts()

@@ -85,6 +85,7 @@ def typical() -> Page:
         own="midden",
         charter=agreed(),
         codebook=BOOK,
+        opt_out=True,
         released=[earlier(ALL, 40), earlier(FINER, 12)],
     )
 
@@ -250,6 +251,12 @@ def test_a_centre_without_data_of_its_own_is_told_so() -> None:
     assert "split into 3 shares" in words(other, "leaves")
     assert "the 2 centres that bring data" in words(other, "leaves")
     assert "only two centres bring data" in words(other, "learnt")
+
+
+def test_people_who_object_are_spoken_of_as_the_centre_has_it() -> None:
+    for opt_out, said in ((True, "Whoever has objected at this centre does not count"), (False, "no list of people")):
+        page = explain(question(TYPICAL), own="noord", charter=CHARTER, codebook=BOOK, opt_out=opt_out)
+        assert said in words(page, "leaves")
 
 
 def test_liars_are_spoken_of_as_the_insider_rule_allows() -> None:
