@@ -118,14 +118,17 @@ _block = cast(Callable[[_State, Bytes, int], None], intrinsic(_compress))
 
 
 @kernel
-def _absorb(packed: Bytes, padding: Bytes, state: _State) -> None:
-    for at in range(0, packed.size, _BLOCK_BYTES):
-        _block(state, packed, at)
-    _block(state, padding, 0)
+def _absorb(packed: Bytes, padding: Bytes, initial: _State, states: _State) -> None:
+    for k in range(packed.shape[0]):
+        polynomial, state = packed[k], states[k].reshape(-1)
+        state[:] = initial
+        for at in range(0, polynomial.size, _BLOCK_BYTES):
+            _block(state, polynomial, at)
+        _block(state, padding, 0)
 
 
 def digests(packed: Bytes) -> bytes:
-    """The digests of a packed polynomial's sixteen lanes, in order: uint8[PACKED_BYTES] to 512 bytes."""
-    state = _INITIAL.copy()
-    _absorb(packed, _PADDING, state)
-    return state.T.astype(">u4").tobytes()
+    """The digests of packed polynomials' sixteen lanes, in order: uint8[k, PACKED_BYTES] to k·512 bytes."""
+    states = np.empty((packed.shape[0], *_INITIAL.shape), dtype=np.uint32)
+    _absorb(packed, _PADDING, _INITIAL.reshape(-1), states)
+    return states.transpose(0, 2, 1).astype(">u4").tobytes()

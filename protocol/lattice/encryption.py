@@ -21,6 +21,7 @@ from protocol.lattice.keys import PRIMES, PublicKey, check_seed
 from protocol.lattice.lanes import LANES, aligned, load, store, where_negative
 from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
 from protocol.lattice.params import DIGIT_BITS, PARAMETERS
+from protocol.lattice.proof_kernels import subtract_from_encryption
 from protocol.lattice.transform import LIMBS, TABLES, Floats, centred
 from protocol.prg import Prg, labelled_hash
 from protocol.secret import Secret
@@ -74,8 +75,7 @@ class CiphertextBatch:
 
     @cached_property
     def _digest(self) -> bytes:
-        polynomials = self.packed.reshape(-1, PACKED_BYTES)
-        return labelled_hash("lattice ciphertexts", b"".join(map(digests, polynomials)))
+        return labelled_hash("lattice ciphertexts", digests(self.packed.reshape(-1, PACKED_BYTES)))
 
     def unpack(self, index: int, out: Words) -> None:
         """Residues of one ciphertext, uint64[2, 6, N]."""
@@ -155,11 +155,17 @@ class Encryptor:
             [[centred(message_offset, q), float(ternary_offset), float(error_offset)] for q in PRIMES]
         )
         self._work: Floats = aligned(4, N)
+        self._limbs: Words = aligned(2, N, dtype=np.uint64)
 
-    def limb(self, words: Words, limb: int, c0: Words, c1: Words) -> None:
-        """One limb of the ciphertext of words uint64[5, N], in evaluation form and canonical."""
+    def ciphertext(self, words: Words, packed: Bytes) -> None:
+        """The ciphertext of words uint64[5, N], in evaluation form: uint8[2, 6, 102400]."""
         key = self._key
-        kernels.encrypt_limb(
+        kernels.encrypt(words, self._offsets, key.b, key.a, LIMBS, TABLES, self._work, self._limbs, packed)
+
+    def less(self, words: Words, limb: int, sums0: Words, sums1: Words, packed: Bytes) -> None:
+        """One limb of the same less sums uint64[N] of either half: uint8[2, 102400]."""
+        key = self._key
+        subtract_from_encryption(
             words,
             self._offsets[limb],
             key.b[limb],
@@ -167,8 +173,10 @@ class Encryptor:
             LIMBS[limb],
             TABLES[limb],
             self._work,
-            c0,
-            c1,
+            self._limbs,
+            sums0,
+            sums1,
+            packed,
         )
 
 
@@ -210,7 +218,6 @@ def encrypt(key: PublicKey, values: Slots, seed: bytes, *, constant: bool = Fals
     packed = np.empty((count, 2, len(PRIMES), PACKED_BYTES), dtype=np.uint8)
     openings = np.empty((2, count, N), dtype=np.uint64)
     words: Words = aligned(kernels.WORD_ROWS, N, dtype=np.uint64)
-    limbs: Words = aligned(2, N, dtype=np.uint64)
     plain: Words = aligned(N, dtype=np.uint64)
     for index in range(count):
         encode(values[index], plain)
@@ -218,9 +225,6 @@ def encrypt(key: PublicKey, values: Slots, seed: bytes, *, constant: bool = Fals
         sampling.binomial(prg, words[kernels.ERROR_0])
         sampling.binomial(prg, words[kernels.ERROR_1])
         _open(plain, words, openings[:, index])
-        for limb in range(len(PRIMES)):
-            encryptor.limb(words, limb, limbs[0], limbs[1])
-            packing.pack(limbs[0], packed[index, 0, limb])
-            packing.pack(limbs[1], packed[index, 1, limb])
+        encryptor.ciphertext(words, packed[index])
     batch = CiphertextBatch(packed)
     return batch, Openings(openings, constant, key.digest, batch.digest())

@@ -15,7 +15,7 @@ from protocol._jit import inlined, kernel
 from protocol.field import P, mul_p
 from protocol.lattice.arithmetic import canonical, centre, lift, mul_mod, to_float, to_word
 from protocol.lattice.lanes import LANES, float_from_word, load, load_4, local, store, times_32, where_negative
-from protocol.lattice.packing import QUARTER, Bytes, Words, packed_words
+from protocol.lattice.packing import QUARTER, Bytes, Words, pack, pack_words, packed_words
 from protocol.lattice.params import (
     DIGIT_BITS,
     FLOOD_DIGIT_BITS,
@@ -106,6 +106,25 @@ def encrypt_limb(
         randomness = load(v, i)
         store(c0, i, canonical(mul_mod(randomness, load(b, i), q, qi) + load(m, i), q, qi))
         store(c1, i, canonical(mul_mod(randomness, load(a, i), q, qi) + load(e, i), q, qi))
+
+
+@kernel
+def encrypt(
+    words: Words,
+    offsets: Floats,
+    b: Floats,
+    a: Floats,
+    limbs: Floats,
+    tables: Floats,
+    work: Floats,
+    c: Words,
+    packed: Bytes,
+) -> None:
+    """A whole ciphertext, packed: uint8[2, 6, 102400].  offsets float64[6, 3]; c uint64[2, N] is scratch."""
+    for limb in range(limbs.shape[0]):
+        encrypt_limb(words, offsets[limb], b[limb], a[limb], limbs[limb], tables[limb], work, c[0], c[1])
+        for part in range(2):
+            pack(c[part], packed[part, limb])
 
 
 @inlined
@@ -200,6 +219,40 @@ def multiply_limb(
             store(out1, i, product + mul_mod(noise, load(a, i), q, qi))
 
 
+@kernel
+def multiply(
+    x: Floats,
+    flood: Bytes,
+    radix: Floats,
+    c: Bytes,
+    b: Floats,
+    a: Floats,
+    limbs: Floats,
+    tables: Floats,
+    work: Floats,
+    out: Floats,
+) -> None:
+    """(x·c0 + b·v', x·c1 + a·v'), evaluation form within 2q: float64[2, 6, N] (step L.8).
+
+    x: evaluations float64[6, N], centred; flood: v' packed, uint8[4, 102400]; c packed, uint8[2, 6, 102400].
+    """
+    expand(flood, radix, limbs, out[0])
+    for limb in range(limbs.shape[0]):
+        multiply_limb(
+            x[limb],
+            out[0, limb],
+            c[0, limb],
+            c[1, limb],
+            b[limb],
+            a[limb],
+            limbs[limb],
+            tables[limb],
+            work,
+            out[0, limb],
+            out[1, limb],
+        )
+
+
 @inlined
 def _halves(words: Words, low: Floats, high: Floats) -> None:
     """Numbers below 2^61 as two floats each: low < 2^49, and high a multiple of 2^49."""
@@ -291,36 +344,72 @@ def rounding(
             _rounding(r_low, r_high, digits, turns, spread[j], q, qi, out[j, start:stop])
 
 
-@kernel
-def join_limb(c: Floats, rounded: Floats, scale: float, limb: Floats, table: Floats, work: Floats, out: Words) -> None:
-    """C/(q2q3q4q5) + the evaluations of ``rounded``, which is overwritten: canonical, evaluation form (step L.9)."""
-    q, qi = limb[Q], limb[Q_INVERSE]
-    forward(rounded, work, limb, table)
-    for i in range(0, N, LANES):
-        store(out, i, canonical(mul_mod(load(c, i), scale, q, qi) + load(work, i), q, qi))
+@inlined
+def _joined(c: Floats, rounded: Floats, i: int, scale: float, q: float, qi: float) -> np.uint64:
+    return canonical(mul_mod(load(c, i), scale, q, qi) + load(rounded, i), q, qi)
 
 
 @kernel
-def phase(
-    c0: Words, c1: Words, s: Floats, limbs: Floats, tables: Floats, work: Floats, digits: Floats, out: Words
+def switch(
+    c: Floats,
+    mask: Words,
+    high: Words,
+    low: Bytes,
+    limbs: Floats,
+    tables: Floats,
+    garner: Floats,
+    spread: Floats,
+    dropped: Floats,
+    rounded: Floats,
+    work: Floats,
+    packed: Bytes,
 ) -> None:
+    """Add r and p·e' to a polynomial and divide it by the last four primes: packed, evaluation form (step L.9).
+
+    c float64[6, N]: evaluations within 2q, overwritten; mask, high, low, garner and spread as for :func:`rounding`;
+    dropped float64[4, N], rounded float64[2, N] and work float64[N] are scratch; packed uint8[2, 102400].
+    """
+    kept = rounded.shape[0]
+    for j in range(dropped.shape[0]):
+        inverse(c[kept + j], dropped[j], limbs[kept + j], tables[kept + j])
+    rounding(dropped, mask, high, low, limbs, garner, spread, rounded)
+    for limb in range(kept):
+        q, qi, scale, source, out = limbs[limb, Q], limbs[limb, Q_INVERSE], spread[limb, 0], c[limb], packed[limb]
+        forward(rounded[limb], work, limbs[limb], tables[limb])
+        for j in range(0, QUARTER, LANES):
+            w0 = _joined(source, work, j, scale, q, qi)
+            w1 = _joined(source, work, QUARTER + j, scale, q, qi)
+            w2 = _joined(source, work, 2 * QUARTER + j, scale, q, qi)
+            w3 = _joined(source, work, 3 * QUARTER + j, scale, q, qi)
+            pack_words(out, j, w0, w1, w2, w3)
+
+
+@kernel
+def phase(c: Bytes, s: Floats, limbs: Floats, tables: Floats, work: Floats, digits: Floats, out: Words) -> np.uint64:
     """c0 + s·c1 modulo the two kept primes, as two mixed-radix digits uint64[2, N] (step L.10).
 
-    c0, c1 uint64[2, N] and s float64[2, N], evaluations; work float64[3, N] is scratch; digits[0] = q0^−1 mod q1.
+    c packed uint8[2, 2, 102400] and s float64[2, N], evaluations; work float64[3, N] is scratch; digits[0] = q0^−1 mod
+    q1.  Returns a non-zero value if a residue was not below its prime.
     """
-    for j in range(2):
-        q, qi = limbs[j, Q], limbs[j, Q_INVERSE]
-        x, z = work[0], work[1 + j]
-        words, others, key = c0[j], c1[j], s[j]
-        for i in range(0, N, LANES):
-            store(x, i, to_float(load(words, i)) + mul_mod(to_float(load(others, i)), load(key, i), q, qi))
-        inverse(x, z, limbs[j], tables[j])
+    beyond = np.zeros(LANES, dtype=np.uint64)
+    for limb in range(2):
+        q, qi, last = limbs[limb, Q], limbs[limb, Q_INVERSE], np.uint64(limbs[limb, Q]) - np.uint64(1)
+        x, z = work[0], work[1 + limb]
+        c0, c1, key = c[0, limb], c[1, limb], s[limb]
+        for quarter in range(4):
+            for j in range(0, QUARTER, LANES):
+                i = quarter * QUARTER + j
+                word, factor = packed_words(c0, j, quarter), packed_words(c1, j, quarter)
+                store(beyond, 0, load(beyond, 0) | ((last - word) >> _63) | ((last - factor) >> _63))
+                store(x, i, to_float(word) + mul_mod(to_float(factor), load(key, i), q, qi))
+        inverse(x, z, limbs[limb], tables[limb])
     q0, i0, q1, i1 = limbs[0, Q], limbs[0, Q_INVERSE], limbs[1, Q], limbs[1, Q_INVERSE]
     z0, z1, out0, out1 = work[1], work[2], out[0], out[1]
     for i in range(0, N, LANES):
         d0 = lift(centre(load(z0, i), q0, i0), q0)
         store(out0, i, to_word(d0))
         store(out1, i, canonical(mul_mod(load(z1, i) - d0, digits[0], q1, i1), q1, i1))
+    return np.uint64(beyond.max())
 
 
 @kernel

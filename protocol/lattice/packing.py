@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from protocol._jit import inlined, kernel
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
-from protocol.lattice.lanes import load_1, load_2, load_4
+from protocol.lattice.lanes import LANES, load, load_1, load_2, load_4, store, store_1, store_2, store_4, where_negative
 from protocol.lattice.params import PARAMETERS, PRIME_BITS
 
 Bytes: TypeAlias = npt.NDArray[np.uint8]
@@ -32,41 +32,6 @@ if np.dtype("=u8") != np.dtype("<u8"):  # planes are views of memory
     raise LocalProtocolError("the lattice layer needs a little-endian machine")
 
 
-@kernel
-def _pack(
-    words: Words, low: npt.NDArray[np.uint32], middle: npt.NDArray[np.uint16], top: npt.NDArray[np.uint8]
-) -> None:
-    for i in range(N):
-        low[i] = np.uint32(words[i])
-        middle[i] = np.uint16(words[i] >> _32)
-    first, second = words[:QUARTER], words[QUARTER : 2 * QUARTER]
-    third, fourth = words[2 * QUARTER : 3 * QUARTER], words[3 * QUARTER :]
-    for i in range(QUARTER):
-        bits = (first[i] >> _48) & _3
-        bits |= ((second[i] >> _48) & _3) << _2
-        bits |= ((third[i] >> _48) & _3) << _4
-        bits |= ((fourth[i] >> _48) & _3) << _6
-        top[i] = np.uint8(bits)
-
-
-@kernel
-def _unpack(
-    low: npt.NDArray[np.uint32], middle: npt.NDArray[np.uint16], top: npt.NDArray[np.uint8], words: Words
-) -> np.uint64:
-    worst = np.uint64(0)
-    for quarter in range(4):
-        shift = np.uint64(2 * quarter)
-        start = quarter * QUARTER
-        low_part, middle_part = low[start : start + QUARTER], middle[start : start + QUARTER]
-        out = words[start : start + QUARTER]
-        for i in range(QUARTER):
-            high = (np.uint64(top[i]) >> shift) & _3
-            word = np.uint64(low_part[i]) | (np.uint64(middle_part[i]) << _32) | (high << _48)
-            out[i] = word
-            worst = max(worst, word)
-    return worst
-
-
 @inlined
 def packed_words(packed: Bytes, j: int, quarter: int) -> np.uint64:
     """Eight words from place j of a quarter on, inside a kernel, of a polynomial uint8[PACKED_BYTES]."""
@@ -75,21 +40,42 @@ def packed_words(packed: Bytes, j: int, quarter: int) -> np.uint64:
     return load_4(packed, 4 * i) | (load_2(packed, _MIDDLE + 2 * i) << _32) | (top << _48)
 
 
-def planes(
-    packed: Bytes,
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16], npt.NDArray[np.uint8]]:
-    """The three planes of packed polynomials uint8[..., PACKED_BYTES], as views."""
-    return packed[..., :_MIDDLE].view("<u4"), packed[..., _MIDDLE:_TOP].view("<u2"), packed[..., _TOP:]
+@inlined
+def pack_words(packed: Bytes, j: int, w0: np.uint64, w1: np.uint64, w2: np.uint64, w3: np.uint64) -> None:
+    """The inverse for the same place of all four quarters, whose top bits share bytes; words below 2^50."""
+    store_4(packed, 4 * j, w0)
+    store_4(packed, 4 * (QUARTER + j), w1)
+    store_4(packed, 4 * (2 * QUARTER + j), w2)
+    store_4(packed, 4 * (3 * QUARTER + j), w3)
+    store_2(packed, _MIDDLE + 2 * j, w0 >> _32)
+    store_2(packed, _MIDDLE + 2 * (QUARTER + j), w1 >> _32)
+    store_2(packed, _MIDDLE + 2 * (2 * QUARTER + j), w2 >> _32)
+    store_2(packed, _MIDDLE + 2 * (3 * QUARTER + j), w3 >> _32)
+    store_1(packed, _TOP + j, w0 >> _48 | w1 >> _48 << _2 | w2 >> _48 << _4 | w3 >> _48 << _6)
 
 
+@kernel
 def pack(words: Words, packed: Bytes) -> None:
     """Words uint64[N] below 2^50 into uint8[PACKED_BYTES]."""
-    _pack(words, *planes(packed))
+    for j in range(0, QUARTER, LANES):
+        w0, w1 = load(words, j), load(words, QUARTER + j)
+        pack_words(packed, j, w0, w1, load(words, 2 * QUARTER + j), load(words, 3 * QUARTER + j))
+
+
+@kernel
+def _unpack(packed: Bytes, words: Words) -> np.uint64:
+    worst = np.zeros(LANES, dtype=np.uint64)
+    for quarter in range(4):
+        for j in range(0, QUARTER, LANES):
+            word, most = packed_words(packed, j, quarter), load(worst, 0)
+            store(words, quarter * QUARTER + j, word)
+            store(worst, 0, where_negative(most - word, word, most))
+    return np.uint64(worst.max())
 
 
 def unpack(packed: Bytes, words: Words) -> int:
     """The inverse of :func:`pack`; returns the largest word, for the caller's bound."""
-    return int(_unpack(*planes(packed), words))
+    return int(_unpack(packed, words))
 
 
 def received(array: Bytes, count: int, what: str, party: int | str | None) -> Bytes:

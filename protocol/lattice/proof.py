@@ -18,7 +18,7 @@ import numpy as np
 from protocol._jit import kernel
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.lattice import packing, sampling
-from protocol.lattice.digest import digests
+from protocol.lattice.digest import DIGEST_BYTES, digests
 from protocol.lattice.encryption import (
     FIELD_ERROR_0,
     FIELD_HIGH,
@@ -35,8 +35,7 @@ from protocol.lattice.keys import PRIMES, PublicKey, check_seed
 from protocol.lattice.lanes import aligned
 from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
 from protocol.lattice.params import DIGIT_BITS, PARAMETERS
-from protocol.lattice.proof_kernels import Flags, combine, subtract
-from protocol.lattice.transform import LIMBS
+from protocol.lattice.proof_kernels import Flags, combine
 from protocol.prg import Prg, labelled_hash
 from protocol.secret import Secret
 
@@ -215,16 +214,12 @@ def commit(key: PublicKey, openings: Openings, context: bytes, seed: bytes) -> t
     prg = Prg(seed, "lattice masks")
     encryptor = Encryptor(key, _M.mask, _V.mask, _E.mask)
     masks: Words = aligned(ROWS, WORD_ROWS, N, dtype=np.uint64)
-    c: Words = aligned(2, N, dtype=np.uint64)
-    packed = np.empty(PACKED_BYTES, dtype=np.uint8)
-    pieces = [b""] * (ROWS * 2 * len(PRIMES))
+    packed = np.empty((2, len(PRIMES), PACKED_BYTES), dtype=np.uint8)
+    pieces = []
     for row in range(ROWS):
         _mask_words(prg, openings.constant, masks[row])
-        for limb in range(len(PRIMES)):
-            encryptor.limb(masks[row], limb, c[0], c[1])
-            for part in range(2):
-                packing.pack(c[part], packed)
-                pieces[_piece(row, part, limb)] = digests(packed)
+        encryptor.ciphertext(masks[row], packed)
+        pieces.append(digests(packed.reshape(-1, PACKED_BYTES)))
     return ProverState(openings, statement, masks, nonce), _commitment(statement, nonce, pieces)
 
 
@@ -288,16 +283,15 @@ def verify(
     count = ciphertexts.count
     check_count(count)
     answer = _Response(packing.received(response, response_bytes(constant), "a response", party), constant, party)
-    words: Words = aligned(WORD_ROWS, N, dtype=np.uint64)
+    words: Words = aligned(ROWS, WORD_ROWS, N, dtype=np.uint64)
     for row in range(ROWS):
-        answer.check(row, words)
+        answer.check(row, words[row])
     statement = _statement(key.digest, ciphertexts.digest(), count, constant, context)
     selection = _selection(challenge, statement, count)
     encryptor = Encryptor(key, _M.accepted, _V.accepted, _E.accepted)
     residues: Words = aligned(count, N, dtype=np.uint64)
     sums: Words = aligned(2, ROWS, N, dtype=np.uint64)
-    c: Words = aligned(2, N, dtype=np.uint64)
-    packed = np.empty(PACKED_BYTES, dtype=np.uint8)
+    packed = np.empty((2, PACKED_BYTES), dtype=np.uint8)
     pieces = [b""] * (ROWS * 2 * len(PRIMES))
     for limb in range(len(PRIMES)):
         for part in range(2):
@@ -305,12 +299,10 @@ def verify(
                 packing.unpack(ciphertexts.packed[index, part, limb], residues[index])
             combine(selection, residues, sums[part])
         for row in range(ROWS):
-            answer.read(row, words)
-            encryptor.limb(words, limb, c[0], c[1])
+            encryptor.less(words[row], limb, sums[0, row], sums[1, row], packed)
+            both = digests(packed)
             for part in range(2):
-                subtract(c[part], sums[part, row], LIMBS[limb])
-                packing.pack(c[part], packed)
-                pieces[_piece(row, part, limb)] = digests(packed)
+                pieces[_piece(row, part, limb)] = both[part * DIGEST_BYTES : (part + 1) * DIGEST_BYTES]
     if not hmac.compare_digest(_commitment(statement, answer.nonce, pieces), commitment):
         raise RemoteProtocolError(Fault.PROOF_EQUATION, "a response does not open its commitment", party=party)
     return VerifiedCiphertexts(ciphertexts, key.digest, constant)

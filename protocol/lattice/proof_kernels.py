@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from protocol._jit import kernel
 from protocol.lattice.arithmetic import canonical, to_float
-from protocol.lattice.kernels import N, split
+from protocol.lattice.kernels import N, encrypt_limb, split
 from protocol.lattice.lanes import LANES, load, store
-from protocol.lattice.packing import Words
+from protocol.lattice.packing import Bytes, Words, pack
 from protocol.lattice.transform import Q_INVERSE, TWO_49, Floats, Q
 
 _BLOCK: Final = 64
@@ -63,3 +63,25 @@ def subtract(c: Words, sums: Words, limb: Floats) -> None:
     for i in range(0, N, LANES):
         t = split(load(sums, i), two_49, q, qi)
         store(c, i, canonical(to_float(load(c, i)) - t, q, qi))
+
+
+@kernel
+def subtract_from_encryption(
+    words: Words,
+    offsets: Floats,
+    b: Floats,
+    a: Floats,
+    limb: Floats,
+    table: Floats,
+    work: Floats,
+    c: Words,
+    sums0: Words,
+    sums1: Words,
+    packed: Bytes,
+) -> None:
+    """One limb of Enc(words) less sums uint64[N] of either half: packed, uint8[2, 102400]; scratch c uint64[2, N]."""
+    encrypt_limb(words, offsets, b, a, limb, table, work, c[0], c[1])
+    subtract(c[0], sums0, limb)
+    subtract(c[1], sums1, limb)
+    for part in range(2):
+        pack(c[part], packed[part])

@@ -21,7 +21,7 @@ from protocol.lattice.keys import PRIMES, PublicKey, SecretKey, check_seed
 from protocol.lattice.lanes import aligned
 from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
 from protocol.lattice.params import FLOOD_DIGIT_BITS, FLOOD_DIGITS, KEPT, PARAMETERS, TIE_BITS
-from protocol.lattice.transform import LIMBS, TABLES, Floats, centred, inverse
+from protocol.lattice.transform import LIMBS, TABLES, Floats, centred
 from protocol.prg import Prg
 
 Polynomials: TypeAlias = Elements
@@ -150,12 +150,11 @@ class _Scratch:
         self.flood: Bytes = aligned(FLOOD_DIGITS, PACKED_BYTES, dtype=np.uint8)
         self.high: Words = aligned(N, dtype=np.uint64)
         self.low: Bytes = aligned(N * TIE_BITS // 8, dtype=np.uint8)
-        self.product: Floats = aligned(2, len(PRIMES), N)  # the first half holds v' until its product replaces it
+        self.product: Floats = aligned(2, len(PRIMES), N)
         self.work: Floats = aligned(N)
         self.none = np.zeros(N, dtype=np.uint64)
         self.dropped: Floats = aligned(len(PRIMES) - KEPT, N)
         self.rounded: Floats = aligned(KEPT, N)
-        self.switched: Words = aligned(N, dtype=np.uint64)
 
 
 def _repliers(questions: Sequence[Question], count: int, out: Sequence[Reply] | None) -> list[_Replier]:
@@ -179,42 +178,28 @@ class _Replier:
     def add(self, index: int, x: Floats) -> None:
         """Make reply ``index`` for a plaintext in evaluation form, float64[6, N]."""
         key, scratch, prg = self._question.key, self._scratch, self._flood_prg
-        c, product = self._question.ciphertext(index), scratch.product
+        c = self._question.ciphertext(index)
         mask = self._mask_prg.elements(N)
         prg.fill(scratch.flood.reshape(-1))
-        kernels.expand(scratch.flood, _RADIX, LIMBS, product[0])
-        for limb in range(len(PRIMES)):
-            kernels.multiply_limb(
-                x[limb],
-                product[0, limb],
-                c[0, limb],
-                c[1, limb],
-                key.b[limb],
-                key.a[limb],
-                LIMBS[limb],
-                TABLES[limb],
-                scratch.work,
-                product[0, limb],
-                product[1, limb],
-            )
+        kernels.multiply(x, scratch.flood, _RADIX, c, key.b, key.a, LIMBS, TABLES, scratch.work, scratch.product)
         for part, added in enumerate((mask, scratch.none)):
-            self._switch(product[part], added, self._packed[index, part])
-        slots.negate(mask, self.reply.kept[index])
-
-    def _switch(self, c: Floats, added: Words, out: Bytes) -> None:
-        """Add r and p·e' to one half, and divide it by the dropped primes (step L.9)."""
-        scratch, prg = self._scratch, self._flood_prg
-        for limb in range(KEPT, len(PRIMES)):
-            inverse(c[limb], scratch.dropped[limb - KEPT], LIMBS[limb], TABLES[limb])
-        prg.fill(scratch.high.view(np.uint8))
-        prg.fill(scratch.low)
-        kernels.rounding(scratch.dropped, added, scratch.high, scratch.low, LIMBS, _GARNER, _SPREAD, scratch.rounded)
-        for limb in range(KEPT):
-            scale = _SPREAD[limb, 0]
-            kernels.join_limb(
-                c[limb], scratch.rounded[limb], scale, LIMBS[limb], TABLES[limb], scratch.work, scratch.switched
+            prg.fill(scratch.high.view(np.uint8))
+            prg.fill(scratch.low)
+            kernels.switch(
+                scratch.product[part],
+                added,
+                scratch.high,
+                scratch.low,
+                LIMBS,
+                TABLES,
+                _GARNER,
+                _SPREAD,
+                scratch.dropped,
+                scratch.rounded,
+                scratch.work,
+                self._packed[index, part],
             )
-            packing.pack(scratch.switched, out[limb])
+        slots.negate(mask, self.reply.kept[index])
 
 
 def to_slots(polynomials: Polynomials) -> Slots:
@@ -234,16 +219,13 @@ def decrypt(key: SecretKey, replies: Bytes, count: int, *, party: int | str | No
     check_count(count)
     replies = packing.received(replies, count * REPLY_BYTES, f"{count} replies", party)
     packed = replies.reshape(count, 2, KEPT, PACKED_BYTES)
-    packing.check_residues(packed, PRIMES[:KEPT], "a reply", party)
     result = np.empty((count, N), dtype=np.uint64)
-    c: Words = aligned(2, KEPT, N, dtype=np.uint64)
     digits: Words = aligned(KEPT, N, dtype=np.uint64)
     work: Floats = aligned(1 + KEPT, N)
     anomaly = 0
     for index in range(count):
-        for polynomial, words in zip(packed[index].reshape(-1, PACKED_BYTES), c.reshape(-1, N), strict=True):
-            packing.unpack(polynomial, words)
-        kernels.phase(c[0], c[1], key.s, LIMBS, TABLES, work, _DIGITS, digits)
+        if kernels.phase(packed[index], key.s, LIMBS, TABLES, work, _DIGITS, digits):
+            raise RemoteProtocolError(Fault.MALFORMED, "a reply has a residue beyond its prime", party=party)
         anomaly |= int(kernels.decode(digits, _BOUND, np.uint64(PRIMES[1]), _RESTORE, result[index]))
     if anomaly:  # only now, so that the place does not show in the time
         raise RemoteProtocolError(Fault.DECRYPTION, "a reply's noise is beyond any honest one", party=party)

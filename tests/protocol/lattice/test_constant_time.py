@@ -1,9 +1,9 @@
 """What the compiler made of the kernels that touch secrets: nothing read from memory decides a branch or an address.
 
-Everything a kernel reads from an array counts as secret, public tables too.  What depends on it is followed through the
-optimised code, from operand to result.  Left to trust are the back end and the processor: that blends stay blends.  Not
-here: :func:`proof_kernels.combine`, whose indices are the public challenge, and :func:`digest.digests`, which has no
-branch but its loop over blocks.
+Kernels are looked at with all that they call.  Everything a kernel reads from an array counts as secret, public tables
+too.  What depends on it is followed through the optimised code, from operand to result.  Left to trust are the back end
+and the processor: that blends stay blends.  Not here: :func:`proof_kernels.combine`, whose indices are the public
+challenge, and :func:`digest.digests`, which has no branch but its loop over blocks.
 """
 
 from __future__ import annotations
@@ -16,7 +16,19 @@ import numba
 import numpy as np
 import pytest
 
-from protocol.lattice import encryption, kernels, keys, packing, proof, rehearsal, sampling, slots, transform
+from protocol.lattice import (
+    encryption,
+    kernels,
+    keys,
+    packing,
+    proof,
+    proof_kernels,
+    rehearsal,
+    sampling,
+    selftest,
+    slots,
+    transform,
+)
 
 KERNELS: list[Any] = [
     transform.forward,
@@ -29,23 +41,23 @@ KERNELS: list[Any] = [
     keys._centre,
     keys._public,
     encryption._open,
-    kernels.encrypt_limb,
-    kernels.expand,
+    kernels.encrypt,
     kernels.evaluate,
-    kernels.multiply_limb,
-    kernels.rounding,
-    kernels.join_limb,
+    kernels.multiply,
+    kernels.switch,
     kernels.phase,
     kernels.decode,
-    packing._pack,
+    packing.pack,
     packing._unpack,
     proof._respond,
+    proof_kernels.subtract_from_encryption,
 ]
 DIVISIONS = {"udiv", "sdiv", "urem", "srem", "fdiv", "frem"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
+    selftest()
     rehearsal.rehearse()
 
 

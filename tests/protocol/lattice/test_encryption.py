@@ -85,8 +85,11 @@ def test_the_kernel_at_the_extremes_of_a_response(keys: Keys, extreme: str) -> N
     words = np.empty((5, N), dtype=np.uint64)
     words[kernels.LOW], words[kernels.HIGH] = values[0] % 2**49, values[0] >> 49
     words[kernels.TERNARY], words[kernels.ERROR_0], words[kernels.ERROR_1] = values[1], values[2], values[2]
+    packed = np.empty((2, len(PRIMES), PACKED_BYTES), dtype=np.uint8)
+    encryption.Encryptor(keys.public, *ranges).ciphertext(words, packed)
     out = np.empty((2, N), dtype=np.uint64)
-    encryption.Encryptor(keys.public, *ranges).limb(words, limb, out[0], out[1])
+    for part in range(2):
+        packing.unpack(packed[part, limb], out[part])
     m, v, e = ([x - r] * N for x, r in zip(values, ranges, strict=True))
     b, a = coefficients(keys.public.b[limb], limb), coefficients(keys.public.a[limb], limb)
     expected = reference.encrypt(b, a, m, v, e, e, q)
