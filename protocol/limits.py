@@ -27,9 +27,9 @@ ONLINE_MESSAGE_BYTES_MAX: Final = 64 * MIB  # 8 million field elements in one op
 OFFLINE_MESSAGE_BYTES_MAX: Final = 256 * MIB  # a batch of ciphertexts with its proof
 
 # --- offline phase (sections 6 to 8) -------------------------------------------------------------------------
-OFFLINE_BATCH_CIPHERTEXTS_MAX: Final = 128  # per party and session; a proof of more saves little
+OFFLINE_BATCH_CIPHERTEXTS_MAX: Final = 192  # per party and session; more would not fit one message
 # Ciphertexts of all parties that a session may hold, 1.2 MB each: what a centre lends to generation, whatever n is.
-OFFLINE_SESSION_CIPHERTEXTS_MAX: Final = 384
+OFFLINE_SESSION_CIPHERTEXTS_MAX: Final = 432
 
 # --- waiting ------------------------------------------------------------------------------------------------
 HANDSHAKE_TIMEOUT_S: Final = 10.0

@@ -2,16 +2,20 @@
 
 The first centre in charter order coordinates: while all peers are connected and some kind is short, it proposes one
 session after another.  A session agrees on the epoch (or founds one), drops what not all parties hold alike, makes one
-batch, and unlocks it when every party has said that its share is on disk.
+batch, and unlocks it when every party has said that its share is on disk.  While a batch is being stored the next
+session may begin.
 """
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
+import attrs
 import msgspec
 import trio
 
@@ -45,10 +49,23 @@ _PRODUCTS: Final = {TRIPLE: Product.TRIPLES, SQUARE: Product.SQUARES, BIT: Produ
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What a generation session is to make; travels in its proposal.  With no ciphertexts it only compares stock."""
+    """What a generation session is to make; travels in its proposal.  With no ciphertexts it makes nothing.
+
+    ``compare``: the centres may not hold the same stock, and settle that first.
+    """
 
     product: Product
     ciphertexts: int
+    compare: bool
+
+
+@attrs.define(eq=False)
+class _Ordered:
+    """A session that was proposed: when the next may be, and whether this one failed."""
+
+    proposal: Proposal
+    next_may_begin: trio.Event = attrs.field(factory=trio.Event)
+    failed: bool = False
 
 
 class Generator:
@@ -75,8 +92,11 @@ class Generator:
         self._epochs = epochs
         self._turns = turns
         self._changed = trio.Event()
-        self._generating = False
-        self._doubtful = False
+        self._sessions_here = 0
+        self._ordered: _Ordered | None = None
+        self._storing = trio.Lock()  # one batch is stored at a time, while the next one is made
+        self._stored_soon: dict[str, int] = {}  # items by kind
+        self._doubtful = True  # whatever the last life of this daemon left
         self._last_problem: str | None = None
         self._rates: dict[str, float] = {}
 
@@ -108,32 +128,59 @@ class Generator:
         if self._workshop.index != 0:
             return
         pause_s = PAUSE_AFTER_FAILURE_S
-        while True:
-            changed = self._changed
-            doubtful = False
-            try:
-                shortage = await self._needs.shortage()
+        async with trio.open_nursery() as nursery:
+            while True:
+                changed = self._changed
+                shortage = await self._shortage()
                 if shortage is None and not (self._doubtful and self._epochs.current_id()):
                     await changed.wait()
                     continue
                 await self._mesh.wait_connected()
-                doubtful, self._doubtful = self._doubtful, False  # what becomes doubtful meanwhile stays so
-                await self._sessions.propose(self._order(shortage))
-            except (OperatorError, ProtocolError) as error:
-                self._doubtful |= doubtful
-                self._last_problem = str(error)
-                self._workshop.log.warning("generation did not succeed", reason=str(error))
-                await trio.sleep(pause_s)
-                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            else:
-                self._last_problem = None
-                pause_s = PAUSE_AFTER_FAILURE_S
+                if self._doubtful:
+                    async with self._storing:  # stock is compared when none is on its way
+                        pass
+                ordered = _Ordered(self._order(shortage, compare=self._doubtful))
+                self._doubtful = False  # what becomes doubtful meanwhile stays so
+                self._ordered = ordered
+                nursery.start_soon(self._see_through, ordered)
+                await ordered.next_may_begin.wait()
+                if ordered.failed:
+                    await trio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+                else:
+                    pause_s = PAUSE_AFTER_FAILURE_S
 
-    def _order(self, shortage: Shortage | None) -> Proposal:
-        order = Order(Product.MASKS, 0)
+    async def _shortage(self) -> Shortage | None:
+        try:
+            return await self._needs.shortage(self._stored_soon)
+        except OperatorError as error:
+            self._fault(error)
+            await trio.sleep(PAUSE_AFTER_FAILURE_S)
+            return None
+
+    async def _see_through(self, ordered: _Ordered) -> None:
+        """Have one batch made; the next may begin once this one is only being stored."""
+        try:
+            await self._sessions.propose(ordered.proposal)
+        except (OperatorError, ProtocolError) as error:
+            self._doubtful = True
+            ordered.failed = True
+            self._fault(error)
+        else:
+            self._last_problem = None
+        finally:
+            ordered.next_may_begin.set()
+
+    def _fault(self, error: Exception) -> None:
+        self._last_problem = str(error)
+        self._workshop.log.warning("generation did not succeed", reason=str(error))
+
+    def _order(self, shortage: Shortage | None, *, compare: bool) -> Proposal:
+        order = Order(Product.MASKS, 0, compare)
         if shortage is not None:
             product = _PRODUCTS.get(shortage.kind, Product.MASKS)
-            order = Order(product, ciphertexts_for(shortage.items, len(self._workshop.charter.names)))
+            ciphertexts = ciphertexts_for(shortage.items, len(self._workshop.charter.names))
+            order = Order(product, ciphertexts, compare)
         return Proposal(
             kind=GENERATE,
             coordinator=self._workshop.own,
@@ -173,11 +220,13 @@ class Generator:
             time.monotonic, session.channel.stats, on_begin=self._publish_begin, on_phase=self._publish_phase
         )
         session.channel.on_round = self._publish_round
-        self._generating = True
+        self._sessions_here += 1
         outcome, items = "made" if order.ciphertexts else "compared", 0
         try:
             epoch = await self._epochs.agree(party, watch)
-            await self._reconcile(party)
+            if order.compare:
+                async with self._storing:
+                    await self._reconcile(party)
             if order.ciphertexts:
                 party.work = GivesWay(self._workers, self._turns, partial(self._epochs.require, epoch))
                 with watch.phase(order.product.value):
@@ -186,8 +235,10 @@ class Generator:
                     self._epochs.require(epoch)
                     with watch.phase(f"check {order.product.value}"):
                         made = await self._checked(party, draft)
-                with watch.phase(f"store {order.product.value}"):
-                    items = await self._keep(party, session.session, made)
+                async with self._storing:
+                    session.give_up_slot()
+                    with self._on_its_way(made), watch.phase(f"store {order.product.value}"):
+                        items = await self._keep(party, session.session, made)
                 self._note_rate(made, watch)
         except BaseException as error:
             outcome = error.fault.value if isinstance(error, RemoteProtocolError) else "failed"
@@ -199,7 +250,7 @@ class Generator:
         else:
             self._last_problem = None
         finally:
-            self._generating = False
+            self._sessions_here -= 1
             self.poke()
             self._workshop.log.info(
                 "generation",
@@ -212,6 +263,18 @@ class Generator:
                 phases=[phase.as_fields() for phase in watch.phases],
             )
             self._workshop.events.publish("generation.end", outcome=outcome, items=items)
+
+    @contextmanager
+    def _on_its_way(self, made: Made) -> Iterator[None]:
+        """While a batch is stored it counts as there, and the next may be ordered."""
+        items = {batch.kind: batch.columns.shape[1] for batch in made.batches}
+        self._stored_soon = items
+        if self._ordered is not None:
+            self._ordered.next_may_begin.set()
+        try:
+            yield
+        finally:
+            self._stored_soon = {}
 
     async def _checked(self, party: Party, draft: Draft) -> Made:
         """Check a batch; what a failure costs is settled before any run may go on."""
@@ -261,7 +324,7 @@ class Generator:
     async def stock_answer(self) -> answers.StockAnswer:
         """Levels by kind."""
         rows = await self._needs.rows(self._rates)
-        return answers.StockAnswer(epoch=self._epochs.name(), generating=self._generating, rows=rows)
+        return answers.StockAnswer(epoch=self._epochs.name(), generating=self._sessions_here > 0, rows=rows)
 
     def _note_rate(self, made: Made, watch: Stopwatch) -> None:
         seconds = sum(phase.seconds for phase in watch.phases if phase.name != "epoch")

@@ -45,9 +45,11 @@ class Needs:
         """Keep the stock between other levels from now on."""
         self._policy = policy
 
-    async def shortage(self) -> Shortage | None:
-        """What to make next, if anything."""
+    async def shortage(self, coming: Mapping[str, int] | None = None) -> Shortage | None:
+        """What to make next, if anything; ``coming`` are items by kind that are being stored."""
         levels = {kind: level.ready for kind, level in self._stock.levels.items()}
+        for kind, items in (coming or {}).items():
+            levels[kind] = levels.get(kind, 0) + items
         targets = await self._targets()
         self._filling = being_filled(levels, targets, self._filling)
         return worst_shortage(levels, await self._needs(), targets, self._filling)

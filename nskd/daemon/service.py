@@ -64,13 +64,14 @@ class DaemonService:
         self._reload = reload
         self._stop = stop
         self._started_at = workshop.clock()
+        self._version = installed_version("nskd")  # reads files: once
 
     # --- how things are -------------------------------------------------------------------------------------
 
     async def version(self, call: Call, params: methods.Params, /) -> answers.VersionAnswer:
         """Tell versions."""
         return answers.VersionAnswer(
-            nskd=installed_version("nskd"), protocol=str(PROTOCOL_VERSION), python=platform.python_version()
+            nskd=self._version, protocol=str(PROTOCOL_VERSION), python=platform.python_version()
         )
 
     async def status(self, call: Call, params: methods.Params, /) -> answers.StatusAnswer:
@@ -84,7 +85,7 @@ class DaemonService:
             centre=workshop.own,
             workshop=workshop.charter.workshop,
             charter=workshop.charter.digest.hex(),
-            version=installed_version("nskd"),
+            version=self._version,
             state="draining" if self._stop.is_set() or self._runs.draining else "ready",
             uptime_s=workshop.clock() - self._started_at,
             peers_up=sum(peer.connected for peer in peers),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -29,10 +29,18 @@ class Attempt:
     """A session that this centre takes part in or is about to.
 
     The subclasses are the two sides of the agreement.  :meth:`run` is called once; the control messages of
-    the other parties come in beside it.
+    the other parties come in beside it.  ``on_slot_free`` is told when the session gives up its slot before it ends.
     """
 
-    def __init__(self, offer: Offer, kind: SessionKind, mesh: Mesh, log: structlog.typing.FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        offer: Offer,
+        kind: SessionKind,
+        mesh: Mesh,
+        log: structlog.typing.FilteringBoundLogger,
+        *,
+        on_slot_free: Callable[[], None],
+    ) -> None:
         self.offer = offer
         self.session = offer.session
         self.lane = Lane(offer.proposal.lane)
@@ -44,6 +52,7 @@ class Attempt:
         self._mesh = mesh
         self._index = self.parties.index(mesh.own)
         self._others = tuple(name for name in self.parties if name != mesh.own)
+        self._on_slot_free = on_slot_free
         self._scope = trio.CancelScope()
         self._withdrawn: RemoteProtocolError | None = None
         self._judging = False  # something may have been reserved
@@ -116,7 +125,11 @@ class Attempt:
     async def _execute(self, channel: SessionChannel) -> Any:
         self.executing = True
         await self._confirm(channel)
-        return await self._kind.run(AgreedSession(self.offer, self._index, channel))
+        return await self._kind.run(AgreedSession(self.offer, self._index, channel, self._give_up_slot))
+
+    def _give_up_slot(self) -> None:
+        self.in_slot = False
+        self._on_slot_free()
 
     @asynccontextmanager
     async def _ending(self, told: Collection[str]) -> AsyncIterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -24,8 +25,16 @@ class Coordinator(Attempt):
     party at fault, or what the kind's own code raised.
     """
 
-    def __init__(self, offer: Offer, kind: SessionKind, mesh: Mesh, log: structlog.typing.FilteringBoundLogger) -> None:
-        super().__init__(offer, kind, mesh, log)
+    def __init__(
+        self,
+        offer: Offer,
+        kind: SessionKind,
+        mesh: Mesh,
+        log: structlog.typing.FilteringBoundLogger,
+        *,
+        on_slot_free: Callable[[], None],
+    ) -> None:
+        super().__init__(offer, kind, mesh, log, on_slot_free=on_slot_free)
         self._waiting_for = set(self._others)
         self._refusals: dict[str, str] = {}
         self._answered = trio.Event()

@@ -44,11 +44,15 @@ class SessionRefused(OperatorError):  # noqa: N818 - an answer as well
 
 @attrs.frozen(eq=False)
 class AgreedSession:
-    """A session all parties have agreed on: our seat in it."""
+    """A session all parties have agreed on: our seat in it.
+
+    ``give_up_slot`` lets the next session of this lane begin here while this one sees to its last steps.
+    """
 
     offer: Offer
     index: int
     channel: SessionChannel
+    give_up_slot: Callable[[], None]
 
     @property
     def session(self) -> bytes:

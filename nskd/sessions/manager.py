@@ -94,7 +94,7 @@ class SessionManager:
                 raise Refusal(BUSY)
         except Refusal as refusal:
             raise SessionRefused(offer.session, {self._mesh.own: refusal.reason}) from None
-        attempt = Coordinator(offer, kind, self._mesh, self._log)
+        attempt = Coordinator(offer, kind, self._mesh, self._log, on_slot_free=self._slot_freed)
         self._enter(attempt)
         try:
             return await attempt.run()
@@ -131,12 +131,15 @@ class SessionManager:
 
     def _leave(self, attempt: Attempt) -> None:
         del self._active[attempt.session]
+        self._slot_freed()
+
+    def _slot_freed(self) -> None:
         self._left.unpark_all()
 
     async def _wait_for_room(self, attempt: Attempt) -> None:
         """Give ``attempt`` a slot once there is one; those who call it bound the time."""
         while not self.has_room(attempt.lane):
-            await self._left.park()
+            await self._left.park()  # until a session ends, or gives up its slot
         attempt.in_slot = True
 
     def _may_wait(self, lane: Lane) -> bool:
@@ -164,7 +167,7 @@ class SessionManager:
             self._log.info("a proposal was refused", peer=peer, reason=reason)
             self._mesh.post_control(peer, Refuse(session_id(message.body), sentence(reason)))
             return
-        attempt = Responder(offer, kind, self._mesh, self._log, room=self._wait_for_room)
+        attempt = Responder(offer, kind, self._mesh, self._log, on_slot_free=self._slot_freed, room=self._wait_for_room)
         attempt.in_slot = self.has_room(lane)
         self._enter(attempt)  # at once, so that what follows this message finds it
         self._nursery.start_soon(self._respond, attempt)

@@ -31,9 +31,10 @@ class Responder(Attempt):
         mesh: Mesh,
         log: structlog.typing.FilteringBoundLogger,
         *,
+        on_slot_free: Callable[[], None],
         room: Callable[[Attempt], Awaitable[None]],
     ) -> None:
-        super().__init__(offer, kind, mesh, log)
+        super().__init__(offer, kind, mesh, log, on_slot_free=on_slot_free)
         self.in_slot = False
         self._room = room
         self._accepted = False

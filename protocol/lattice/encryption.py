@@ -62,10 +62,13 @@ class CiphertextBatch:
 
     @classmethod
     def from_array(cls, array: Bytes, count: int, *, party: int | str | None = None) -> CiphertextBatch:
-        """A peer's ciphertexts; :class:`RemoteProtocolError` (``malformed-message``) unless size and residues fit."""
+        """A peer's ciphertexts, kept as a view; the array must not change any more.
+
+        :class:`RemoteProtocolError` (``malformed-message``) unless size and residues fit.
+        """
         check_count(count)
         array = packing.received(array, count * CIPHERTEXT_BYTES, f"{count} ciphertexts", party)
-        packed = array.reshape(count, 2, len(PRIMES), PACKED_BYTES).copy()  # the caller may reuse its buffer
+        packed = array.reshape(count, 2, len(PRIMES), PACKED_BYTES)
         packing.check_residues(packed, PRIMES, "a ciphertext", party)
         return cls(packed)
 
