@@ -2,7 +2,8 @@
 
 A MAC check that fails shows the MAC key to whoever made it fail, a moment before anybody else notices.  That is
 harmless only if nothing else is under way that relies on the same key: a cheat could spoil the check of a batch, and
-use what it learns in the run beside it.  Within one lane there is one session at a time; this is for the two lanes.
+use what it learns in the run beside it.  Within one lane one session at a time makes or checks a
+batch, or runs; this is for the two lanes.
 
 Making a batch, all but its check, may go on beside a run, but gives way: its threads pause.
 """
