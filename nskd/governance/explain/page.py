@@ -33,14 +33,6 @@ class Page:
 
     sections: tuple[Section, ...]
 
-    def lines(self, language: Language) -> list[str]:
-        """The page as lines: a title, its sentences below it, an empty line between sections."""
-        lines: list[str] = []
-        for section in self.sections:
-            lines += ["", say(section.title, language)] if lines else [say(section.title, language)]
-            lines += [f"- {say(sentence, language)}" for sentence in section.sentences]
-        return lines
-
 
 @attrs.frozen
 class Question:

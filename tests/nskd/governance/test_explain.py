@@ -19,7 +19,7 @@ from nskd.governance.charter import Charter, CharterError, DisclosureRules
 from nskd.governance.charter import Purpose as CharterPurpose
 from nskd.governance.explain import Earlier, Page, Question, explain
 from nskd.governance.explain.earlier import SHOWN_MAX
-from nskd.governance.explain.page import LANGUAGES, say
+from nskd.governance.explain.page import LANGUAGES, Language, say
 from nskd.governance.explain.rules import DISCLOSURE
 from nskd.governance.explain.words import EHDS
 from nskd.governance.request import Measure, TableRequest, parse_request
@@ -91,7 +91,12 @@ def typical() -> Page:
 
 
 def written(page: Page, language: str) -> str:
-    return "\n".join(page.lines("nl" if language == "nl" else "en")) + "\n"
+    chosen: Language = "nl" if language == "nl" else "en"
+    sections = [
+        "\n".join([say(section.title, chosen), *(f"- {say(sentence, chosen)}" for sentence in section.sentences)])
+        for section in page.sections
+    ]
+    return "\n\n".join(sections) + "\n"
 
 
 def words(page: Page, section: str, language: str = "en") -> str:
