@@ -208,3 +208,15 @@ class ReloadAnswer(Answer, frozen=True, kw_only=True):
     changed: list[str]
     restart_needed: list[str]
     checked: bool
+
+
+class AuditPage(Answer, frozen=True, kw_only=True):
+    """``audit.read``: ``lines`` of the log as they are in the file, and how many ``entries`` it has by now.
+
+    ``signing_key`` is the public key under which they verify.
+    """
+
+    centre: str
+    signing_key: str
+    entries: int
+    lines: list[str]

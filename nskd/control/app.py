@@ -57,19 +57,23 @@ class App:
 
     def show(self, answer: Any, shape: type[A], view: Shown[A]) -> A:
         """Print an answer, for a script or for a person."""
+        read = self.read(answer, shape)
+        if self.json:
+            self.dump(answer)
+        else:
+            view(self.console(), read)
+        return read
+
+    def read(self, answer: Any, shape: type[A]) -> A:
+        """Take an answer for what it should be."""
         try:
-            read = msgspec.convert(answer, shape)
+            return msgspec.convert(answer, shape)
         except msgspec.ValidationError as exc:
             raise UnreachableError(
                 f"the daemon answers in another shape ({exc})",
                 where=str(self.socket),
                 remedy="Are nskctl and the daemon of the same version?",
             ) from None
-        if self.json:
-            self.dump(answer)
-        else:
-            view(self.console(), read)
-        return read
 
     def dump(self, answer: Any) -> None:
         """Print JSON on one line, or indented on a terminal."""

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from nskd.control import answers, page, render
 from nskd.control.app import EXIT_NO, App, Cli
+from nskd.control.cli_audit import audit
 from nskd.control.cli_documents import catalogue, dpia
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
@@ -375,6 +376,9 @@ def _decide(
             ],
         ),
     )
+
+
+main.add_command(audit)
 
 
 @main.group()

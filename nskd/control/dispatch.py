@@ -13,7 +13,7 @@ from nskd.control.codes import Code, ControlError
 from nskd.control.limits import LINE_BYTES_MAX
 from nskd.control.methods import METHODS, Changing, Method, Params, SubscribeParams
 from nskd.control.roles import Credentials, Role
-from nskd.control.service import Call, Service
+from nskd.control.service import Call, Journal, Service
 from nskd.errors import OperatorError
 from nskd.governance.ledger import UnknownRequestError
 from nskd.governance.lifecycle import StateError
@@ -36,6 +36,7 @@ class Dispatcher:
         role: Role,
         send: Send,
         subscribe: Callable[[SubscribeParams], None],
+        journal: Journal,
         log: Log,
     ) -> None:
         self._service = service
@@ -43,6 +44,7 @@ class Dispatcher:
         self._role = role
         self._send = send
         self._subscribe = subscribe
+        self._journal = journal
         self._log = log
 
     async def answer(self, line: bytes) -> bytes:
@@ -94,7 +96,10 @@ class Dispatcher:
         call = Call(credentials=self._credentials, role=self._role, progress=progress)
         handler: Callable[[Call, Params], Awaitable[object]] = getattr(self._service, method.handler)
         outcome = "cancelled"
+        on_record = method.changes and not (isinstance(params, Changing) and params.check)
         try:
+            if on_record:
+                await self._journal.asked(call, method.name, getattr(params, "request", None))
             result = await handler(call, params)
             outcome = "ok"
         except Exception as exc:
@@ -113,6 +118,8 @@ class Dispatcher:
                     request=getattr(params, "request", None),
                     outcome=outcome,
                 )
+            if on_record:
+                await self._journal.answered(call, method.name, outcome)
         return result
 
     def _error(self, method: Method, exc: Exception) -> ControlError:

@@ -78,6 +78,13 @@ class DocumentParams(Params, frozen=True, kw_only=True):
     kind: Literal["dpia", "catalogue"]
 
 
+class AuditParams(Params, frozen=True, kw_only=True):
+    """Entries from number ``after`` + 1 on, at most ``limit``, and fewer where they are long."""
+
+    after: Annotated[int, msgspec.Meta(ge=0, le=limits.AUDIT_ENTRIES_MAX)] = 0
+    limit: Annotated[int, msgspec.Meta(ge=1, le=limits.AUDIT_PAGE_ENTRIES_MAX)] = 100
+
+
 class SubscribeParams(Params, frozen=True, kw_only=True):
     """``kinds``: only events of these kinds; ``peer`` stands for ``peer.up`` and so on; all when empty."""
 
@@ -124,6 +131,7 @@ METHODS: Final = MappingProxyType(
             Method("result.show", Role.READ, NamedParams, "what was released"),
             Method("result.wait", Role.READ, WaitParams, "the same, once the request is decided"),
             Method("document", Role.READ, DocumentParams, "a document about this centre, from what is in force now"),
+            Method("audit.read", Role.APPROVE, AuditParams, "the audit log, a page at a time"),
             Method("reload", Role.ADMIN, Changing, "read the configuration anew"),
             Method("drain", Role.ADMIN, Changing, "finish what runs, take on nothing new"),
         )

@@ -22,7 +22,7 @@ from nskd.control.events import EventBus, Subscription
 from nskd.control.lines import LineReader, LineTooLongError
 from nskd.control.methods import SubscribeParams
 from nskd.control.roles import Credentials, HasSocketOptions, RoleMap, peer_credentials
-from nskd.control.service import Service
+from nskd.control.service import Journal, Service
 
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -31,7 +31,8 @@ class ControlServer:
     """Serves ``service`` to whoever may use it.
 
     ``credentials`` says who connected (a test injects its own); ``log`` gets one line per change.
-    ``roles`` may be replaced at any time, for connections made from then on.
+    ``journal`` puts on record who asks for a change, before it is made.  ``roles`` may be replaced at any time, for
+    connections made from then on.
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class ControlServer:
         *,
         roles: RoleMap,
         events: EventBus,
+        journal: Journal,
         bounds: limits.Bounds | None = None,
         credentials: Callable[[HasSocketOptions], Credentials] = peer_credentials,
         log: Log | None = None,
     ) -> None:
         self.service = service
         self.events = events
+        self.journal = journal
         self.bounds = bounds or limits.Bounds()
         self.log: Log = log or structlog.get_logger("nskd.control")
         self.roles = roles
@@ -111,6 +114,7 @@ class ControlServer:
             role=role,
             send=connection.send,
             subscribe=connection.subscribe,
+            journal=self.journal,
             log=self.log,
         )
 

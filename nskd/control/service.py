@@ -33,6 +33,16 @@ class Call:
         return user_name(self.credentials.uid)
 
 
+class Journal(Protocol):
+    """Puts every change that somebody asks for on record, before it is made, and what became of it."""
+
+    async def asked(self, call: Call, method: str, request: str | None, /) -> None:
+        """About to be carried out; an ``OperatorError`` keeps it from being so."""
+
+    async def answered(self, call: Call, method: str, outcome: str, /) -> None:
+        """How it ended: ``ok``, or the name of an error code in small letters; raises nothing."""
+
+
 class Service(Protocol):
     """One coroutine per method of :data:`nskd.control.methods.METHODS`, except ``subscribe``.
 
@@ -80,6 +90,9 @@ class Service(Protocol):
 
     async def document(self, call: Call, params: methods.DocumentParams, /) -> answers.DocumentAnswer:
         """Write a document about this centre."""
+
+    async def audit_read(self, call: Call, params: methods.AuditParams, /) -> answers.AuditPage:
+        """A page of the audit log."""
 
     async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
         """Read the configuration anew."""

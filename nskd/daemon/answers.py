@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 import trio
 
@@ -9,7 +11,9 @@ from nskd.control import answers
 from nskd.daemon.workshop import Workshop
 from nskd.data.where import parse_where
 from nskd.errors import OperatorError
+from nskd.governance import limits
 from nskd.governance.approval import SignedApproval, Verdict, standing
+from nskd.governance.audit_file import AuditFile
 from nskd.governance.explain import Earlier, Page, Question, explain
 from nskd.governance.explain.page import LANGUAGES, say
 from nskd.governance.ledger import Entry, Ledger, Result
@@ -164,4 +168,16 @@ def peer_row(workshop: Workshop, status: PeerStatus) -> answers.PeerRow:
         lanes=[lane.value for lane in Lane if lane in status.lanes],
         rtt_ms=None if status.round_trip_s is None else round(1000 * status.round_trip_s, 3),
         detail=None if status.connected else status.last_error,
+    )
+
+
+async def audit_page(workshop: Workshop, after: int, limit: int) -> answers.AuditPage:
+    """Some entries of the audit log."""
+    page = partial(AuditFile.lines, after=after, bytes_max=limits.AUDIT_PAGE_BYTES_MAX, count_max=limit)
+    lines = await workshop.audit.file(page)
+    return answers.AuditPage(
+        centre=workshop.own,
+        signing_key=workshop.charter.centres[workshop.index].signing_key.hex(),
+        entries=workshop.audit.sequence,
+        lines=[line.decode() for line in lines],
     )

@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -21,14 +22,16 @@ from nskd.config import Config
 from nskd.control import answers
 from nskd.control.endpoint import control_endpoint
 from nskd.control.events import EventBus
-from nskd.control.roles import RoleMap
+from nskd.control.roles import RoleMap, user_name
 from nskd.control.server import ControlServer
 from nskd.credentials import CentreKeys, StorageKey
+from nskd.daemon.auditor import Auditor
 from nskd.daemon.demand import Policy, Watermarks, marks_by_kind
 from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
+from nskd.daemon.journal import Journal
 from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
@@ -42,13 +45,15 @@ from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset, load_visits
 from nskd.errors import OperatorError
+from nskd.governance.audit import Event
+from nskd.governance.audit_file import AuditFile
 from nskd.governance.charter import Charter
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.threaded import LedgerThread
 from nskd.notify import Notifier
 from nskd.peers.dialer import Pace
-from nskd.peers.lanes import Lane, Member
+from nskd.peers.lanes import PROTOCOL_VERSION, Lane, Member
 from nskd.peers.link import Link
 from nskd.peers.mesh import Mesh
 from nskd.sessions.manager import SessionManager
@@ -68,6 +73,7 @@ class Daemon:
         config_path: Path,
         dataset: Dataset | None,
         ledger: LedgerThread,
+        audit: AuditFile,
         stock: SharedStockpile,
         listeners: list[trio.SocketListener],
         log: structlog.typing.FilteringBoundLogger,
@@ -76,6 +82,7 @@ class Daemon:
         self._config = config
         self._config_path = config_path
         self._log = log
+        self._dataset = dataset
         self.stop = trio.Event()
         self.events = EventBus()
         workers = Workers(config.limits.worker_threads or os.cpu_count() or 1)
@@ -84,8 +91,9 @@ class Daemon:
             charter=charter,
             pack=papers.pack,
             sign=papers.keys.signing.signer(),
-            clock=lambda: int(time.time()),
+            clock=_clock,
             ledger=ledger,
+            audit=Auditor(audit, charter=charter.digest, clock=_clock, log=log),
             events=self.events,
             log=log,
         )
@@ -160,11 +168,16 @@ class Daemon:
             stop=self.stop,
         )
         self.server = ControlServer(
-            service, roles=RoleMap.parse(config.control.roles.principals()), events=self.events, log=log
+            service,
+            roles=RoleMap.parse(config.control.roles.principals()),
+            events=self.events,
+            journal=Journal(self.workshop.audit),
+            log=log,
         )
 
     async def run(self, notifier: Notifier) -> None:
         """Serve until told to stop; sessions under way are then given up, and their stock burnt."""
+        await self._record_start()
         await self.epochs.recover()
         await self.objections.readable()  # so that a broken list is known before the first run stumbles over it
         with control_endpoint(self._config.control.socket) as endpoint:
@@ -191,7 +204,32 @@ class Daemon:
                 await self.stop.wait()
                 notifier.stopping()
                 self._log.info("stopping")
+                await self.workshop.audit.note(Event.DAEMON_STOPPED)
                 nursery.cancel_scope.cancel()
+
+    async def _record_start(self) -> None:
+        """Which program, keys, pack and data answer for what follows."""
+        audit = self.workshop.audit
+        await audit.record(
+            Event.DAEMON_STARTED,
+            uid=os.geteuid(),
+            user=user_name(os.geteuid()),
+            details={
+                "nskd": version("nskd"),
+                "protocol": PROTOCOL_VERSION,
+                "pack": self.workshop.pack.digest,
+                "signing_key": self.workshop.charter.centres[self.workshop.index].signing_key,
+            },
+        )
+        if self._dataset is not None:
+            await audit.record(
+                Event.DATA_LOADED,
+                details={
+                    "file": self._dataset.path.name,
+                    "sha256": self._dataset.digest,
+                    "visits": self._dataset.rows,
+                },
+            )
 
     async def _greet(self, peer: str) -> None:
         known: Link | None = None
@@ -270,14 +308,18 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
         try:
             for note in stock.recovery.notes():
                 log.warning("stock recovered", note=note)
-            with await trio.to_thread.run_sync(
-                partial(Ledger.open, state / "ledger.sqlite", now=int(time.time()))
-            ) as ledger:
+            with (
+                await trio.to_thread.run_sync(
+                    partial(Ledger.open, state / "ledger.sqlite", now=int(time.time()))
+                ) as ledger,
+                await trio.to_thread.run_sync(partial(_open_audit, papers, state)) as audit,
+            ):
                 daemon = Daemon(
                     papers,
                     config_path=config_path,
                     dataset=dataset,
                     ledger=LedgerThread(ledger),
+                    audit=audit,
                     stock=stock,
                     listeners=await _listen(config),
                     log=log,
@@ -300,6 +342,16 @@ async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger)
     for rule, rows in dataset.warnings.counts.items():
         log.warning("data breaks a quality rule", rule=rule, rows=rows)
     return dataset
+
+
+def _open_audit(papers: Papers, state: Path) -> AuditFile:
+    return AuditFile.open(
+        state / "audit.ndjson", centre=papers.config.centre.name, sign=papers.keys.signing.signer(), now=_clock()
+    )
+
+
+def _clock() -> int:
+    return int(time.time())
 
 
 async def _listen(config: Config) -> list[trio.SocketListener]:

@@ -9,6 +9,7 @@ import trio
 from nskd.daemon.phases import Stopwatch
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
+from nskd.governance.audit import Event
 from nskd.peers.channel import SessionAborted
 from nskd.stockpile import SharedStockpile, Stockpile
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
@@ -70,12 +71,13 @@ class Epochs:
             return
         self._workshop.log.error("epoch destroyed", epoch=self.name(), reason=reason)
         self._workshop.events.publish("epoch.destroyed", reason=reason)
-        self._epoch = None
+        ended, self._epoch = self._epoch, None
         with trio.CancelScope(shield=True):
             try:
                 await self._stock(Stockpile.destroy_epoch, reason)
             except OperatorError as error:  # its files are gone all the same, and the next epoch replaces the rest
                 self._workshop.log.error("the end of the epoch could not be recorded", reason=str(error))
+        await self._workshop.audit.note(Event.EPOCH_ENDED, details={"epoch": ended.epoch_id, "reason": reason})
 
     async def destroy_if_tested(self, party: Party, error: BaseException, what: str) -> None:
         """Destroy the epoch after an end of a session that may have taught somebody about its keys (step 6.4).
@@ -104,6 +106,7 @@ class Epochs:
         await party.confirm()
         self._epoch = epoch
         self._workshop.log.info("epoch founded", epoch=self.name())
+        await self._workshop.audit.note(Event.EPOCH_FOUNDED, details={"epoch": epoch.epoch_id})
         self._workshop.events.publish("epoch.founded", epoch=self.name())
         return epoch
 

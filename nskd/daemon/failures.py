@@ -9,6 +9,7 @@ import trio
 from nskd.daemon.notices import Notices
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
+from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import StateError
 from nskd.governance.request import SignedRequest
@@ -40,6 +41,9 @@ class Failures:
         self._unrecorded[digest] = (fault, detail, retryable)
         with trio.CancelScope(shield=True):
             await self.record()
+        await workshop.audit.note(
+            Event.RUN_FAILED, outcome="failed", request=digest, details={"fault": fault, "detail": detail}
+        )
         workshop.events.publish("run.failed", request=digest.hex(), fault=fault, detail=detail)
 
     async def record(self) -> None:

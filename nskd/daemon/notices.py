@@ -10,10 +10,12 @@ from collections.abc import Callable, Collection
 
 import trio
 
+from nskd.daemon.auditor import rules
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
 from nskd.governance.approval import SignedApproval, receive_approval
+from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
 from nskd.governance.request import SignedRequest, receive_request
@@ -90,6 +92,13 @@ class Notices:
         except OperatorError as error:  # its centre has too many here, or our disk is full; told anew when it returns
             workshop.log.warning("a request was not taken", peer=peer, reason=str(error))
             return
+        await workshop.audit.note(
+            Event.REQUEST_RECEIVED,
+            peer=request.centre,
+            purpose=request.table.purpose,
+            request=request.digest,
+            details=rules(workshop.refusals(request)),
+        )
         workshop.log.info("request received", request=request.digest.hex(), centre=request.centre, peer=peer)
         workshop.events.publish("request.received", request=request.digest.hex(), centre=request.centre)
         self.poke()
@@ -110,6 +119,12 @@ class Notices:
         except RemoteProtocolError as error:
             # Named, logged and dropped: it gives nobody anything, and a lapsed approval is an honest mistake.
             workshop.log.warning("an approval was not taken", peer=peer, fault=error.fault.value, detail=error.detail)
+            await workshop.audit.note_of_peer(
+                peer,
+                Event.APPROVAL_REJECTED,
+                outcome="refused",
+                details={"fault": error.fault.value, "detail": error.detail, "said_to_be_of": notice.centre},
+            )
             workshop.events.publish("approval.rejected", peer=peer, fault=error.fault.value, detail=error.detail)
             return
         try:

@@ -12,6 +12,7 @@ from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset, LeftOut
 from nskd.data.optout import OptOuts, read_opt_outs
 from nskd.errors import OperatorError
+from nskd.governance.audit import Event
 
 
 @attrs.frozen
@@ -51,6 +52,16 @@ class Objections:
             return None
         left_out = await trio.to_thread.run_sync(self._dataset.leave_out, listed.people)
         self._account = Account(listed, left_out)
+        await self._workshop.audit.record(
+            Event.OPT_OUT_APPLIED,
+            details={
+                "sha256": listed.digest,
+                "listed": len(listed.people),
+                "void": listed.void,
+                "people_left_out": left_out.people,
+                "visits_left_out": left_out.visits,
+            },
+        )
         self._workshop.log.info(
             "people who object left out",
             digest=listed.digest.hex(),
@@ -78,6 +89,9 @@ class Objections:
             if self._problem != str(error):
                 self._workshop.log.error("the opt-out list cannot be read", reason=str(error))
                 self._workshop.events.publish("opt-out.unreadable")
+                await self._workshop.audit.note(
+                    Event.OPT_OUT_UNREADABLE, outcome="failed", details={"reason": str(error)}
+                )
             self._problem = str(error)
             raise
         self._problem = None

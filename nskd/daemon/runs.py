@@ -31,6 +31,7 @@ from nskd.data.load import Dataset
 from nskd.data.query import LocalTable, local_table
 from nskd.errors import OperatorError
 from nskd.governance.approval import approvals_complete
+from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger, release_digest
 from nskd.governance.lifecycle import State
 from nskd.sessions.kinds import AgreedSession, Refusal
@@ -96,6 +97,19 @@ class Runs:
 
     async def judge(self, offer: Offer) -> None:
         """This centre's own decision to take part; reserves the stock.  Raises :class:`Refusal`."""
+        try:
+            await self._judge(offer)
+        except Refusal as refusal:
+            await self._workshop.audit.note_of_peer(
+                offer.sender,
+                Event.RUN_REFUSED,
+                outcome="refused",
+                request=offer.proposal.request,
+                details={"reason": refusal.reason},
+            )
+            raise
+
+    async def _judge(self, offer: Offer) -> None:
         if self.draining:
             raise Refusal("this centre is stopping")
         proposal = offer.proposal
@@ -173,8 +187,17 @@ class Runs:
                 )
                 workshop.publish_state(digest, State.RUNNING)
             try:
+                await self._record_beginning(session, entry)
                 async with self._turns.run():
                     released = await self._compute(session, entry, watch)
+                await workshop.audit.record(  # on record before anybody here can see it
+                    Event.RUN_RELEASED,
+                    peer=entry.request.centre,
+                    purpose=entry.request.table.purpose,
+                    request=digest,
+                    result=release_digest(released),
+                    details={"session": session.session},
+                )
                 await workshop.ledger(Ledger.finish, digest, released, now=workshop.clock())
             except BaseException as error:
                 if entry.state is not State.DONE:
@@ -199,6 +222,17 @@ class Runs:
                 phases=[phase.as_fields() for phase in watch.phases],
             )
             self._notices.poke()
+
+    async def _record_beginning(self, session: AgreedSession, entry: Entry) -> None:
+        """On whose word our data is about to enter."""
+        await self._workshop.audit.record(
+            Event.RUN_BEGUN,
+            peer=entry.request.centre,
+            purpose=entry.request.table.purpose,
+            request=entry.request.digest,
+            approvals=await self._workshop.ledger(Ledger.approvals, entry.request.digest),
+            details={"session": session.session, "repeated": int(entry.state is State.DONE)},
+        )
 
     async def _compute(self, session: AgreedSession, entry: Entry, watch: Stopwatch) -> bytes:
         workshop = self._workshop

@@ -12,7 +12,7 @@ import trio
 from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
-from nskd.daemon.answers import pages, peer_row, request_detail, request_row, result_answer
+from nskd.daemon.answers import audit_page, pages, peer_row, request_detail, request_row, result_answer
 from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
@@ -23,6 +23,7 @@ from nskd.daemon.runs import Runs
 from nskd.daemon.workshop import Workshop
 from nskd.governance import limits
 from nskd.governance.approval import Verdict, sign_approval
+from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
 from nskd.governance.request import parse_request, sign_request
@@ -149,6 +150,13 @@ class DaemonService:
             )
         if params.check:
             return answers.SubmitAnswer(request=None, checked=True, pages=words)
+        await workshop.audit.record(
+            Event.REQUEST_SUBMITTED,
+            uid=call.credentials.uid,
+            user=call.user,
+            purpose=table.purpose,
+            request=request.digest,
+        )
         await workshop.ledger(Ledger.add_request, request, now=now)
         workshop.log.info("request submitted", request=request.digest.hex(), user=call.user)
         workshop.publish_state(request.digest, State.SUBMITTED)
@@ -205,6 +213,15 @@ class DaemonService:
         if state in (State.DONE, State.REFUSED, State.EXPIRED):
             raise ControlError(Code.CONFLICT, f"the request is {state.value}; nothing is left to decide.")
         if not params.check:
+            await workshop.audit.record(
+                Event.REQUEST_DECIDED,
+                uid=call.credentials.uid,
+                user=call.user,
+                steward=approval.steward,
+                purpose=entry.request.table.purpose,
+                request=entry.request.digest,
+                approvals=[approval],
+            )
             state = await workshop.ledger(Ledger.add_approval, approval, charter=workshop.charter, now=now)
             workshop.log.info(
                 "request decided",
@@ -262,6 +279,10 @@ class DaemonService:
     async def document(self, call: Call, params: methods.DocumentParams, /) -> answers.DocumentAnswer:
         """Write a document about this centre."""
         return await self._documents.write(params.kind)
+
+    async def audit_read(self, call: Call, params: methods.AuditParams, /) -> answers.AuditPage:
+        """A page of the audit log."""
+        return await audit_page(self._workshop, params.after, params.limit)
 
     # --- the daemon itself ----------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import structlog
 
 from nskd.analysis.table import TablePlan, plan_table
 from nskd.control.events import EventBus
+from nskd.daemon.auditor import Auditor
 from nskd.governance.charter import Charter
 from nskd.governance.lifecycle import State
 from nskd.governance.policy import PolicyError, check_request
@@ -26,7 +27,10 @@ Clock = Callable[[], int]  # whole seconds since 1970
 
 @attrs.frozen(eq=False)
 class Workshop:
-    """One centre's view of its workshop; nothing in it changes while the daemon runs, but the ledger's rows."""
+    """One centre's view of its workshop.
+
+    Nothing in it changes while the daemon runs, but the ledger's rows and the audit log's entries.
+    """
 
     own: str
     charter: Charter
@@ -34,6 +38,7 @@ class Workshop:
     sign: Signer = attrs.field(repr=False)
     clock: Clock = attrs.field(repr=False)
     ledger: LedgerThread = attrs.field(repr=False)
+    audit: Auditor = attrs.field(repr=False)
     events: EventBus = attrs.field(repr=False)
     log: structlog.typing.FilteringBoundLogger = attrs.field(repr=False)
 

@@ -52,3 +52,13 @@ RELEASE_BYTES_MAX: Final = 512 * KIB  # with its frame it still fits one 1 MiB l
 DETAIL_CHARS_MAX: Final = 500
 LIST_MAX: Final = 500  # entries per page
 PREFIX_CHARS_MIN: Final = 4  # of a digest typed by a person
+
+# --- audit log ----------------------------------------------------------------------------------------------
+AUDIT_ENTRY_BYTES_MAX: Final = 16 * KIB  # sixteen centres with two stewards each fill a third of it
+AUDIT_ENTRIES_MAX: Final = 1 << 48  # keeps a peer's sequence numbers inside 64 bits
+AUDIT_DETAILS_MAX: Final = 32
+AUDIT_PAGE_BYTES_MAX: Final = 256 * KIB  # of entries in one answer: as JSON in JSON it still fits a 1 MiB line
+AUDIT_PAGE_ENTRIES_MAX: Final = 1_000
+# What a peer can make us write: a burst, then one entry a minute, 300 kB a day; what is beyond it is counted.
+AUDIT_PEER_ENTRIES_BURST: Final = 30
+AUDIT_PEER_ENTRY_EVERY_S: Final = 60

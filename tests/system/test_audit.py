@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,3 +71,67 @@ async def test_a_person_added_to_the_list_is_out_of_the_next_run(workshop: Works
     second = await workshop.ask(noord, request_text("After"))
     assert shown(await workshop.all_done(second), "sex") == after
     assert not any(person in midden.words() for person in gone)
+
+    log = (midden.state / "audit.ndjson").read_text()
+    assert not any(person in log for person in gone)
+    digest = hashlib.sha256(opt_outs(midden).read_bytes()).hexdigest()
+    applied = [body for body in await bodies(midden) if body["event"] == "opt-out.applied"][-1]
+    assert applied["details"]["sha256"] == digest
+    assert applied["details"]["listed"] == applied["details"]["people_left_out"] == len(gone)
+
+
+async def bodies(daemon: Daemon) -> list[dict[str, Any]]:
+    page = await daemon.call("audit.read", limit=1000)
+    return [json.loads(line)["entry"] for line in page["lines"]]
+
+
+async def test_each_centre_can_answer_for_what_happened(workshop: Workshop) -> None:
+    """Who asked, who approved, on whose word data entered, what came out: on record at every centre, in order."""
+    noord, midden, zuid = workshop.daemons
+    digest = await workshop.ask(noord, request_text("On record", rows="triage"))
+    await workshop.all_done(digest)
+    released = (await noord.call("result.show", request=digest))["digest"]
+    refused = await noord.refusal("request.submit", text=request_text("No such purpose", purpose="curiosity"))
+    assert "curiosity" in refused
+    for daemon in workshop.daemons:
+        found = [body for body in await bodies(daemon) if body.get("request") == digest]
+        events = [body["event"] for body in found]
+        first = "request.submitted" if daemon is noord else "request.received"
+        assert events == [first, "request.decided", "run.begun", "run.released"], daemon.name
+        assert {body["purpose"] for body in found} == {"improvement"}
+        assert found[-1]["result"] == released
+        approvals = found[2]["approvals"]
+        assert sorted(each.split()[0] for each in approvals) == sorted(other.name for other in workshop.daemons)
+        assert found[1]["uid"] == os.getuid()
+        assert all(len(body["charter"]) == 64 for body in found)
+    asked = [body for body in await bodies(noord) if body["event"].startswith("control.")]
+    assert [(body["event"], body["details"]["method"], body.get("outcome", "ok")) for body in asked[-2:]] == [
+        ("control.asked", "request.submit", "ok"),
+        ("control.answered", "request.submit", "refused"),
+    ]
+    events = [body["event"] for body in await bodies(zuid)]
+    assert events[:3] == ["log.begun", "daemon.started", "data.loaded"]
+    assert "epoch.founded" in events
+    assert "run.refused" in [body["event"] for body in await bodies(midden)]
+    data = next(body for body in await bodies(zuid) if body["event"] == "data.loaded")
+    extract = (zuid.directory / "visits.csv").read_bytes()
+    assert data["details"]["sha256"] == hashlib.sha256(extract).hexdigest()
+
+    assert zuid.stop() == 0
+    path = zuid.state / "audit.ndjson"
+    verified = nskctl("audit", "verify", path, "--charter", workshop.directory / "charter.toml")
+    assert "entries" in verified
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert json.loads(lines[-1])["entry"]["event"] == "daemon.stopped"
+    path.write_bytes(b"".join(lines)[:-7])  # as if the machine had died while it wrote the last entry
+    zuid.start()
+    await workshop.connected()
+    repaired = [body["event"] for body in await bodies(zuid)][len(lines) - 1 :]
+    assert repaired[:2] == ["log.repaired", "daemon.started"]
+
+
+def nskctl(*arguments: object) -> str:
+    command = [sys.executable, "-c", "from nskd.control.cli import main; main()", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -19,6 +19,7 @@ from nskd.control.limits import Bounds
 from nskd.control.roles import Credentials, Role, RoleMap
 from nskd.control.server import ControlServer
 from nskd.control.service import Call, Service
+from nskd.errors import OperatorError
 from nskd.governance.ledger import UnknownRequestError
 from nskd.governance.lifecycle import StateError
 from nskd.governance.policy import PolicyError, Refusal, Rule
@@ -44,12 +45,30 @@ RELEASE: dict[str, Any] = {
 }
 
 
+class FakeJournal:
+    """Keeps what is put on record; with ``full`` set nothing can be."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, int, str, str | None]] = []
+        self.full = False
+
+    async def asked(self, call: Call, method: str, request: str | None) -> None:
+        if self.full:
+            raise OperatorError("it cannot be used: No space left on device", where="audit log", remedy="Free some.")
+        self.entries.append(("asked", call.credentials.uid, method, request))
+
+    async def answered(self, call: Call, method: str, outcome: str) -> None:
+        self.entries.append(("answered", call.credentials.uid, method, outcome))
+
+
 class FakeService:
     """Requests by name: ``ab…`` is there, ``dead`` is unknown, ``c0ff`` conflicts, ``bad0`` is a bug."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Call, Any]] = []
         self.changed: list[str] = []
+        self.log_lines: list[bytes] = []
+        self.log_key = bytes(32)
         self.finished = trio.Event()
         self.waiting = self.waiting_most = 0
         self.release: dict[str, Any] | None = RELEASE
@@ -178,6 +197,12 @@ class FakeService:
             fault=None if self.release else "timeout",
         )
 
+    async def audit_read(self, call: Call, params: m.AuditParams, /) -> a.AuditPage:
+        self.calls.append(("audit.read", call, params))
+        some = self.log_lines[params.after : params.after + min(params.limit, 2)]  # pages of two
+        lines = [line.decode() for line in some]
+        return a.AuditPage(centre="noord", signing_key=self.log_key.hex(), entries=len(self.log_lines), lines=lines)
+
     async def result_wait(self, call: Call, params: m.WaitParams, /) -> a.ResultAnswer:
         self.waiting += 1
         self.waiting_most = max(self.waiting, self.waiting_most)
@@ -228,7 +253,8 @@ class Running:
 
     server: ControlServer
 
-    def __init__(self, path: Path, service: FakeService, events: EventBus, log: Log) -> None:
+    def __init__(self, path: Path, service: FakeService, events: EventBus, log: Log, journal: FakeJournal) -> None:
+        self.journal = journal
         self.path = path
         self.service = service
         self.events = events
@@ -284,11 +310,12 @@ async def serving(
 ) -> AsyncIterator[Running]:
     """A server on a real socket, whose kernel says that ``uid`` connects."""
     path = directory / "control.sock"
-    running = Running(path, FakeService(), EventBus(), Log())
+    running = Running(path, FakeService(), EventBus(), Log(), FakeJournal())
     server = ControlServer(
         running.service,
         roles=roles or RoleMap(own_uid=4_000),
         events=running.events,
+        journal=running.journal,
         bounds=bounds,
         credentials=lambda _: Credentials(pid=7, uid=uid, gid=uid),
         log=running.log,  # type: ignore[arg-type]

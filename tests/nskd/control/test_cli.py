@@ -25,6 +25,7 @@ from nskd.control.async_client import open_client
 from nskd.control.client import Client, DaemonError, UnreachableError
 from nskd.control.codes import Code
 from nskd.errors import OperatorError
+from tests.nskd.governance.test_audit import KEY, write
 
 from .fake import DIGEST, RELEASE, ROLES, Running, serving
 
@@ -195,6 +196,20 @@ async def test_json_is_one_stable_line(running: Running) -> None:
     error = msgspec.json.decode((await nskctl(running, "--json", "request", "show", "dead", code=1)).stdout)
     assert error["error"]["code"] == Code.NOT_FOUND
     assert error["error"]["data"]["remedy"] == "List them."
+
+
+async def test_the_audit_log_page_by_page(running: Running, tmp_path: Path) -> None:
+    lines = running.service.log_lines = write(tmp_path / "log")
+    running.service.log_key = KEY
+    listed = (await nskctl(running, "audit", "list", "--last", "3")).stdout
+    assert "request.decided" in listed and "A. de Vries" in listed and "log.begun" not in listed
+    assert f"{len(lines)} entries" in (await nskctl(running, "audit", "verify")).stdout
+    exported = await nskctl(running, "audit", "export")
+    assert exported.stdout_bytes == b"".join(lines)
+    first = (await nskctl(running, "audit", "export", "--format", "fhir")).stdout.splitlines()[0]
+    assert msgspec.json.decode(first)["resourceType"] == "AuditEvent"
+    running.service.log_lines = [*lines[:2], lines[2].replace(b"anna", b"jans"), *lines[3:]]
+    assert "entry 3:" in (await nskctl(running, "audit", "verify", code=1)).stderr
 
 
 async def test_the_daemon_says_no(running: Running) -> None:

@@ -11,10 +11,12 @@ import structlog
 import trio
 
 from nskd.control.events import EventBus
+from nskd.daemon.auditor import Auditor
 from nskd.daemon.demand import HALF_LIFE_S, Policy, Shortage, Watermarks
 from nskd.daemon.needs import Needs
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
+from nskd.governance.audit_file import AuditFile
 from nskd.governance.ledger import Ledger
 from nskd.governance.request import SignedRequest
 from nskd.governance.threaded import LedgerThread
@@ -68,19 +70,24 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
     with Ledger.open(directory / "ledger.sqlite", now=NOW) as ledger:
         stock = await SharedStockpile.open(directory / "stock", KEY)
         await stock(Stockpile.begin_epoch, EPOCH, STATE)
+        sign = signing_key("noord").sign
+        audit = AuditFile.open(directory / "audit.ndjson", centre="noord", sign=sign, now=NOW)
+        log = structlog.get_logger()
         workshop = Workshop(
             own="noord",
             charter=CHARTER,
             pack=await trio.to_thread.run_sync(load_pack, "nsk"),
-            sign=signing_key("noord").sign,
+            sign=sign,
             clock=lambda: here.now,
             ledger=LedgerThread(ledger),
+            audit=Auditor(audit, charter=CHARTER.digest, clock=lambda: here.now, log=log),
             events=EventBus(),
-            log=structlog.get_logger(),
+            log=log,
         )
         here = Scene(workshop, ledger, stock)
         yield here
         await stock.aclose()
+        audit.close()
 
 
 NOTHING = Policy({"triple": Watermarks(0, 0)})

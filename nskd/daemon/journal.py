@@ -1,0 +1,39 @@
+"""Who asked this daemon for which change, on record before it is made."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from nskd.control.service import Call
+from nskd.daemon.auditor import Auditor
+from nskd.governance.audit import Event
+
+# A centre can always stop, whatever state its disk is in; the log of the service says it all the same.
+_ALWAYS: Final = frozenset({"drain", "pause", "leave"})
+
+
+class Journal:
+    """The control socket's entries (:class:`nskd.control.service.Journal`)."""
+
+    def __init__(self, audit: Auditor) -> None:
+        self._audit = audit
+
+    async def asked(self, call: Call, method: str, request: str | None) -> None:
+        """Record it, or keep it from happening."""
+        write = self._audit.note if method in _ALWAYS else self._audit.record
+        await write(
+            Event.CONTROL_ASKED,
+            uid=call.credentials.uid,
+            user=call.user,
+            details={"method": method, "role": call.role.word, **({"named": request} if request else {})},
+        )
+
+    async def answered(self, call: Call, method: str, outcome: str) -> None:
+        """Record how it ended."""
+        await self._audit.note(
+            Event.CONTROL_ANSWERED,
+            outcome="ok" if outcome == "ok" else "refused",
+            uid=call.credentials.uid,
+            user=call.user,
+            details={"method": method, "outcome": outcome},
+        )
