@@ -66,3 +66,11 @@ PROPOSAL_KINDS_MAX: Final = 64  # kinds of stock in one proposal: triples, squar
 PROPOSAL_SEGMENTS_MAX: Final = 4096  # ranges of stock in one proposal, all kinds together
 STOCK_POSITION_MAX: Final = 1 << 48  # start and stop of a range; far above any batch
 REFUSAL_CHARACTERS_MAX: Final = 300  # one sentence for an operator
+
+# --- audit logs (section 13) --------------------------------------------------------------------------------
+AUDIT_SEQUENCE_MAX: Final = 1 << 48  # keeps numbers of entries inside 64 bits
+AUDIT_DIGESTS_MAX: Final = 4096  # in one answer, 128 KiB: as many entries as a busy centre writes in two months
+AUDIT_HEADS_WAITING_MAX: Final = 64  # signed heads of one centre that still have to be proved
+AUDIT_HASHES_HELD_MAX: Final = (
+    8192  # of one centre's latest entries, for heads that come late: 2 MiB for sixteen centres
+)

@@ -15,7 +15,14 @@ import msgspec
 import numpy as np
 
 from .errors import Fault, LocalProtocolError, RemoteProtocolError
-from .limits import CENTRE_NAME_BYTES_MAX, CONTROL_MESSAGE_BYTES_MAX, KIB, SESSION_BYTES
+from .limits import (
+    AUDIT_DIGESTS_MAX,
+    AUDIT_SEQUENCE_MAX,
+    CENTRE_NAME_BYTES_MAX,
+    CONTROL_MESSAGE_BYTES_MAX,
+    KIB,
+    SESSION_BYTES,
+)
 from .wire import Message
 
 CONTROL_STEP: Final = "control"
@@ -23,6 +30,7 @@ CONTROL_SESSION: Final = bytes(SESSION_BYTES)
 
 ENVELOPE_BYTES_MAX: Final = 16 * KIB  # everything in a control message but its document
 SIGNATURE_BYTES_MAX: Final = 8 * KIB  # the largest signature in the standards we may move to is under 5 KiB
+DIGEST_BYTES: Final = 32
 TEXT_CHARACTERS_MAX: Final = 1 * KIB  # a sentence for an operator
 
 Document = Annotated[bytes, msgspec.Meta(min_length=1, max_length=CONTROL_MESSAGE_BYTES_MAX - ENVELOPE_BYTES_MAX)]
@@ -31,6 +39,9 @@ Session = Annotated[bytes, msgspec.Meta(min_length=SESSION_BYTES, max_length=SES
 CentreName = Annotated[str, msgspec.Meta(min_length=1, max_length=CENTRE_NAME_BYTES_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARACTERS_MAX)]
 FaultName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Sequence = Annotated[int, msgspec.Meta(ge=0, le=AUDIT_SEQUENCE_MAX)]
+Digest = Annotated[bytes, msgspec.Meta(min_length=DIGEST_BYTES, max_length=DIGEST_BYTES)]
+Digests = Annotated[bytes, msgspec.Meta(max_length=DIGEST_BYTES * AUDIT_DIGESTS_MAX)]
 Nonce = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
 
 
@@ -87,6 +98,29 @@ class Abort(_Control, tag="abort", frozen=True):
     detail: Text
 
 
+class AuditHead(_Control, tag="audit-head", frozen=True):
+    """A centre's signed word on its audit log up to entry ``sequence``; anybody may pass it on (step 13.2)."""
+
+    centre: CentreName
+    sequence: Sequence
+    hash: Digest
+    signature: Signature
+
+
+class AuditQuery(_Control, tag="audit-query", frozen=True):
+    """Asks a centre for the digests of entries ``after`` + 1 … ``until`` of its own log (step 13.3)."""
+
+    after: Sequence
+    until: Sequence
+
+
+class AuditProof(_Control, tag="audit-proof", frozen=True):
+    """Answers an :class:`AuditQuery`: 32 bytes an entry, from ``after`` + 1 on; none when it has none."""
+
+    after: Sequence
+    digests: Digests
+
+
 class Ping(_Control, tag="ping", frozen=True):
     """Asks for a :class:`Pong` with the same nonce."""
 
@@ -106,7 +140,19 @@ class Bye(_Control, tag="bye", frozen=True):
 
 
 ControlMessage: TypeAlias = (
-    RequestNotice | ApprovalNotice | Propose | Accept | Refuse | Start | Abort | Ping | Pong | Bye
+    RequestNotice
+    | ApprovalNotice
+    | Propose
+    | Accept
+    | Refuse
+    | Start
+    | Abort
+    | AuditHead
+    | AuditQuery
+    | AuditProof
+    | Ping
+    | Pong
+    | Bye
 )
 
 _ENCODER: Final = msgspec.msgpack.Encoder()

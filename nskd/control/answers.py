@@ -220,3 +220,20 @@ class AuditPage(Answer, frozen=True, kw_only=True):
     signing_key: str
     entries: int
     lines: list[str]
+
+
+class HeadRow(Answer, frozen=True, kw_only=True):
+    """What is held of one other centre's log: ``state`` is in order, unproved, contradicted or unknown."""
+
+    centre: str
+    state: str
+    sequence: int | None = None
+    hash: str | None = None
+    detail: str | None = None
+
+
+class HeadsAnswer(Answer, frozen=True, kw_only=True):
+    """``audit.heads``: ``own`` is the number of this centre's last entry."""
+
+    own: int
+    heads: list[HeadRow]

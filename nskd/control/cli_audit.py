@@ -125,6 +125,21 @@ def audit_export(app: App, file: Path | None, form: str, output: BinaryIO) -> No
         output.write(audit_event(entry) + b"\n" if form == "fhir" else line)
 
 
+@audit.command("heads")
+@click.pass_obj
+def audit_heads(app: App) -> None:
+    """Show what this centre holds of the other centres' logs, and whether they go together."""
+    app.show(
+        app.call("audit.heads"),
+        answers.HeadsAnswer,
+        lambda console, answer: render.table(
+            console,
+            ("centre", "state", "entries", "hash", "detail"),
+            ((row.centre, row.state, row.sequence, row.hash, row.detail) for row in answer.heads),
+        ),
+    )
+
+
 def _page(app: App, *, after: int, limit: int) -> answers.AuditPage:
     return app.read(app.call("audit.read", after=after, limit=limit), answers.AuditPage)
 

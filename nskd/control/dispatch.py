@@ -118,8 +118,8 @@ class Dispatcher:
                     request=getattr(params, "request", None),
                     outcome=outcome,
                 )
-            if on_record:
-                await self._journal.answered(call, method.name, outcome)
+            if on_record and outcome != "ok":
+                await self._journal.refused(call, method.name, outcome)
         return result
 
     def _error(self, method: Method, exc: Exception) -> ControlError:

@@ -131,6 +131,7 @@ METHODS: Final = MappingProxyType(
             Method("result.show", Role.READ, NamedParams, "what was released"),
             Method("result.wait", Role.READ, WaitParams, "the same, once the request is decided"),
             Method("document", Role.READ, DocumentParams, "a document about this centre, from what is in force now"),
+            Method("audit.heads", Role.READ, Params, "what this centre holds of the others' audit logs"),
             Method("audit.read", Role.APPROVE, AuditParams, "the audit log, a page at a time"),
             Method("reload", Role.ADMIN, Changing, "read the configuration anew"),
             Method("drain", Role.ADMIN, Changing, "finish what runs, take on nothing new"),

@@ -34,13 +34,13 @@ class Call:
 
 
 class Journal(Protocol):
-    """Puts every change that somebody asks for on record, before it is made, and what became of it."""
+    """Puts every change that somebody asks for on record, before it is made, and that it was not made after all."""
 
     async def asked(self, call: Call, method: str, request: str | None, /) -> None:
         """About to be carried out; an ``OperatorError`` keeps it from being so."""
 
-    async def answered(self, call: Call, method: str, outcome: str, /) -> None:
-        """How it ended: ``ok``, or the name of an error code in small letters; raises nothing."""
+    async def refused(self, call: Call, method: str, outcome: str, /) -> None:
+        """It came to nothing: ``cancelled``, or the name of an error code in small letters.  Raises nothing."""
 
 
 class Service(Protocol):
@@ -90,6 +90,9 @@ class Service(Protocol):
 
     async def document(self, call: Call, params: methods.DocumentParams, /) -> answers.DocumentAnswer:
         """Write a document about this centre."""
+
+    async def audit_heads(self, call: Call, params: methods.Params, /) -> answers.HeadsAnswer:
+        """What this centre holds of the others' audit logs."""
 
     async def audit_read(self, call: Call, params: methods.AuditParams, /) -> answers.AuditPage:
         """A page of the audit log."""

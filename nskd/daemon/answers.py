@@ -178,6 +178,6 @@ async def audit_page(workshop: Workshop, after: int, limit: int) -> answers.Audi
     return answers.AuditPage(
         centre=workshop.own,
         signing_key=workshop.charter.centres[workshop.index].signing_key.hex(),
-        entries=workshop.audit.sequence,
+        entries=workshop.audit.head.sequence,
         lines=[line.decode() for line in lines],
     )

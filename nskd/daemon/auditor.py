@@ -19,7 +19,7 @@ import trio
 from nskd.errors import OperatorError
 from nskd.governance import limits
 from nskd.governance.approval import SignedApproval
-from nskd.governance.audit import Entry, Event
+from nskd.governance.audit import Entry, Event, Head
 from nskd.governance.audit_file import AuditFile
 
 Detail = int | str | bytes
@@ -64,9 +64,21 @@ class Auditor:
         self.news = 0  # entries that other centres should hear of; those about their own heads are not
 
     @property
-    def sequence(self) -> int:
-        """The number of the last entry."""
-        return self._file.head.sequence
+    def head(self) -> Head:
+        """What stands for the log up to its last entry."""
+        return self._file.head
+
+    def hash_of(self, sequence: int) -> bytes | None:
+        """The hash of an entry, None if there is none of that number."""
+        return self._file.hash_of(sequence)
+
+    def digests(self, after: int, until: int) -> bytes:
+        """The digests of the bodies of entries ``after`` + 1 … ``until``."""
+        return self._file.digests(after, until)
+
+    def about_head(self, event: Event, centre: str) -> Entry | None:
+        """The last entry of that kind about another centre's head."""
+        return self._file.about_heads.get((event, centre))
 
     async def record(
         self,

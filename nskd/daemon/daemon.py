@@ -31,6 +31,7 @@ from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
+from nskd.daemon.heads import Heads
 from nskd.daemon.journal import Journal
 from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
@@ -124,6 +125,7 @@ class Daemon:
             turns=turns,
             workers=workers,
         )
+        self.heads = Heads(workshop=self.workshop, mesh=self.mesh)
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
         failures = Failures(self.workshop, self.notices)
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
@@ -163,6 +165,7 @@ class Daemon:
             requester=self.requester,
             epochs=self.epochs,
             objections=self.objections,
+            heads=self.heads,
             documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
             reload=self.reload,
             stop=self.stop,
@@ -236,6 +239,7 @@ class Daemon:
         while True:
             known = await self.mesh.wait_link(peer, Lane.CONTROL, known)
             self.generator.doubt()
+            self.heads.greet(peer)
             try:
                 await self.notices.tell_all(peer)
             except OperatorError as error:
@@ -251,6 +255,7 @@ class Daemon:
                     Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
                 )
                 await self.notices.tell_again()
+                await self.heads.refresh()
             except OperatorError as error:  # a full disk passes
                 self._log.error("the ledger could not be brought up to date", reason=str(error))
             for digest, state in changed:

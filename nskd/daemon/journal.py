@@ -28,11 +28,11 @@ class Journal:
             details={"method": method, "role": call.role.word, **({"named": request} if request else {})},
         )
 
-    async def answered(self, call: Call, method: str, outcome: str) -> None:
-        """Record how it ended."""
+    async def refused(self, call: Call, method: str, outcome: str) -> None:
+        """Record that it came to nothing."""
         await self._audit.note(
-            Event.CONTROL_ANSWERED,
-            outcome="ok" if outcome == "ok" else "refused",
+            Event.CONTROL_REFUSED,
+            outcome="refused",
             uid=call.credentials.uid,
             user=call.user,
             details={"method": method, "outcome": outcome},

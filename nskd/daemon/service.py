@@ -16,6 +16,7 @@ from nskd.daemon.answers import audit_page, pages, peer_row, request_detail, req
 from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
+from nskd.daemon.heads import Heads
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.requester import Requester
@@ -49,6 +50,7 @@ class DaemonService:
         requester: Requester,
         epochs: Epochs,
         objections: Objections,
+        heads: Heads,
         documents: Documents,
         reload: Reload,
         stop: trio.Event,
@@ -61,6 +63,7 @@ class DaemonService:
         self._requester = requester
         self._epochs = epochs
         self._objections = objections
+        self._heads = heads
         self._documents = documents
         self._reload = reload
         self._stop = stop
@@ -81,7 +84,7 @@ class DaemonService:
         peers = self._mesh.status()
         counts = await workshop.ledger(Ledger.counts)
         notes = [f"{peer.name} is not connected: {peer.last_error}" for peer in peers if not peer.connected]
-        notes += [*self._generator.notes(), *self._objections.notes()]
+        notes += [*self._generator.notes(), *self._objections.notes(), *self._heads.notes()]
         return answers.StatusAnswer(
             centre=workshop.own,
             workshop=workshop.charter.workshop,
@@ -279,6 +282,10 @@ class DaemonService:
     async def document(self, call: Call, params: methods.DocumentParams, /) -> answers.DocumentAnswer:
         """Write a document about this centre."""
         return await self._documents.write(params.kind)
+
+    async def audit_heads(self, call: Call, params: methods.Params, /) -> answers.HeadsAnswer:
+        """What this centre holds of the others' audit logs."""
+        return answers.HeadsAnswer(own=self._workshop.audit.head.sequence, heads=self._heads.rows())
 
     async def audit_read(self, call: Call, params: methods.AuditParams, /) -> answers.AuditPage:
         """A page of the audit log."""

@@ -8,8 +8,9 @@
     the three documents centres sign or agree on, each with its own reader and verifier
 ``policy``, ``explain``
     a centre's own check of a request, rule by rule; the same request in plain Dutch and English
-``audit``, ``audit_file``, ``audit_check``, ``audit_fhir``
-    the audit log's entries and their chain; on disk; verified by an auditor; as FHIR R4 and NEN 7513
+``audit``, ``audit_file``, ``audit_heads``, ``audit_check``, ``audit_fhir``
+    the audit log's entries and their chain; on disk; what is held of other centres' logs; verified by an auditor;
+    as FHIR R4 and NEN 7513
 ``lifecycle``, ``database``, ``ledger``, ``threaded``
     the states of a request as one table; requests, approvals and results on disk; the same for an event loop
 

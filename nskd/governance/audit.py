@@ -41,8 +41,8 @@ class Event(enum.StrEnum):
     DATA_LOADED = "data.loaded"
     OPT_OUT_APPLIED = "opt-out.applied"
     OPT_OUT_UNREADABLE = "opt-out.unreadable"
-    CONTROL_ASKED = "control.asked"  # a person asks for a change
-    CONTROL_ANSWERED = "control.answered"
+    CONTROL_ASKED = "control.asked"  # a person asks for a change, which is then made unless the next is there
+    CONTROL_REFUSED = "control.refused"
     REQUEST_SUBMITTED = "request.submitted"
     REQUEST_RECEIVED = "request.received"
     REQUEST_DECIDED = "request.decided"  # this centre's own word

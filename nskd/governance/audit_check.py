@@ -9,7 +9,7 @@ import attrs
 from nskd.errors import OperatorError
 from nskd.governance.audit import BadEntryError, Chain, Entry, Event, Head
 
-HASH, SIGNATURE, SEQUENCE = "hash", "signature", "sequence"  # details of an entry about another centre's head
+HELD = "held_"  # before the details of the head that a contradictory one was compared with
 
 
 @attrs.frozen
@@ -22,17 +22,30 @@ class Verified:
     confirmed: int
 
 
+def head_details(head: Head, prefix: str = "") -> dict[str, int | str | bytes]:
+    """A head as details of an entry about it."""
+    return {f"{prefix}sequence": head.sequence, f"{prefix}hash": head.hash, f"{prefix}signature": head.signature}
+
+
+def told_head(entry: Entry, prefix: str = "") -> Head:
+    """The head that such an entry tells; :class:`BadEntryError` if it does not."""
+    details = entry.body.details
+    try:
+        sequence = int(details[f"{prefix}sequence"])
+        hashed, signature = (bytes.fromhex(str(details[f"{prefix}{name}"])) for name in ("hash", "signature"))
+    except (KeyError, ValueError):
+        raise BadEntryError(entry.body.sequence, "it does not tell a head as such entries do") from None
+    return Head(entry.body.peer or "", sequence, hashed, signature)
+
+
 def kept_heads(entries: Iterable[Entry], centre: str) -> Iterator[tuple[str, Head]]:
     """The heads of ``centre`` that another centre's log has kept, with the name of that other."""
     for entry in entries:
         body, details = entry.body, entry.body.details
         if body.event in (Event.HEAD_KEPT, Event.HEAD_CONTRADICTED) and body.peer == centre:
-            try:
-                sequence = int(details[SEQUENCE])
-                hashed, signature = (bytes.fromhex(str(details[name])) for name in (HASH, SIGNATURE))
-            except (KeyError, ValueError):
-                raise BadEntryError(body.sequence, "it does not tell a head as such entries do") from None
-            yield body.centre, Head(centre, sequence, hashed, signature)
+            yield body.centre, told_head(entry)
+            if f"{HELD}sequence" in details:
+                yield body.centre, told_head(entry, HELD)
 
 
 def verify_log(lines: Iterable[bytes], keys: Collection[bytes], heads: Iterable[tuple[str, Head]]) -> Verified:

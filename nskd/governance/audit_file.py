@@ -8,6 +8,7 @@ requests a working day writes some 15 MB a year.  It is not rotated: a log in on
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -35,6 +36,7 @@ from nskd.governance.audit import (
     read_entry,
 )
 
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _TAIL = re.compile(rb'[0-9a-f]{0,128}|[0-9a-f]{128}"\}?')
 
 
@@ -49,6 +51,8 @@ class AuditFile:
         self._chain = Chain()
         self._ends = array("Q")  # where each line ends in the file
         self._digests = bytearray()  # of all bodies, 32 bytes each: what proves to peers that the log only grew
+        self._hashes = bytearray()  # of all entries, to hold against what others hold of them
+        self.about_heads: dict[tuple[Event, str], Entry] = {}  # the last of each kind about each other centre
         self._head: Head | None = None
         self._broken = False
 
@@ -86,6 +90,7 @@ class AuditFile:
         """Let go of the file; everything is on disk already."""
         with contextlib.suppress(OSError):
             os.close(self._descriptor)
+        self._descriptor = -1  # its number may be another file's by now
 
     def __enter__(self) -> AuditFile:
         return self
@@ -104,6 +109,11 @@ class AuditFile:
         """The digests of the bodies of entries ``after`` + 1 … ``until``, 32 bytes each."""
         size = signing.DIGEST_BYTES
         return bytes(self._digests[after * size : until * size])
+
+    def hash_of(self, sequence: int) -> bytes | None:
+        """The hash of an entry, None if there is none of that number."""
+        size = signing.DIGEST_BYTES
+        return bytes(self._hashes[(sequence - 1) * size : sequence * size]) if 0 < sequence <= len(self._ends) else None
 
     def append(self, event: Event, *, now: int, **fields: Any) -> Entry:
         """Write an entry, durably; ``fields`` are those of :class:`~nskd.governance.audit.Body`.
@@ -150,6 +160,9 @@ class AuditFile:
     def _took(self, entry: Entry) -> None:
         self._ends.append(self._size + len(entry.line))
         self._digests += entry.digest
+        self._hashes += entry.head.hash
+        if entry.body.event in (Event.HEAD_KEPT, Event.HEAD_CONTRADICTED) and entry.body.peer:
+            self.about_heads[entry.body.event, entry.body.peer] = entry
         self._head = entry.head
 
     def _take_back(self) -> None:
@@ -243,8 +256,14 @@ def _sync_directory(path: Path) -> None:
 
 
 def _unusable(path: Path, error: OSError) -> OperatorError:
+    if error.errno in _FULL:
+        return AuditError(
+            "the disk is full, or a quota or file size limit is reached; nothing was half written",
+            where=str(path),
+            remedy="Free some space there; what has to be on record cannot happen before, and no restart is needed.",
+        )
     return AuditError(
         f"it cannot be used: {error.strerror or error}",
         where=str(path),
-        remedy="Check free space, the directory and its owner; what has to be on record cannot happen without it.",
+        remedy="Check the directory, its owner and the disk; what has to be on record cannot happen without it.",
     )

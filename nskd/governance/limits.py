@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from protocol.limits import KIB, PARTIES_MAX, PARTIES_MIN
+from protocol.limits import AUDIT_SEQUENCE_MAX, KIB, PARTIES_MAX, PARTIES_MIN
 
 DAY_S: Final = 86_400
 
@@ -55,10 +55,12 @@ PREFIX_CHARS_MIN: Final = 4  # of a digest typed by a person
 
 # --- audit log ----------------------------------------------------------------------------------------------
 AUDIT_ENTRY_BYTES_MAX: Final = 16 * KIB  # sixteen centres with two stewards each fill a third of it
-AUDIT_ENTRIES_MAX: Final = 1 << 48  # keeps a peer's sequence numbers inside 64 bits
+AUDIT_ENTRIES_MAX: Final = AUDIT_SEQUENCE_MAX
 AUDIT_DETAILS_MAX: Final = 32
 AUDIT_PAGE_BYTES_MAX: Final = 256 * KIB  # of entries in one answer: as JSON in JSON it still fits a 1 MiB line
 AUDIT_PAGE_ENTRIES_MAX: Final = 1_000
+AUDIT_HEAD_KEPT_EVERY_S: Final = 600  # of each other centre: what an auditor's comparison may lag behind
+AUDIT_PROOF_PATIENCE_S: Final = 120  # until the status says that a centre owes a proof
 # What a peer can make us write: a burst, then one entry a minute, 300 kB a day; what is beyond it is counted.
 AUDIT_PEER_ENTRIES_BURST: Final = 30
 AUDIT_PEER_ENTRY_EVERY_S: Final = 60

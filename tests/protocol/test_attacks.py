@@ -145,8 +145,12 @@ def _keys() -> tuple[Epochs, list[object]]:
     async def stock(method: object, *_: object) -> None:
         asked.append(method)
 
-    quiet = SimpleNamespace(error=lambda *_, **__: None, publish=lambda *_, **__: None)
-    epochs = Epochs(workshop=SimpleNamespace(log=quiet, events=quiet), stock=stock)  # type: ignore[arg-type]
+    async def note(*_: object, **__: object) -> None:
+        return
+
+    quiet = SimpleNamespace(error=lambda *_, **__: None, publish=lambda *_, **__: None, note=note)
+    workshop = SimpleNamespace(log=quiet, events=quiet, audit=quiet)
+    epochs = Epochs(workshop=workshop, stock=stock)  # type: ignore[arg-type]
     epochs._epoch = SimpleNamespace(epoch_id=bytes(32))  # type: ignore[assignment]
     return epochs, asked
 

@@ -17,6 +17,9 @@ from protocol.messages import (
     Abort,
     Accept,
     ApprovalNotice,
+    AuditHead,
+    AuditProof,
+    AuditQuery,
     Bye,
     ControlMessage,
     Ping,
@@ -42,6 +45,10 @@ GOOD = [
     Abort(S, "mac-check", ""),
     Ping(0),
     Pong(2**63 - 1),
+    AuditHead("noord", 3, b"h" * 32, b"s" * 64),
+    AuditQuery(0, 2**48),
+    AuditProof(7, b"d" * 64),
+    AuditProof(7, b""),
     Bye(""),
 ]
 
@@ -89,6 +96,10 @@ def test_the_union_is_complete() -> None:
         (Abort(S, "f", "d" * 1025), Abort(S, "f", "d" * 1024)),
         (Ping(-1), Ping(0)),
         (Pong(2**63), Pong(2**63 - 1)),
+        (AuditHead("c", -1, bytes(32), b"s"), AuditHead("c", 1, bytes(32), b"s")),
+        (AuditHead("c", 1, bytes(31), b"s"), AuditHead("c", 1, bytes(32), b"s")),
+        (AuditQuery(0, 2**48 + 1), AuditQuery(0, 2**48)),
+        (AuditProof(0, bytes(32 * 4096 + 1)), AuditProof(0, bytes(32 * 4096))),
         (Bye("\x9b"), Bye("é")),
     ],
 )

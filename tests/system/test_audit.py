@@ -107,7 +107,7 @@ async def test_each_centre_can_answer_for_what_happened(workshop: Workshop) -> N
     asked = [body for body in await bodies(noord) if body["event"].startswith("control.")]
     assert [(body["event"], body["details"]["method"], body.get("outcome", "ok")) for body in asked[-2:]] == [
         ("control.asked", "request.submit", "ok"),
-        ("control.answered", "request.submit", "refused"),
+        ("control.refused", "request.submit", "refused"),
     ]
     events = [body["event"] for body in await bodies(zuid)]
     assert events[:3] == ["log.begun", "daemon.started", "data.loaded"]
@@ -130,8 +130,24 @@ async def test_each_centre_can_answer_for_what_happened(workshop: Workshop) -> N
     assert repaired[:2] == ["log.repaired", "daemon.started"]
 
 
-def nskctl(*arguments: object) -> str:
+async def test_a_log_cut_off_is_named_by_the_others_and_by_its_own_daemon(workshop: Workshop) -> None:
+    noord, _, zuid = workshop.daemons
+    heads = (await noord.call("audit.heads"))["heads"]
+    assert {row["centre"]: row["state"] for row in heads} == {"midden": "in order", "zuid": "in order"}
+    assert zuid.stop() == 0
+    path, charter = zuid.state / "audit.ndjson", workshop.directory / "charter.toml"
+    check = ("audit", "verify", path, "--charter", charter, "--heads", noord.state / "audit.ndjson")
+    assert "heads that others keep agree" in nskctl(*check)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    assert "the log was cut off; noord keeps a head" in nskctl(*check, code=1)
+    zuid.start()
+    await noord.until_status(lambda status: any("the audit log of zuid is not" in note for note in status["notes"]))
+    await zuid.until_status(lambda status: any("this centre's own audit log was cut" in n for n in status["notes"]))
+    assert [body["peer"] for body in await bodies(noord) if body["event"] == "head.contradicted"] == ["zuid"]
+
+
+def nskctl(*arguments: object, code: int = 0) -> str:
     command = [sys.executable, "-c", "from nskd.control.cli import main; main()", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert done.returncode == code, done.stderr
+    return done.stdout + done.stderr

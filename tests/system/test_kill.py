@@ -75,7 +75,10 @@ async def survive(workshop: Workshop, victim: Daemon, digest: str) -> None:
 
 
 async def deaths(
-    workshop: Workshop, book: StockBook, ask: Callable[[], Awaitable[str]], plan: list[tuple[Daemon, Moment]]
+    workshop: Workshop,
+    book: StockBook,
+    ask: Callable[[trio.Nursery], Awaitable[str]],
+    plan: list[tuple[Daemon, Moment]],
 ) -> str:
     """One after another: await the moment, kill, look at what is left, restart.  Returns the request asked."""
     async with trio.open_nursery() as nursery:
@@ -87,7 +90,7 @@ async def deaths(
 
         died = await watch(0)
         with trio.fail_after(MOMENT_S):
-            digest = await ask()
+            digest = await ask(nursery)
         for index, (victim, _) in enumerate(plan):
             with trio.fail_after(MOMENT_S):
                 await died.wait()
@@ -129,7 +132,7 @@ async def test_killed_while_material_is_made(workshop: Workshop, book: StockBook
         (midden, after_round("stored")),  # the last batch: the others may use it, and have no reason to make another
     ]
     # midden asks: not the one that coordinates generation.
-    digest = await deaths(workshop, book, lambda: workshop.ask(midden, request_text("made under fire")), plan)
+    digest = await deaths(workshop, book, lambda n: workshop.ask(midden, request_text("made under fire"), n), plan)
     release = await workshop.all_done(digest)
     assert shown(release, "sex") == workshop.expected("sex")
     assert book.check(workshop.daemons) > 0
@@ -151,7 +154,7 @@ async def test_killed_while_it_runs(workshop: Workshop, book: StockBook, asking:
     for first in (0, 2):
         text = request_text(f"run under fire {asking} {first}")
         plan = [(workshop.daemons[(asking + point) % 3], POINTS[point]) for point in (first, first + 1)]
-        digest = await deaths(workshop, book, lambda text=text: workshop.ask(requester, text), plan)
+        digest = await deaths(workshop, book, lambda n, text=text: workshop.ask(requester, text, n), plan)
         release = await workshop.all_done(digest)
         assert shown(release, "sex") == workshop.expected("sex")
     assert book.check(workshop.daemons) > 0

@@ -37,6 +37,10 @@ THRESHOLD = 3
 Event = dict[str, Any]
 
 
+class EndedError(AssertionError):
+    """A daemon is not running."""
+
+
 @attrs.define(eq=False)
 class Daemon:
     """One centre: its files, and its process while it has one."""
@@ -137,7 +141,7 @@ class Daemon:
         with trio.fail_after(PATIENCE_S):
             while True:
                 if self.running.poll() is not None:
-                    raise AssertionError(f"{self.name} ended with {self.running.returncode}: {self.words()[-2000:]}")
+                    raise EndedError(f"{self.name} ended with {self.running.returncode}: {self.words()[-2000:]}")
                 try:
                     stack = contextlib.AsyncExitStack()
                     client = await stack.enter_async_context(open_client(self.socket))
@@ -255,23 +259,31 @@ class Workshop:
         return str((await requester.call("request.submit", text=text))["request"])
 
     async def approve(self, daemon: Daemon, digest: str) -> None:
-        """Approve once the request has come there."""
+        """Approve once the request has come there; again if the daemon dies over it."""
         with trio.fail_after(PATIENCE_S):
-            async with daemon.events("request") as client:
-                while True:
-                    try:
-                        await client.call("request.approve", {"request": digest})
-                        return
-                    except DaemonError as error:
-                        if "no such request" not in error.message:
-                            raise
-                    await client.next_event()
+            while True:
+                with contextlib.suppress(UnreachableError, EndedError):
+                    async with daemon.events("request") as client:
+                        while True:
+                            try:
+                                await client.call("request.approve", {"request": digest})
+                                return
+                            except DaemonError as error:
+                                if "nothing is left to decide" in error.message:
+                                    return
+                                if "no such request" not in error.message:
+                                    raise
+                            await client.next_event()
+                await trio.sleep(0.05)  # a daemon that is not there yet cannot tell when it will be
 
-    async def ask(self, requester: Daemon, text: str) -> str:
-        """Submit and have all approve."""
+    async def ask(self, requester: Daemon, text: str, nursery: trio.Nursery | None = None) -> str:
+        """Submit and have all approve, in ``nursery`` if a daemon may die meanwhile."""
         digest = await self.submit(requester, text)
         for daemon in self.daemons:
-            await self.approve(daemon, digest)
+            if nursery is None:
+                await self.approve(daemon, digest)
+            else:
+                nursery.start_soon(self.approve, daemon, digest)
         return digest
 
     async def all_done(self, digest: str) -> dict[str, Any]:

@@ -57,8 +57,8 @@ class FakeJournal:
             raise OperatorError("it cannot be used: No space left on device", where="audit log", remedy="Free some.")
         self.entries.append(("asked", call.credentials.uid, method, request))
 
-    async def answered(self, call: Call, method: str, outcome: str) -> None:
-        self.entries.append(("answered", call.credentials.uid, method, outcome))
+    async def refused(self, call: Call, method: str, outcome: str) -> None:
+        self.entries.append(("refused", call.credentials.uid, method, outcome))
 
 
 class FakeService:
@@ -196,6 +196,13 @@ class FakeService:
             release=self.release,
             fault=None if self.release else "timeout",
         )
+
+    async def audit_heads(self, call: Call, params: m.Params, /) -> a.HeadsAnswer:
+        rows = [
+            a.HeadRow(centre="zuid", state="in order", sequence=12, hash="ab" * 32),
+            a.HeadRow(centre="midden", state="contradicted", sequence=9, hash="cd" * 32, detail="cut"),
+        ]
+        return a.HeadsAnswer(own=3, heads=rows)
 
     async def audit_read(self, call: Call, params: m.AuditParams, /) -> a.AuditPage:
         self.calls.append(("audit.read", call, params))

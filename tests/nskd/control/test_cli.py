@@ -204,6 +204,8 @@ async def test_the_audit_log_page_by_page(running: Running, tmp_path: Path) -> N
     listed = (await nskctl(running, "audit", "list", "--last", "3")).stdout
     assert "request.decided" in listed and "A. de Vries" in listed and "log.begun" not in listed
     assert f"{len(lines)} entries" in (await nskctl(running, "audit", "verify")).stdout
+    heads = (await nskctl(running, "audit", "heads")).stdout
+    assert "in order" in heads and "contradicted" in heads and "cut" in heads
     exported = await nskctl(running, "audit", "export")
     assert exported.stdout_bytes == b"".join(lines)
     first = (await nskctl(running, "audit", "export", "--format", "fhir")).stdout.splitlines()[0]

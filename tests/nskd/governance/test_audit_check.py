@@ -14,7 +14,7 @@ import pytest
 
 from nskd.errors import OperatorError
 from nskd.governance.audit import BadEntryError, Event, Head
-from nskd.governance.audit_check import kept_heads, verify_log
+from nskd.governance.audit_check import head_details, kept_heads, verify_log
 from nskd.governance.audit_fhir import _TYPES, audit_event
 from nskd.governance.audit_file import AuditFile, read_log
 from tests.nskd.governance.test_audit import FIELDS, KEY, opened, write
@@ -25,8 +25,12 @@ LINES = len(FIELDS) + 1
 
 def keep(log: AuditFile, head: Head, event: Event = Event.HEAD_KEPT) -> None:
     """What another centre writes of a head."""
-    details = {"sequence": head.sequence, "hash": head.hash.hex(), "signature": head.signature.hex()}
+    details = {name: _hex(value) for name, value in head_details(head).items()}
     log.append(event, now=NOW, peer=head.centre, details=details)
+
+
+def _hex(value: int | str | bytes) -> int | str:
+    return value.hex() if isinstance(value, bytes) else value
 
 
 def zuid_keeps(directory: Path, *heads: Head) -> Path:
