@@ -153,6 +153,10 @@ def techniques(facts: Facts) -> tuple[Block, ...]:
                 "bestand tegen wie nu opneemt en later een quantumcomputer heeft.",
                 "In rust: de voorraad geheim materiaal is versleuteld met AES-256-GCM onder een sleutel die het "
                 "besturingssysteem bij de start aanreikt.",
+                "Logboek: elk centrum houdt bij wie wat deed, wanneer en voor welk doel. Elke regel is ondertekend "
+                "en aan de vorige gebonden, en centra bewaren elkaars laatste kenmerk, zodat een verandering "
+                "achteraf opvalt. Het logboek bevat geen gegevens van kinderen en is uit te voeren als FHIR "
+                "`AuditEvent` (NEN 7513).",
                 "Geen geautomatiseerde besluitvorming over personen, geen profilering, geen kunstmatige intelligentie.",
                 "Geen clouddienst vanuit het programma zelf.",
             )
@@ -296,6 +300,7 @@ def retention(facts: Facts) -> tuple[Block, ...]:
                     "`ledger.sqlite`",
                     "zolang het centrum de map bewaart",
                 ),
+                ("logboek", "`audit.ndjson`", "zolang het centrum de map bewaart; wordt niet ingekort"),
             ),
         ),
         Open("Stel een bewaartermijn vast voor het bestand, de vrijgegeven tabellen en het logboek, met motivering."),

@@ -164,6 +164,7 @@ def risks(facts: Facts) -> tuple[Block, ...]:
 _ALWAYS: Final = (
     "Elk verzoek wordt door elk centrum dat gegevens inbrengt apart goedgekeurd; elk centrum controleert elke "
     "handtekening vóórdat zijn gegevens meedoen.",
+    "Wie wat deed, wanneer en voor welk doel, staat in een logboek dat niet ongemerkt te veranderen is.",
     "Centra met een ander handvest kunnen geen verbinding maken.",
     "Een bestand met namen, nummers van personen, geboortedatums, adressen of vrije tekst wordt geweigerd.",
 )
