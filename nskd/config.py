@@ -74,6 +74,15 @@ class Data(_Section, frozen=True):
     pack: str = "nsk"
 
 
+class Governance(_Section, frozen=True):
+    """What this centre lets happen without asking, and what it asks for besides the charter's rules.
+
+    ``standing_policy`` is a file that a steward has signed (``FILE.sig`` beside it).
+    """
+
+    standing_policy: File | None = None
+
+
 class State(_Section, frozen=True):
     """Where the daemon keeps stock and ledgers."""
 
@@ -157,6 +166,7 @@ class Config(_Section, frozen=True):
     workshop: Workshop
     network: Network
     data: Data = Data()
+    governance: Governance = Governance()
     state: State = State()
     control: Control = Control()
     stock: Stock = Stock()

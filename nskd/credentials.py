@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final, Self, TypeVar
 
@@ -30,6 +30,7 @@ from protocol.secret import Secret
 KEY_BYTES: Final = 32
 DIRECTORY_VARIABLE: Final = "CREDENTIALS_DIRECTORY"
 _FILE_BYTES_MAX: Final = 256  # two short lines; more is another file
+_STEWARD: Final = "ssh-ed25519 AAAA… name"  # for a person to fill in
 _FORBIDDEN_MODE: Final = 0o037  # systemd grants its service read access by an ACL, which shows as group read
 
 
@@ -119,7 +120,7 @@ class PublicIdentity:
     noise_key: bytes
     signing_key: bytes
 
-    def charter_entry(self, *, name: str, title: str = "", address: str = "") -> str:
+    def charter_entry(self, *, name: str, title: str = "", address: str = "", stewards: Sequence[str] = ()) -> str:
         """Write the ``[[centre]]`` table of a charter; what is not given is left for a person to fill in."""
         return (
             "[[centre]]\n"
@@ -128,6 +129,7 @@ class PublicIdentity:
             f"address = {_quoted(address or 'host.example:7443')}\n"
             f'noise_key = "{self.noise_key.hex()}"\n'
             f'signing_key = "{self.signing_key.hex()}"\n'
+            f"stewards = [{', '.join(_quoted(line) for line in stewards or (_STEWARD,))}]\n"
         )
 
 

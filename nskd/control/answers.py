@@ -108,7 +108,11 @@ class RequestList(Answer, frozen=True, kw_only=True):
 
 
 class ApprovalRow(Answer, frozen=True, kw_only=True):
-    """One centre's word on a request: ``verdict`` is approve, refuse or null; ``lapsed`` when expired."""
+    """One voice of a centre on a request: ``verdict`` is approve, refuse, withdraw or null where there is none.
+
+    ``lapsed`` when an approval has expired; ``withdrawn`` when it was taken back; ``by`` is the fingerprint of the
+    steward's key, or a standing policy's digest.  ``needed`` of the centre's stewards must approve.
+    """
 
     centre: str
     verdict: str | None
@@ -116,6 +120,9 @@ class ApprovalRow(Answer, frozen=True, kw_only=True):
     issued_at: int | None = None
     expires_at: int | None = None
     lapsed: bool = False
+    withdrawn: bool = False
+    by: str | None = None
+    needed: int = 1
 
 
 class PageSection(Answer, frozen=True, kw_only=True):
@@ -151,12 +158,23 @@ class SubmitAnswer(Answer, frozen=True, kw_only=True):
     pages: dict[str, list[PageSection]] = {}
 
 
+class StatementAnswer(Answer, frozen=True, kw_only=True):
+    """``request.statement``: to be signed as it is, for ``namespace``; ``steward`` is the public key line of whom."""
+
+    request: str
+    verdict: str
+    steward: str
+    namespace: str
+    statement: str
+
+
 class DecisionAnswer(Answer, frozen=True, kw_only=True):
-    """``request.approve`` and ``request.refuse``: ``state`` is the request's, afterwards."""
+    """``request.approve``, ``request.refuse`` and ``request.revoke``: ``state`` is the request's, afterwards."""
 
     request: str
     verdict: str
     state: str
+    steward: str
     expires_at: int | None
     checked: bool
 

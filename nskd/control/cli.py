@@ -6,11 +6,9 @@ option takes a secret: whatever stands on a command line can be read by every us
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 import typing
-from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -18,20 +16,15 @@ import click
 import msgspec
 from rich.console import Console
 
-from nskd.control import answers, page, render
+from nskd.control import answers, cli_steward, page, render
 from nskd.control.app import EXIT_NO, App, Cli
+from nskd.control.arguments import language_option, request_name
 from nskd.control.cli_audit import audit
 from nskd.control.cli_documents import catalogue, dpia
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
 from nskd.errors import OperatorError
-from nskd.governance.limits import (
-    APPROVAL_VALIDITY_DEFAULT_S,
-    APPROVAL_VALIDITY_MAX_S,
-    DAY_S,
-    LIST_MAX,
-    REQUEST_TEXT_BYTES_MAX,
-)
+from nskd.governance.limits import LIST_MAX, REQUEST_TEXT_BYTES_MAX
 from nskd.governance.request import parse_request
 
 _POLL_S: Final = 0.2  # a daemon that is not there yet cannot tell when it will be
@@ -171,21 +164,29 @@ def events(app: App, kinds: tuple[str, ...]) -> None:
 @click.option("--name", default="", help="This centre's name in the charter: small letters, digits, hyphens.")
 @click.option("--title", default="", help="The same for people.")
 @click.option("--address", default="", help="Where its daemon will listen, host:port.")
+@click.option(
+    "--steward",
+    "stewards",
+    multiple=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The public key file of one who decides for this centre; repeatable.",
+)
 @click.pass_obj
-def keygen(app: App, directory: Path, name: str, title: str, address: str) -> None:
+def keygen(app: App, directory: Path, name: str, title: str, address: str, stewards: tuple[Path, ...]) -> None:
     """Make this centre's keys in DIRECTORY and print its charter entry.  Needs no daemon."""
     from nskd import credentials
     from nskd.governance.charter import NAME
 
     if name and not NAME.fullmatch(name):  # before there are keys
         raise click.UsageError(f"--name {name!r} is not a name of small letters, digits and inner hyphens.")
+    lines = [cli_steward.steward_of(path).line for path in stewards]
     public = credentials.generate(directory)
     if app.json:
         keys = {"noise_key": public.noise_key.hex(), "signing_key": public.signing_key.hex()}
         app.dump({"directory": str(directory), **keys})
         return
     click.echo(f"The keys are in {directory}; keep that from everybody.  For the charter, and public:", err=True)
-    click.echo(public.charter_entry(name=name, title=title, address=address), nl=False)
+    click.echo(public.charter_entry(name=name, title=title, address=address, stewards=lines), nl=False)
 
 
 @main.group()
@@ -213,33 +214,6 @@ def config_check(app: App, path: Path) -> None:
         click.echo(f"{path}: in order")
 
 
-class _RequestName(click.ParamType[str]):
-    """A request's digest or the first digits of it, as lists show it."""
-
-    name = "request"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not re.fullmatch("[0-9a-fA-F]{4,64}", value):
-            self.fail(f"{value!r} names no request; give 4 or more of the digits that nskctl request list shows.")
-        return value
-
-
-_request_name = click.argument("name", metavar="REQUEST", type=_RequestName())
-
-
-_language = click.option(
-    "--language", type=click.Choice(["nl", "en"]), help="What it means in Dutch or in English only; in both by default."
-)
-
-
-def _show_request(app: App, name: str, language: page.Language | None) -> answers.RequestDetail:
-    def view(console: Console, detail: answers.RequestDetail) -> None:
-        page.show(console, detail.pages, language)
-        render.request(console, detail)
-
-    return app.show(app.call("request.show", request=name), answers.RequestDetail, view)
-
-
 @main.group()
 def request() -> None:
     """Ask for joint tables, and decide on them for this centre."""
@@ -249,7 +223,7 @@ def request() -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--check", is_flag=True, help="Only check it and show what it means.")
 @click.option("--again", is_flag=True, help="Submit it although the same text is undecided already.")
-@_language
+@language_option
 @click.pass_obj
 def request_submit(app: App, file: BinaryIO, check: bool, again: bool, language: page.Language | None) -> None:
     """Sign the request in FILE (- for standard input) and send it to all centres."""
@@ -281,19 +255,19 @@ def request_list(app: App, states: tuple[str, ...], limit: int) -> None:
 
 
 @request.command("show")
-@_request_name
-@_language
+@request_name
+@language_option
 @click.pass_obj
 def request_show(app: App, name: str, language: page.Language | None) -> None:
     """Show what REQUEST asks and what would leave this centre, in plain words, and who approves it.
 
     REQUEST is the first digits of its name, 4 or more, as `nskctl request list` shows them.
     """
-    _show_request(app, name, language)
+    page.show_request(app, name, language)
 
 
 @request.command("run")
-@_request_name
+@request_name
 @click.option("--check", is_flag=True, help="Only say whether it could run.")
 @click.pass_obj
 def request_run(app: App, name: str, check: bool) -> None:
@@ -305,77 +279,9 @@ def request_run(app: App, name: str, check: bool) -> None:
     )
 
 
-def _decision(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("--yes", is_flag=True, help="Do not ask for confirmation."),
-        click.option("--check", is_flag=True, help="Only say whether it could be done."),
-        click.option("--steward", help="Who decides; your user name unless given."),
-        _language,
-        _request_name,
-    ):
-        command = option(command)
-    return command
-
-
-@request.command("approve")
-@_decision
-@click.option(
-    "--days",
-    type=click.IntRange(1, APPROVAL_VALIDITY_MAX_S // DAY_S),
-    default=APPROVAL_VALIDITY_DEFAULT_S // DAY_S,
-    show_default=True,
-    help="How long the approval holds.",
-)
-@click.pass_obj
-def request_approve(
-    app: App, name: str, steward: str | None, check: bool, yes: bool, language: page.Language | None, days: int
-) -> None:
-    """Show REQUEST, then approve it for this centre."""
-    _decide(app, "approve", name, steward, check, yes, language, validity_s=days * DAY_S)
-
-
-@request.command("refuse")
-@_decision
-@click.pass_obj
-def request_refuse(
-    app: App, name: str, steward: str | None, check: bool, yes: bool, language: page.Language | None
-) -> None:
-    """Show REQUEST, then refuse it for this centre, for good."""
-    _decide(app, "refuse", name, steward, check, yes, language)
-
-
-def _decide(
-    app: App,
-    verdict: str,
-    name: str,
-    steward: str | None,
-    check: bool,
-    yes: bool,
-    language: page.Language | None,
-    **more: object,
-) -> None:
-    if not (yes or check):
-        if app.json or not sys.stdin.isatty():
-            raise click.UsageError(f"Nobody is here to be asked; say --yes to {verdict} unseen.")
-        # What is decided on is the digest just read, not whatever the few digits typed mean by then.
-        name = _show_request(app, name, language).row.request
-        click.confirm(f"{verdict.capitalize()} this for your centre?", abort=True)
-    answer = app.call(
-        f"request.{verdict}", request=name, check=check, **({"steward": steward} if steward else {}), **more
-    )
-    app.show(
-        answer,
-        answers.DecisionAnswer,
-        lambda console, decided: render.pairs(
-            console,
-            [
-                ("request", decided.request),
-                ("verdict", f"{decided.verdict} (only checked)" if decided.checked else decided.verdict),
-                ("valid until", render.time(decided.expires_at)),
-                ("state", decided.state),
-            ],
-        ),
-    )
+for _command in (cli_steward.approve, cli_steward.refuse, cli_steward.revoke):
+    request.add_command(_command)
+main.add_command(cli_steward.steward_group)
 
 
 main.add_command(audit)
@@ -387,7 +293,7 @@ def result() -> None:
 
 
 @result.command("show")
-@_request_name
+@request_name
 @click.option("--wait", is_flag=True, help="Wait until REQUEST is done, refused, failed or expired.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Wait no longer than this.")
 @click.pass_obj

@@ -62,11 +62,15 @@ class RunParams(Changing, frozen=True, kw_only=True):
     request: RequestName
 
 
-class DecideParams(Changing, frozen=True, kw_only=True):
-    """``steward`` says who decided (default: the caller's user name); ``validity_s`` is for approvals."""
+class StatementParams(Params, frozen=True, kw_only=True):
+    """``steward`` says who is going to sign: a name in the charter, a fingerprint, or a public key line.
+
+    ``validity_s`` is for approvals.
+    """
 
     request: RequestName
-    steward: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.STEWARD_CHARS_MAX)] | None = None
+    verdict: Literal["approve", "refuse", "withdraw"]
+    steward: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.STEWARD_LINE_CHARS_MAX)] | None = None
     validity_s: Annotated[int, msgspec.Meta(ge=1, le=limits.APPROVAL_VALIDITY_MAX_S)] = (
         limits.APPROVAL_VALIDITY_DEFAULT_S
     )
@@ -83,6 +87,14 @@ class AuditParams(Params, frozen=True, kw_only=True):
 
     after: Annotated[int, msgspec.Meta(ge=0, le=limits.AUDIT_ENTRIES_MAX)] = 0
     limit: Annotated[int, msgspec.Meta(ge=1, le=limits.AUDIT_PAGE_ENTRIES_MAX)] = 100
+
+
+class DecideParams(Changing, frozen=True, kw_only=True):
+    """``statement`` as ``request.statement`` wrote it, ``signature`` as ``ssh-keygen -Y sign`` made it."""
+
+    request: RequestName
+    statement: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.STATEMENT_BYTES_MAX)]
+    signature: Annotated[str, msgspec.Meta(min_length=1, max_length=2 * limits.SSH_SIGNATURE_BYTES_MAX)]
 
 
 class SubscribeParams(Params, frozen=True, kw_only=True):
@@ -126,8 +138,10 @@ METHODS: Final = MappingProxyType(
             Method("request.show", Role.READ, NamedParams, "one request, in plain words too"),
             Method("request.submit", Role.OPERATE, SubmitParams, "sign a request and send it to all centres"),
             Method("request.run", Role.OPERATE, RunParams, "run an approved request, or a failed one again"),
+            Method("request.statement", Role.READ, StatementParams, "what a steward signs to decide on a request"),
             Method("request.approve", Role.APPROVE, DecideParams, "approve a request for this centre"),
             Method("request.refuse", Role.APPROVE, DecideParams, "refuse a request for this centre"),
+            Method("request.revoke", Role.APPROVE, DecideParams, "withdraw this centre's approval of a request"),
             Method("result.show", Role.READ, NamedParams, "what was released"),
             Method("result.wait", Role.READ, WaitParams, "the same, once the request is decided"),
             Method("document", Role.READ, DocumentParams, "a document about this centre, from what is in force now"),

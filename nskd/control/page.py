@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from nskd.control import answers
 from nskd.control.answers import PageSection
-from nskd.control.render import plain
+from nskd.control.app import App
+from nskd.control.render import plain, request
 
 Language = Literal["nl", "en"]
 _NAMES: Final = {"nl": "Nederlands", "en": "English"}
@@ -24,6 +26,16 @@ def show(console: Console, pages: dict[str, list[PageSection]], language: Langua
             console.print(Text(_NAMES[name], style="bold underline"))
             console.print()
         _sections(console, pages.get(name, ()))
+
+
+def show_request(app: App, name: str, language: Language | None) -> answers.RequestDetail:
+    """Fetch a request and print what it means and who has said what: what a steward decides on."""
+
+    def view(console: Console, detail: answers.RequestDetail) -> None:
+        show(console, detail.pages, language)
+        request(console, detail)
+
+    return app.show(app.call("request.show", request=name), answers.RequestDetail, view)
 
 
 def _sections(console: Console, sections: Sequence[PageSection]) -> None:

@@ -188,20 +188,36 @@ def request(console: Console, answer: answers.RequestDetail) -> None:
     console.print()
     table(
         console,
-        ("centre", "verdict", "steward", "given", "valid until"),
+        ("centre", "verdict", "steward", "given", "valid until", "needed"),
         (
             (
                 row.centre,
-                "lapsed" if row.lapsed else row.verdict,
+                "withdrawn" if row.withdrawn else "lapsed" if row.lapsed else row.verdict,
                 row.steward,
                 time(row.issued_at),
                 time(row.expires_at),
+                row.needed,
             )
             for row in answer.approvals
         ),
+        right=5,
     )
     for refusal in answer.refusals:
         console.print(Text(f"this centre's own check refuses it: {plain(refusal)}", style="red"))
+
+
+def decision(console: Console, answer: answers.DecisionAnswer) -> None:
+    """``nskctl request approve``, ``refuse`` and ``revoke``."""
+    pairs(
+        console,
+        [
+            ("request", answer.request),
+            ("verdict", f"{answer.verdict} (only checked)" if answer.checked else answer.verdict),
+            ("steward", answer.steward),
+            ("valid until", time(answer.expires_at)),
+            ("state", answer.state),
+        ],
+    )
 
 
 def result(console: Console, answer: answers.ResultAnswer) -> None:

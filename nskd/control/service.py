@@ -76,11 +76,17 @@ class Service(Protocol):
     async def request_run(self, call: Call, params: methods.RunParams, /) -> answers.RunAnswer:
         """Propose the run to the other centres; returns once it has begun."""
 
+    async def request_statement(self, call: Call, params: methods.StatementParams, /) -> answers.StatementAnswer:
+        """Write what a steward signs to decide on a request."""
+
     async def request_approve(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
         """Approve for this centre."""
 
     async def request_refuse(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
         """Refuse for this centre."""
+
+    async def request_revoke(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
+        """Withdraw this centre's approval."""
 
     async def result_show(self, call: Call, params: methods.NamedParams, /) -> answers.ResultAnswer:
         """Return what was released; ``NOT_FOUND`` while there is nothing."""

@@ -12,13 +12,15 @@ from nskd.daemon.workshop import Workshop
 from nskd.data.where import parse_where
 from nskd.errors import OperatorError
 from nskd.governance import limits
-from nskd.governance.approval import SignedApproval, Verdict, standing
+from nskd.governance.approval import SignedApproval
 from nskd.governance.audit_file import AuditFile
 from nskd.governance.explain import Earlier, Page, Question, explain
 from nskd.governance.explain.page import LANGUAGES, say
 from nskd.governance.ledger import Entry, Ledger, Result
 from nskd.governance.lifecycle import State
 from nskd.governance.request import TableRequest
+from nskd.governance.statement import Verdict
+from nskd.governance.tally import standing, withdrawn_until
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import PeerStatus
 
@@ -81,7 +83,7 @@ def _filter(workshop: Workshop, table: TableRequest) -> str:
 def request_row(workshop: Workshop, entry: Entry, approvals: tuple[SignedApproval, ...]) -> answers.RequestRow:
     """One line of ``request.list``."""
     request = entry.request
-    stands = standing(request.digest, approvals, charter=workshop.charter, now=workshop.clock())
+    stands = standing(request, approvals, charter=workshop.charter, now=workshop.clock())
     return answers.RequestRow(
         request=request.digest.hex(),
         title=request.table.title,
@@ -117,27 +119,28 @@ async def request_detail(
 
 
 def _approval_rows(workshop: Workshop, approvals: tuple[SignedApproval, ...]) -> list[answers.ApprovalRow]:
-    now = workshop.clock()
-    given: dict[str, SignedApproval] = {}
-    for approval in approvals:
-        if approval.centre not in given or approval.verdict is Verdict.REFUSE:
-            given[approval.centre] = approval
-    rows = []
-    for name in workshop.charter.contributors:
-        approval_of = given.get(name)
-        if approval_of is None:
-            rows.append(answers.ApprovalRow(centre=name, verdict=None))
-            continue
-        rows.append(
-            answers.ApprovalRow(
-                centre=name,
-                verdict=approval_of.verdict.value,
-                steward=approval_of.steward,
-                issued_at=approval_of.issued_at,
-                expires_at=approval_of.expires_at if approval_of.verdict is Verdict.APPROVE else None,
-                lapsed=approval_of.verdict is Verdict.APPROVE and approval_of.expires_at <= now,
+    """All that counts, in party order; a centre of which nobody has said anything has one empty row."""
+    now, charter, rows = workshop.clock(), workshop.charter, []
+    for centre in charter.centres:
+        given = [word for word in approvals if (word.centre, word.charter) == (centre.name, charter.digest)]
+        if not given and centre.name in charter.contributors:
+            rows.append(answers.ApprovalRow(centre=centre.name, verdict=None, needed=centre.approvals_needed))
+        until = withdrawn_until(given)
+        for word in sorted(given, key=lambda word: word.issued_at):
+            approves = word.verdict is Verdict.APPROVE
+            rows.append(
+                answers.ApprovalRow(
+                    centre=centre.name,
+                    verdict=word.verdict.value,
+                    steward=word.steward,
+                    issued_at=word.issued_at,
+                    expires_at=word.statement.expires_at,
+                    lapsed=approves and word.expires_at <= now,
+                    withdrawn=approves and word.issued_at <= until,
+                    by=word.statement.by,
+                    needed=centre.approvals_needed,
+                )
             )
-        )
     return rows
 
 

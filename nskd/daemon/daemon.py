@@ -26,6 +26,7 @@ from nskd.control.roles import RoleMap, user_name
 from nskd.control.server import ControlServer
 from nskd.credentials import CentreKeys, StorageKey
 from nskd.daemon.auditor import Auditor
+from nskd.daemon.decisions import Decisions
 from nskd.daemon.demand import Policy, Watermarks, marks_by_kind
 from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
@@ -127,6 +128,7 @@ class Daemon:
         )
         self.heads = Heads(workshop=self.workshop, mesh=self.mesh)
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
+        self.decisions = Decisions(self.workshop, self.notices, papers.own_policy)
         failures = Failures(self.workshop, self.notices)
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
         self.runs = Runs(
@@ -167,6 +169,7 @@ class Daemon:
             objections=self.objections,
             heads=self.heads,
             documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
+            decisions=self.decisions,
             reload=self.reload,
             stop=self.stop,
         )
@@ -190,6 +193,7 @@ class Daemon:
                 await nursery.start(self.sessions.run)
                 nursery.start_soon(self.generator.drive)
                 nursery.start_soon(self.requester.drive)
+                nursery.start_soon(self.decisions.drive)
                 nursery.start_soon(self._housekeeping)
                 nursery.start_soon(self._signals, notifier)
                 nursery.start_soon(self._watchdog, notifier)

@@ -14,11 +14,12 @@ from nskd.daemon.auditor import rules
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
-from nskd.governance.approval import SignedApproval, receive_approval
+from nskd.governance.approval import SignedApproval
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
 from nskd.governance.request import SignedRequest, receive_request
+from nskd.governance.verification import receive_approval
 from nskd.peers.mesh import Mesh
 from protocol.errors import RemoteProtocolError
 from protocol.messages import ApprovalNotice, RequestNotice
@@ -116,6 +117,7 @@ class Notices:
             approval = receive_approval(
                 notice.approval, notice.centre, notice.signature, charter=workshop.charter, now=now
             )
+            state = await workshop.ledger(Ledger.add_approval, approval, charter=workshop.charter, now=now)
         except RemoteProtocolError as error:
             # Named, logged and dropped: it gives nobody anything, and a lapsed approval is an honest mistake.
             workshop.log.warning("an approval was not taken", peer=peer, fault=error.fault.value, detail=error.detail)
@@ -127,8 +129,6 @@ class Notices:
             )
             workshop.events.publish("approval.rejected", peer=peer, fault=error.fault.value, detail=error.detail)
             return
-        try:
-            state = await workshop.ledger(Ledger.add_approval, approval, charter=workshop.charter, now=now)
         except UnknownRequestError:
             workshop.log.info("an approval of a request not here", peer=peer, request=approval.request.hex())
             return

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -30,10 +31,13 @@ from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset
 from nskd.data.query import LocalTable, local_table
 from nskd.errors import OperatorError
-from nskd.governance.approval import approvals_complete
+from nskd.governance.approval import SignedApproval
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger, release_digest
 from nskd.governance.lifecycle import State
+from nskd.governance.policy import PolicyError, Rule
+from nskd.governance.policy import Refusal as RuleRefusal
+from nskd.governance.tally import approvals_complete
 from nskd.sessions.kinds import AgreedSession, Refusal
 from nskd.sessions.proposal import Offer
 from nskd.stockpile import Segment, SharedStockpile, Stockpile
@@ -152,7 +156,7 @@ class Runs:
         if state is State.DONE and not self._repeats.left(digest):
             raise Refusal(f"this centre has its release and has repeated the run {ATTEMPTS_MAX} times")
         approvals = await workshop.ledger(Ledger.approvals, digest)
-        if not approvals_complete(digest, approvals, workshop.charter, workshop.clock()):
+        if not approvals_complete(entry.request, approvals, workshop.charter, workshop.clock()):
             raise Refusal("not every centre has approved, as far as we can verify")
 
     async def finished(self, offer: Offer, error: BaseException | None) -> None:
@@ -254,10 +258,13 @@ class Runs:
                 },
             )
         party = session.party(os.urandom, self._workers)
+        # What is withdrawn from here on comes too late for this run; what has expired by its end does not count then.
+        approvals = await workshop.ledger(Ledger.approvals, entry.request.digest)
+        self._recheck(entry, approvals)
         with watch.phase("joint part"):
             if self._epochs.current_id() != session.proposal.epoch:
                 raise epoch_has_ended()
-            outcome = await self._joint(party, material, own, plan, entry.request.digest)
+            outcome = await self._joint(party, material, own, plan, entry, approvals)
         with watch.phase("compare releases"):
             released = release_bytes(
                 plan,
@@ -286,13 +293,29 @@ class Runs:
             return LocalTable(np.zeros(plan.size, np.uint64), np.zeros(plan.size, np.uint64))
         return local_table(self._dataset, plan)
 
+    def _recheck(self, entry: Entry, approvals: Collection[SignedApproval]) -> None:
+        """Before data enters, and before values leave: every signature anew, and this centre's own rules (12.7)."""
+        self._workshop.check(entry.request.table, entry.request.centre)
+        if not approvals_complete(entry.request, approvals, self._workshop.charter, self._workshop.clock()):
+            what = "an approval of this request does not hold any longer"
+            remedy = "Have it approved anew; it then runs again."
+            raise PolicyError((RuleRefusal(Rule.APPROVAL_EXPIRED, entry.request.centre, what, remedy),))
+
     async def _joint(
-        self, party: Party, material: Material, own: LocalTable, plan: TablePlan, request: bytes
+        self,
+        party: Party,
+        material: Material,
+        own: LocalTable,
+        plan: TablePlan,
+        entry: Entry,
+        approvals: Collection[SignedApproval],
     ) -> Release:
+        request = entry.request.digest
         evaluator = Evaluator(party, self._epochs.mac_key(), material)
         also_hide = AlsoHide(plan.shape)
 
         def hold_and_hide(safe: Pattern) -> Pattern:
+            self._recheck(entry, approvals)
             # Before any value is opened: two patterns of one request would show what secondary suppression hides.
             if not self._contributions.hold_pattern(request, safe):
                 raise RemoteProtocolError(

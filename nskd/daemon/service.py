@@ -13,6 +13,7 @@ from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
 from nskd.daemon.answers import audit_page, pages, peer_row, request_detail, request_row, result_answer
+from nskd.daemon.decisions import Decisions
 from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
@@ -23,11 +24,11 @@ from nskd.daemon.requester import Requester
 from nskd.daemon.runs import Runs
 from nskd.daemon.workshop import Workshop
 from nskd.governance import limits
-from nskd.governance.approval import Verdict, sign_approval
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
 from nskd.governance.request import parse_request, sign_request
+from nskd.governance.statement import Verdict
 from nskd.peers.lanes import PROTOCOL_VERSION
 from nskd.peers.mesh import Mesh
 from protocol.lattice.machine import kernel_path
@@ -52,6 +53,7 @@ class DaemonService:
         objections: Objections,
         heads: Heads,
         documents: Documents,
+        decisions: Decisions,
         reload: Reload,
         stop: trio.Event,
     ) -> None:
@@ -65,6 +67,7 @@ class DaemonService:
         self._objections = objections
         self._heads = heads
         self._documents = documents
+        self._decisions = decisions
         self._reload = reload
         self._stop = stop
         self._started_at = workshop.clock()
@@ -187,63 +190,21 @@ class DaemonService:
             self._notices.poke()
         return answers.RunAnswer(request=entry.request.digest.hex(), state=state.value, checked=params.check)
 
+    async def request_statement(self, call: Call, params: methods.StatementParams, /) -> answers.StatementAnswer:
+        """Write what a steward signs."""
+        return await self._decisions.statement(await self._find(params.request), params)
+
     async def request_approve(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
         """Approve for this centre: only what its own check passes."""
-        entry = await self._find(params.request)
-        self._workshop.check(entry.request.table, entry.request.centre)
-        return await self._decide(call, params, entry, Verdict.APPROVE)
+        return await self._decisions.decide(call, await self._find(params.request), params, Verdict.APPROVE)
 
     async def request_refuse(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
         """Refuse for this centre."""
-        return await self._decide(call, params, await self._find(params.request), Verdict.REFUSE)
+        return await self._decisions.decide(call, await self._find(params.request), params, Verdict.REFUSE)
 
-    async def _decide(
-        self, call: Call, params: methods.DecideParams, entry: Entry, verdict: Verdict
-    ) -> answers.DecisionAnswer:
-        workshop = self._workshop
-        now = workshop.clock()
-        approval = sign_approval(
-            request=entry.request.digest,
-            charter=workshop.charter,
-            centre=workshop.own,
-            verdict=verdict,
-            steward=params.steward or call.user,
-            sign=workshop.sign,
-            now=now,
-            validity_s=params.validity_s,
-        )
-        state = entry.state
-        if state in (State.DONE, State.REFUSED, State.EXPIRED):
-            raise ControlError(Code.CONFLICT, f"the request is {state.value}; nothing is left to decide.")
-        if not params.check:
-            await workshop.audit.record(
-                Event.REQUEST_DECIDED,
-                uid=call.credentials.uid,
-                user=call.user,
-                steward=approval.steward,
-                purpose=entry.request.table.purpose,
-                request=entry.request.digest,
-                approvals=[approval],
-            )
-            state = await workshop.ledger(Ledger.add_approval, approval, charter=workshop.charter, now=now)
-            workshop.log.info(
-                "request decided",
-                request=entry.request.digest.hex(),
-                verdict=verdict.value,
-                steward=approval.steward,
-                user=call.user,
-            )
-            workshop.events.publish(
-                "request.state", request=entry.request.digest.hex(), state=state.value, centre=workshop.own
-            )
-            await self._notices.publish(entry.request, (approval,))
-        return answers.DecisionAnswer(
-            request=entry.request.digest.hex(),
-            verdict=verdict.value,
-            state=state.value,
-            expires_at=approval.expires_at if verdict is Verdict.APPROVE else None,
-            checked=params.check,
-        )
+    async def request_revoke(self, call: Call, params: methods.DecideParams, /) -> answers.DecisionAnswer:
+        """Withdraw this centre's approval, until the run begins."""
+        return await self._decisions.decide(call, await self._find(params.request), params, Verdict.WITHDRAW)
 
     # --- results --------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from nskd.config import Config
 from nskd.credentials import CentreKeys
 from nskd.errors import OperatorError
 from nskd.governance.charter import Charter, load_charter
+from nskd.governance.own_policy import OwnPolicy, load_own_policy
 from nskd.packs.pack import Pack, load_pack
 
 
@@ -26,6 +27,7 @@ class Papers:
     charter: Charter
     pack: Pack
     keys: CentreKeys = attrs.field(repr=False)
+    own_policy: OwnPolicy | None = None
 
 
 def gather(config: Config, keys: CentreKeys) -> Papers:
@@ -40,7 +42,15 @@ def gather(config: Config, keys: CentreKeys) -> Papers:
             where="[data] source",
             remedy="Name this centre's CSV or Parquet file.",
         )
-    return Papers(config, charter, pack, keys)
+    return Papers(config, charter, pack, keys, _own_policy(config, charter))
+
+
+def _own_policy(config: Config, charter: Charter) -> OwnPolicy | None:
+    path = config.governance.standing_policy
+    if path is None:
+        return None
+    centre = charter.centres[charter.index(config.centre.name)]
+    return load_own_policy(path, centre=centre, workshop=charter.workshop)
 
 
 def _check_identity(config: Config, charter: Charter, keys: CentreKeys) -> None:

@@ -183,7 +183,7 @@ def parse_charter(raw: bytes, *, where: str = "charter") -> Charter:
         for keys in top.tables("centre", least=limits.CENTRES_MIN, most=limits.CENTRES_MAX, allowed=_CENTRE)
     )
     _refuse_duplicates(top, centres)
-    _refuse_shared_stewards(top, centres)
+    _check_stewards(top, centres)
     _refuse_idle_workshop(top, centres)
     disclosure = top.table("disclosure", allowed=_DISCLOSURE)
     return Charter(
@@ -292,8 +292,11 @@ def _refuse_duplicates(top: Keys, centres: tuple[Centre, ...]) -> None:
                 )
 
 
-def _refuse_shared_stewards(top: Keys, centres: tuple[Centre, ...]) -> None:
-    """A steward is a person of one centre; a key that the daemon has as well proves nobody's word."""
+def _check_stewards(top: Keys, centres: tuple[Centre, ...]) -> None:
+    """Every centre that brings data has enough stewards, each a person of that centre with a key of their own.
+
+    A key that the daemon has as well would prove nobody's word.
+    """
     taken = {key: centre.name for centre in centres for key in (centre.noise_key, centre.signing_key)}
     for number, centre in enumerate(centres, 1):
         for steward in centre.stewards:
@@ -304,11 +307,11 @@ def _refuse_shared_stewards(top: Keys, centres: tuple[Centre, ...]) -> None:
                     f"entry {number}: the key of steward {shown(steward.name)} is also a key of {other}",
                     "Have every steward make a key of their own: ssh-keygen -t ed25519",
                 )
-        if centre.stewards and len(centre.stewards) < centre.approvals_needed:
+        if Role.CONTRIBUTE in centre.roles and len(centre.stewards) < centre.approvals_needed:
             raise top.fault(
                 "centre",
-                f"entry {number} needs {centre.approvals_needed} approvals and lists {len(centre.stewards)} steward",
-                "List one steward more.",
+                f"entry {number} needs {centre.approvals_needed} to approve and lists {len(centre.stewards)} stewards",
+                'Add who decides for it: stewards = ["ssh-ed25519 AAAA… A. de Vries"]',
             )
 
 

@@ -15,18 +15,23 @@ from typing import Any, Final
 import attrs
 
 from nskd.errors import OperatorError
-from nskd.governance import limits, signing
-from nskd.governance.approval import SignedApproval, read_approval, standing
+from nskd.governance import limits, signing, words
+from nskd.governance.approval import SignedApproval
 from nskd.governance.charter import Charter
 from nskd.governance.database import Database, LedgerError
 from nskd.governance.lifecycle import Event, State, StateError, advance
+from nskd.governance.policy import Rule
 from nskd.governance.request import SignedRequest, read_request
+from nskd.governance.standing_policy import parse_standing_policy
+from nskd.governance.tally import standing
+from nskd.governance.verification import fault, verify
 
 INTERRUPTED: Final = "interrupted"
 """The fault of a run that ended with the daemon."""
 
-_VERSION: Final = 1
-_SCHEMA: Final = """
+_VERSION: Final = 2
+_SCHEMA: Final = (
+    """
 CREATE TABLE request (
     digest BLOB PRIMARY KEY, centre TEXT NOT NULL, body BLOB NOT NULL, signature BLOB NOT NULL,
     text_digest BLOB NOT NULL, received_at INTEGER NOT NULL,
@@ -35,16 +40,13 @@ CREATE TABLE request (
 ) STRICT;
 CREATE INDEX request_state ON request (state);
 CREATE INDEX request_centre ON request (centre, state);
-CREATE TABLE approval (
-    request BLOB NOT NULL REFERENCES request, centre TEXT NOT NULL, verdict TEXT NOT NULL,
-    body BLOB NOT NULL, signature BLOB NOT NULL, expires_at INTEGER NOT NULL, received_at INTEGER NOT NULL,
-    PRIMARY KEY (request, centre, verdict)  -- two rows a centre: its longest approval, its first refusal
-) STRICT;
 CREATE TABLE result (
     request BLOB PRIMARY KEY REFERENCES request, release BLOB NOT NULL, digest BLOB NOT NULL,
     recorded_at INTEGER NOT NULL
-) STRICT
+) STRICT;
 """
+    + words.SCHEMA
+)
 _SELECT: Final = (
     "SELECT body, centre, signature, received_at, state, changed_at, runs, session, fault, detail, retryable"
     " FROM request "
@@ -52,11 +54,6 @@ _SELECT: Final = (
 _IN_STATES: Final = "WHERE state IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC LIMIT ?"
 _COUNT_BY_CENTRE: Final = (
     "SELECT COUNT(*), COALESCE(SUM(state IN ('submitted', 'approved', 'running')), 0) FROM request WHERE centre = ?"
-)
-_UPSERT_APPROVAL: Final = (
-    "INSERT INTO approval VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body,"
-    " signature = excluded.signature, expires_at = excluded.expires_at, received_at = excluded.received_at"
-    " WHERE excluded.verdict = 'approve' AND excluded.expires_at > approval.expires_at"
 )
 
 
@@ -212,29 +209,27 @@ class Ledger:
     # --- approvals ------------------------------------------------------------------------------------------
 
     def add_approval(self, approval: SignedApproval, *, charter: Charter, now: int) -> State:
-        """Record a verified approval or refusal and return the request's state after it; idempotent.
+        """Verify an approval, refusal or withdrawal, record it, and return the request's state after it; idempotent.
 
-        Of several approvals by one centre the longest stays.  Raises :class:`UnknownRequestError` for one
-        whose request is not here (yet).
+        Of several words of one steward the latest stays.  Raises :class:`UnknownRequestError` for one whose request
+        is not here (yet), ``RemoteProtocolError`` (``APPROVAL``) for one that breaks a rule.
         """
         with self._database.writing() as db:
             self._state(db, approval.request)
-            db.execute(
-                _UPSERT_APPROVAL,
-                (
-                    approval.request,
-                    approval.centre,
-                    approval.verdict.value,
-                    approval.body,
-                    approval.signature,
-                    approval.expires_at,
-                    now,
-                ),
-            )
+            request = self._entry(db.execute(_SELECT + "WHERE digest = ?", (approval.request,)).fetchone()).request
+            verify(approval, charter=charter, request=request)
+            if approval.policy is not None:
+                _refuse_full_month(db, approval, approval.policy)
+            words.keep(db, approval, now=now)
             return self._settle(db, approval.request, charter, now)
 
+    def approved_by_policy(self, centre: str, policy: bytes, at: int) -> int:
+        """Count the requests that a centre's standing policy, by its digest, has approved in the month of ``at``."""
+        with self._database.reading() as db:
+            return words.approved_by_policy(db, centre, policy, at)
+
     def approvals(self, digest: bytes) -> tuple[SignedApproval, ...]:
-        """Return all approvals and refusals recorded for a request, by centre."""
+        """Return all approvals, refusals and withdrawals recorded for a request, by centre."""
         with self._database.reading() as db:
             return self._approvals(db, digest)
 
@@ -325,15 +320,13 @@ class Ledger:
     def _settle(self, db: sqlite3.Connection, digest: bytes, charter: Charter, now: int) -> State:
         """Bring the state in line with the approvals and the clock."""
         state = self._state(db, digest)
-        received_at, retryable = db.execute(
-            "SELECT received_at, retryable FROM request WHERE digest = ?", (digest,)
-        ).fetchone()
-        if state not in (State.SUBMITTED, State.APPROVED) and not (state is State.FAILED and retryable):
+        entry = self._entry(db.execute(_SELECT + "WHERE digest = ?", (digest,)).fetchone())
+        if state not in (State.SUBMITTED, State.APPROVED) and not (state is State.FAILED and entry.retryable):
             return state
-        stands = standing(digest, self._approvals(db, digest), charter=charter, now=now)
+        stands = standing(entry.request, self._approvals(db, digest), charter=charter, now=now)
         if stands.refused:
             return self._move(db, digest, Event.REFUSE, now)
-        if now - received_at >= limits.REQUEST_OPEN_MAX_S:
+        if now - entry.received_at >= limits.REQUEST_OPEN_MAX_S:
             return self._move(db, digest, Event.EXPIRE, now)
         if state is State.SUBMITTED and stands.complete:
             return self._move(db, digest, Event.COMPLETE, now)
@@ -353,12 +346,8 @@ class Ledger:
         return State(row[0])
 
     def _approvals(self, db: sqlite3.Connection, digest: bytes) -> tuple[SignedApproval, ...]:
-        rows = db.execute(
-            "SELECT body, centre, signature FROM approval WHERE request = ? ORDER BY centre, verdict",
-            (digest,),
-        ).fetchall()
         try:
-            return tuple(read_approval(*row) for row in rows)
+            return words.kept(db, digest)
         except OperatorError:
             raise self._database.damaged(f"an approval of request {digest.hex()[:12]}") from None
 
@@ -388,6 +377,14 @@ class Ledger:
                     "UPDATE request SET fault = ?, detail = ?, retryable = 1 WHERE digest = ?",
                     (INTERRUPTED, "the daemon stopped during the run; nothing was released here", digest),
                 )
+
+
+def _refuse_full_month(db: sqlite3.Connection, approval: SignedApproval, text: bytes) -> None:
+    policy = parse_standing_policy(text)
+    count = words.approved_by_policy(db, approval.centre, policy.digest, approval.issued_at, but=approval.request)
+    if count >= policy.per_month:
+        what = f"the standing policy allows {policy.per_month} requests a month, and {count} are approved under it"
+        raise fault(Rule.POLICY_MONTH, what, approval.centre)
 
 
 def _unknown(name: str) -> UnknownRequestError:

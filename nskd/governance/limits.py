@@ -35,13 +35,23 @@ NONCE_BYTES: Final = 16
 REQUEST_OPEN_MAX_S: Final = 90 * DAY_S  # undecided for a quarter: nobody remembers what they would approve
 
 # --- approval -----------------------------------------------------------------------------------------------
-APPROVAL_BODY_BYTES_MAX: Final = 2 * KIB
+SSH_SIGNATURE_BYTES_MAX: Final = 512  # an Ed25519 one has some 180; the namespace is the only part that varies
+STATEMENT_BYTES_MAX: Final = 2 * KIB  # ten lines, the longest of which holds a name
+STANDING_POLICY_BYTES_MAX: Final = 16 * KIB  # five hundred variables by name
+POLICY_VARIABLES_MAX: Final = 500  # as many as a codebook may have
+POLICY_PER_MONTH_MAX: Final = 100  # more than that nobody follows any longer
+SIGNATURES_MAX: Final = 4  # under one standing policy: two are the most that any centre needs
+# A statement, the policy it rests on, and signatures under either.
+APPROVAL_BODY_BYTES_MAX: Final = (
+    STATEMENT_BYTES_MAX + STANDING_POLICY_BYTES_MAX + SIGNATURES_MAX * SSH_SIGNATURE_BYTES_MAX + KIB
+)
 APPROVAL_VALIDITY_DEFAULT_S: Final = 30 * DAY_S
 APPROVAL_VALIDITY_MAX_S: Final = 92 * DAY_S
 STEWARD_CHARS_MAX: Final = 200
 STEWARD_LINE_CHARS_MAX: Final = STEWARD_CHARS_MAX + 100  # the name after the key and its kind, 81 characters
-SSH_SIGNATURE_BYTES_MAX: Final = 512  # an Ed25519 one has some 180; the namespace is the only part that varies
 CLOCK_SKEW_MAX_S: Final = 300  # between centres; a hospital without NTP finds out at its first approval
+YEAR_MIN: Final = 1970  # times are seconds since then, and not negative
+YEAR_MAX: Final = 9000  # leaves room for a day more in every calendar that Python knows
 TIME_MAX: Final = 1 << 40  # some thirty thousand years: keeps arithmetic on a peer's times inside 64 bits
 
 # --- ledger -------------------------------------------------------------------------------------------------

@@ -30,6 +30,34 @@ class Rule(enum.StrEnum):
     VARIABLE_UNKNOWN = "variable-not-in-codebook"
     VARIABLE_PURPOSE = "variable-not-for-purpose"
 
+    # An approval, refusal or withdrawal (`approval`).
+    APPROVAL_MALFORMED = "approval-malformed"
+    APPROVAL_FORGED = "approval-forged"
+    APPROVAL_CHARTER = "approval-under-another-charter"
+    APPROVAL_REQUEST = "approval-of-another-request"
+    APPROVAL_ROLE = "approval-without-role"
+    APPROVAL_VALIDITY = "approval-validity"
+    APPROVAL_EXPIRED = "approval-expired"
+    APPROVAL_EARLY = "approval-from-the-future"
+    APPROVAL_WITHDRAWN = "approval-withdrawn"
+    STEWARD_UNKNOWN = "steward-not-in-charter"
+    STEWARD_SIGNATURE = "steward-signature"
+    STEWARD_AGAIN = "steward-signs-twice"
+    RUN_BEGUN = "run-has-begun"
+
+    # What a standing policy covers (`standing_policy`).
+    POLICY_MALFORMED = "policy-malformed"
+    POLICY_ELSEWHERE = "policy-of-another-centre"
+    POLICY_EXPIRED = "policy-expired"
+    POLICY_KIND = "policy-kind"
+    POLICY_PURPOSE = "policy-purpose"
+    POLICY_REQUESTER = "policy-requester"
+    POLICY_VARIABLE = "policy-variable"
+    POLICY_THRESHOLD = "policy-threshold"
+    POLICY_MARGINS = "policy-margins"
+    POLICY_WHERE = "policy-where"
+    POLICY_MONTH = "policy-month-is-full"
+
 
 @attrs.frozen
 class Refusal:

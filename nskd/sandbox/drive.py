@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -11,8 +12,11 @@ import trio
 from nskd.control import answers
 from nskd.control.async_client import AsyncClient
 from nskd.control.client import DaemonError, UnreachableError
+from nskd.control.steward_key import public_key, sign
 from nskd.errors import OperatorError, innermost
 from nskd.governance.lifecycle import State
+from nskd.governance.statement import NAMESPACE, Verdict
+from nskd.governance.steward import Steward
 from nskd.sandbox.centres import Centre, connected, wait_ready
 from nskd.sandbox.layout import SandboxError
 from nskd.sandbox.watch import PhaseLine, Watch
@@ -72,13 +76,24 @@ async def _approve(centre: Centre, digest: str) -> None:
         await client.subscribe(("request",))
         while True:
             try:
-                await client.call("request.approve", {"request": digest, "steward": f"steward of {centre.name}"})
+                await decide(client, digest, Verdict.APPROVE, centre.files.steward_key)
             except DaemonError as error:
                 if error.message and "no such request" not in error.message:
                     raise _refused(centre, error) from None
                 await client.next_event()
             else:
                 return
+
+
+async def decide(client: AsyncClient, digest: str, verdict: Verdict, key: Path) -> dict[str, Any]:
+    """Have the daemon write a statement, sign it with a steward's key, and give it back: the daemon's answer."""
+    asked = {"request": digest, "verdict": verdict.value, "steward": Steward(public_key(key), "").line}
+    statement = str((await client.call("request.statement", asked))["statement"])
+    signature = sign(key, statement.encode(), namespace=NAMESPACE)
+    method = {Verdict.APPROVE: "approve", Verdict.REFUSE: "refuse", Verdict.WITHDRAW: "revoke"}[verdict]
+    signed = {"request": digest, "statement": statement, "signature": signature}
+    answer: dict[str, Any] = await client.call(f"request.{method}", signed)
+    return answer
 
 
 async def _await_result(client: AsyncClient, digest: str) -> answers.ResultAnswer:

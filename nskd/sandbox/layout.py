@@ -12,8 +12,10 @@ from typing import Final
 
 import attrs
 
+from nskd.control import steward_key
 from nskd.credentials import PublicIdentity, generate
 from nskd.errors import OperatorError
+from nskd.governance.steward import Steward
 from nskd.packs.pack import Pack
 from nskd.packs.synthetic import generate as synthesise
 from nskd.packs.synthetic import write_visits
@@ -48,6 +50,11 @@ class CentreFiles:
         return self.directory / "credentials"
 
     @property
+    def steward_key(self) -> Path:
+        """The key of the one who decides for it; in a sandbox nobody's secret."""
+        return self.directory / "steward"
+
+    @property
     def socket(self) -> Path:
         """Its control socket."""
         return self.directory / "control.sock"
@@ -73,9 +80,10 @@ def lay_out(directory: Path, pack: Pack, pack_source: str, options: Options) -> 
     files = [CentreFiles(name, directory / name) for name in centre_names(options.centres)]
     _check_socket_paths(files)
     identities = [generate(centre.credentials) for centre in files]
+    stewards = [steward_key.generate(centre.steward_key, f"Steward of {centre.name}") for centre in files]
     ports = _free_ports(options.centres)
     charter = charter_path(directory)
-    charter.write_text(_charter(pack, files, identities, ports, options.rules))
+    charter.write_text(_charter(pack, files, identities, stewards, ports, options.rules))
     workers = max(1, (os.cpu_count() or 1) // options.centres)
     for index, centre in enumerate(files):
         source = _own_data(centre, index, pack, options)
@@ -129,6 +137,7 @@ def _charter(
     pack: Pack,
     files: Sequence[CentreFiles],
     identities: Sequence[PublicIdentity],
+    stewards: Sequence[Steward],
     ports: Sequence[int],
     rules: Rules,
 ) -> str:
@@ -142,10 +151,13 @@ def _charter(
             f"[[purpose]]\nid = {_quoted(purpose.id)}\ntext = {_quoted(purpose.text.en)}\n"
             f"ehds = {_quoted(purpose.ehds)}\n"
         )
-    for centre, identity, port in zip(files, identities, ports, strict=True):
+    for centre, identity, steward, port in zip(files, identities, stewards, ports, strict=True):
         parts.append(
             identity.charter_entry(
-                name=centre.name, title=f"Hospital {centre.name.capitalize()}", address=f"127.0.0.1:{port}"
+                name=centre.name,
+                title=f"Hospital {centre.name.capitalize()}",
+                address=f"127.0.0.1:{port}",
+                stewards=[steward.line],
             )
         )
     return "\n".join(parts)

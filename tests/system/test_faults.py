@@ -17,11 +17,15 @@ import pytest
 import structlog
 import trio
 
+from nskd.control import steward_key
 from nskd.control.async_client import AsyncClient
+from nskd.control.client import DaemonError
 from nskd.credentials import StorageKey, generate, load_keys
-from nskd.governance.approval import SignedApproval, Verdict, sign_approval
+from nskd.governance import sshsig
+from nskd.governance.approval import SignedApproval, sign_approval
 from nskd.governance.charter import Charter, load_charter
 from nskd.governance.request import SignedRequest, sign_request
+from nskd.governance.statement import NAMESPACE, Statement, Verdict
 from nskd.peers.greeting import ATTEMPT_ERRORS, Greeter
 from nskd.peers.lanes import PROTOCOL_VERSION, Hello, Lane, Member, prologue
 from nskd.peers.mesh import Mesh
@@ -218,7 +222,7 @@ async def test_full_disk(workshop: Workshop) -> None:
                     while (await client.next_event())["kind"] != "request.received":
                         pass
                 ballast.fill()
-                await _full_when_approving(zuid, digest)
+                await _full_when_approving(workshop, zuid, digest)
                 await _full_when_storing(noord, zuid)
                 ballast.release()
                 for daemon in workshop.daemons:
@@ -233,8 +237,10 @@ async def test_full_disk(workshop: Workshop) -> None:
             workshop.reap()
 
 
-async def _full_when_approving(zuid: Daemon, digest: str) -> None:
-    words = await zuid.refusal("request.approve", request=digest)
+async def _full_when_approving(workshop: Workshop, zuid: Daemon, digest: str) -> None:
+    with pytest.raises(DaemonError) as caught:
+        await workshop.decide(zuid, digest, Verdict.APPROVE)
+    words = f"{caught.value.message} {caught.value.data}"
     assert "full" in words and ("audit.ndjson" in words or "ledger.sqlite" in words)
     detail = await zuid.call("request.show", request=digest)
     assert detail["row"]["state"] == "submitted"
@@ -279,6 +285,7 @@ class Cheat:
     charter: Charter
     mesh: Mesh
     sign: Callable[[bytes], bytes]
+    steward_key: Path
     refusals: dict[bytes, dict[str, str]] = attrs.field(factory=dict)
     heard: trio.Event = attrs.field(factory=trio.Event)
 
@@ -287,6 +294,10 @@ class Cheat:
 
     def tell_approval(self, approval: SignedApproval, *, centre: str | None = None, body: bytes | None = None) -> None:
         self.tell(ApprovalNotice(body or approval.body, centre or approval.centre, approval.signature))
+
+    def signed(self, statement: bytes, signature: bytes) -> SignedApproval:
+        """A statement and a steward's signature, put under midden's own."""
+        return sign_approval(statement, (signature,), centre="midden", sign=self.sign)
 
     async def take_refusal(self, peer: str, message: Refuse) -> None:
         self.refusals.setdefault(message.session, {})[peer] = message.reason
@@ -338,7 +349,7 @@ async def cheating(midden: Daemon, charter: Charter) -> AsyncIterator[Cheat]:
         jitter=random.Random(1).random,
         log=structlog.get_logger(),
     )
-    cheat = Cheat(charter, mesh, keys.signing.signer())
+    cheat = Cheat(charter, mesh, keys.signing.signer(), midden.steward_key)
     mesh.register(Refuse, cheat.take_refusal)
     mesh.register(ApprovalNotice, cheat.take_approval)
     async with trio.open_nursery() as nursery:
@@ -386,23 +397,28 @@ async def test_a_centre_that_forges_approvals_gets_nothing(workshop: Workshop, t
         good = approve_as(cheat, own.digest)
         forged = attrs.evolve(good, signature=bytes(64))
         cheat.tell_approval(forged)
-        await both_reject("forged: the signature does not fit")
+        await both_reject("approval-forged: the daemon's signature does not fit")
         cheat.tell_approval(approve_as(cheat, own.digest), centre="zuid")
-        await both_reject("forged: the body names another centre")
+        await both_reject("approval-malformed: the body names another centre")
         now = int(time.time())
         cheat.tell_approval(approve_as(cheat, own.digest, now=now - 100, validity_s=50))
-        await both_reject("expired")
+        await both_reject("approval-expired")
         cheat.tell_approval(approve_as(cheat, own.digest, now=now + 3600))
-        await both_reject("in the future")
+        await both_reject("approval-from-the-future")
         other = attrs.evolve(charter, digest=bytes(32))
         cheat.tell_approval(approve_as(cheat, own.digest, charter=other))
-        await both_reject("given under another charter")
+        await both_reject("approval-under-another-charter")
+        cheat.tell_approval(approve_as(cheat, own.digest, key=noord.steward_key))
+        await both_reject("steward-not-in-charter")
+        mine = approve_as(cheat, own.digest)
+        cheat.tell_approval(cheat.signed(approve_as(cheat, asked).statement.text(), mine.signatures[0].raw))
+        await both_reject("steward-signature")
         # zuid has approved noord's request: its words are now put under midden's.
         theirs = cheat.approvals["zuid"]
-        moved = theirs.approval.replace(asked, own.digest)
+        moved = theirs.approval.replace(asked.hex().encode(), own.digest.hex().encode())
         assert moved != theirs.approval
         cheat.tell(ApprovalNotice(moved, "zuid", theirs.signature))
-        await both_reject("forged: the signature does not fit")
+        await both_reject("approval-forged: the daemon's signature does not fit")
 
         cheat.tell_approval(good)  # which is all it may do; zuid's and noord's are lacking
         for name, reason in (await cheat.propose(own.digest)).items():
@@ -436,15 +452,27 @@ def ask_as(cheat: Cheat, text: str) -> SignedRequest:
 
 
 def approve_as(
-    cheat: Cheat, request: bytes, *, charter: Charter | None = None, now: int | None = None, validity_s: int = 86_400
+    cheat: Cheat,
+    request: bytes,
+    *,
+    charter: Charter | None = None,
+    now: int | None = None,
+    validity_s: int = 86_400,
+    key: Path | None = None,
 ) -> SignedApproval:
-    return sign_approval(
-        request=request,
-        charter=charter or cheat.charter,
+    """The word of midden's steward, who is the cheat too; or another's signature in the name of that one."""
+    (steward,) = cheat.charter.centres[1].stewards
+    issued_at = int(time.time()) if now is None else now
+    said = Statement(
+        workshop=cheat.charter.workshop,
         centre="midden",
+        request=request,
+        charter=(charter or cheat.charter).digest,
         verdict=Verdict.APPROVE,
-        steward="somebody",
-        sign=cheat.sign,
-        now=int(time.time()) if now is None else now,
-        validity_s=validity_s,
-    )
+        issued_at=issued_at,
+        expires_at=issued_at + validity_s,
+        by=steward.fingerprint,
+        name=steward.name,
+    ).text()
+    (signature,) = sshsig.unarmoured(steward_key.sign(key or cheat.steward_key, said, namespace=NAMESPACE))
+    return cheat.signed(said, signature)

@@ -23,12 +23,15 @@ from typing import Any
 import attrs
 import trio
 
+from nskd.control import steward_key
 from nskd.control.async_client import AsyncClient, open_client
 from nskd.control.client import DaemonError, UnreachableError
 from nskd.credentials import PublicIdentity, generate
+from nskd.governance.statement import Verdict
 from nskd.packs.pack import Pack, load_pack
 from nskd.packs.synthetic import generate as synthesise
 from nskd.packs.synthetic import write_visits
+from nskd.sandbox.drive import decide
 from tests.ports import free_ports
 
 NAMES = ("noord", "midden", "zuid")
@@ -59,6 +62,10 @@ class Daemon:
     @property
     def credentials(self) -> Path:
         return self.directory / "credentials"
+
+    @property
+    def steward_key(self) -> Path:
+        return self.directory / "steward"
 
     @property
     def socket(self) -> Path:
@@ -266,7 +273,7 @@ class Workshop:
                     async with daemon.events("request") as client:
                         while True:
                             try:
-                                await client.call("request.approve", {"request": digest})
+                                await decide(client, digest, Verdict.APPROVE, daemon.steward_key)
                                 return
                             except DaemonError as error:
                                 if "nothing is left to decide" in error.message:
@@ -275,6 +282,11 @@ class Workshop:
                                     raise
                             await client.next_event()
                 await trio.sleep(0.05)  # a daemon that is not there yet cannot tell when it will be
+
+    async def decide(self, daemon: Daemon, digest: str, verdict: Verdict) -> dict[str, Any]:
+        """The word of that centre's steward on a request that is there."""
+        async with daemon.client() as client:
+            return await decide(client, digest, verdict, daemon.steward_key)
 
     async def ask(self, requester: Daemon, text: str, nursery: trio.Nursery | None = None) -> str:
         """Submit and have all approve, in ``nursery`` if a daemon may die meanwhile."""
@@ -338,6 +350,7 @@ def lay_out(directory: Path, *, visits: int = 300) -> Workshop:
         home = directory / name
         home.mkdir(parents=True)
         daemons.append(Daemon(name, home, port, generate(home / "credentials")))
+        steward_key.generate(daemons[-1].steward_key, f"Steward of {name}")
     workshop = Workshop(directory, pack, daemons, extracts)
     (directory / "charter.toml").write_text(charter_text(pack, daemons))
     for index, daemon in enumerate(daemons):
@@ -371,7 +384,12 @@ def charter_text(pack: Pack, daemons: Sequence[Daemon], title: str = "A workshop
         for purpose in pack.purposes
     ]
     parts += [
-        daemon.identity.charter_entry(name=daemon.name, title=daemon.name, address=f"127.0.0.1:{daemon.port}")
+        daemon.identity.charter_entry(
+            name=daemon.name,
+            title=daemon.name,
+            address=f"127.0.0.1:{daemon.port}",
+            stewards=[daemon.steward_key.with_suffix(".pub").read_text().strip()],
+        )
         for daemon in daemons
     ]
     return "\n".join(parts)

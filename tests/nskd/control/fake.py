@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import attrs
 import msgspec
 import trio
 
@@ -23,6 +24,7 @@ from nskd.errors import OperatorError
 from nskd.governance.ledger import UnknownRequestError
 from nskd.governance.lifecycle import StateError
 from nskd.governance.policy import PolicyError, Refusal, Rule
+from nskd.governance.statement import NAMESPACE, Statement, Verdict
 from protocol.errors import Fault, RemoteProtocolError
 
 DIGEST = "ab" * 32
@@ -71,6 +73,7 @@ class FakeService:
         self.log_key = bytes(32)
         self.finished = trio.Event()
         self.waiting = self.waiting_most = 0
+        self.lie: dict[str, Any] = {}  # about what a steward is asked to sign
         self.release: dict[str, Any] | None = RELEASE
 
     def _name(self, method: str, call: Call, params: Any) -> str:
@@ -176,7 +179,35 @@ class FakeService:
     async def _decide(self, verdict: str, call: Call, params: m.DecideParams) -> a.DecisionAnswer:
         name = self._name(f"request.{verdict}", call, params)
         return a.DecisionAnswer(
-            request=name, verdict=verdict, state="approved", expires_at=1_780_000_000, checked=params.check
+            request=name,
+            verdict=verdict,
+            state="approved",
+            steward="dr. N",
+            expires_at=1_780_000_000,
+            checked=params.check,
+        )
+
+    async def request_statement(self, call: Call, params: m.StatementParams, /) -> a.StatementAnswer:
+        name = self._name("request.statement", call, params)
+        verdict = Verdict(params.verdict)
+        said = Statement(
+            workshop="test",
+            centre="noord",
+            request=bytes.fromhex(name),
+            charter=bytes(32),
+            verdict=verdict,
+            issued_at=1_780_000_000,
+            expires_at=1_780_000_000 + params.validity_s if verdict is Verdict.APPROVE else None,
+            by="SHA256:" + "A" * 43,
+            name="dr. N",
+        )
+        said = attrs.evolve(said, **self.lie)
+        return a.StatementAnswer(
+            request=name,
+            verdict=verdict.value,
+            steward="ssh-ed25519 AAAA dr. N",
+            namespace=NAMESPACE,
+            statement=said.text().decode(),
         )
 
     async def request_approve(self, call: Call, params: m.DecideParams, /) -> a.DecisionAnswer:
@@ -184,6 +215,9 @@ class FakeService:
 
     async def request_refuse(self, call: Call, params: m.DecideParams, /) -> a.DecisionAnswer:
         return await self._decide("refuse", call, params)
+
+    async def request_revoke(self, call: Call, params: m.DecideParams, /) -> a.DecisionAnswer:
+        return await self._decide("revoke", call, params)
 
     async def result_show(self, call: Call, params: m.NamedParams, /) -> a.ResultAnswer:
         name = self._name("result.show", call, params)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,11 +21,14 @@ import trio
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from nskd.control import answers, app, cli, client, page, render
+from nskd.control import answers, app, cli, cli_steward, client, page, render, steward_key
 from nskd.control.async_client import open_client
 from nskd.control.client import Client, DaemonError, UnreachableError
 from nskd.control.codes import Code
+from nskd.control.methods import DecideParams
 from nskd.errors import OperatorError
+from nskd.governance import sshsig
+from nskd.governance.statement import NAMESPACE, Statement, Verdict, read_statement
 from tests.nskd.governance.test_audit import KEY, write
 
 from .fake import DIGEST, RELEASE, ROLES, Running, serving
@@ -125,29 +129,119 @@ async def test_submit(running: Running, tmp_path: Path) -> None:
     assert len(running.service.changed) == 2
 
 
-async def test_decisions(running: Running) -> None:
-    done = await nskctl(running, "request", "approve", "abab", "--yes", "--steward", "dr. A", "--days", "2")
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    steward_key.generate(tmp_path / "devries", "A. de Vries")
+    return tmp_path / "devries"
+
+
+def verified(params: DecideParams, key: Path) -> Statement:
+    """What was signed, if the signature is of that key."""
+    (raw,) = sshsig.unarmoured(params.signature)
+    signature = sshsig.read_signature(raw)
+    assert signature.key == steward_key.public_key(key)
+    assert signature.holds(params.statement.encode(), namespace=NAMESPACE)
+    return read_statement(params.statement.encode())
+
+
+async def test_decisions(running: Running, key: Path) -> None:
+    with_key = ("--yes", "--key", str(key))
+    done = await nskctl(running, "request", "approve", "abab", *with_key, "--days", "2")
     assert "approved" in done.output
-    params = running.service.calls[-1][2]
-    assert (params.request, params.steward, params.validity_s) == ("abab", "dr. A", 172_800)
-    assert "refuse" in (await nskctl(running, "request", "refuse", "abab", "--yes")).output
-    assert "only checked" in (await nskctl(running, "request", "approve", "abab", "--check")).output
-    assert running.service.changed == ["request.approve", "request.refuse"]
-    unseen = await nskctl(running, "request", "approve", "abab", code=3)
+    asked, params = running.service.calls[-2][2], running.service.calls[-1][2]
+    assert (asked.verdict, asked.validity_s) == ("approve", 172_800)
+    assert asked.steward.split()[1] == key.with_suffix(".pub").read_text().split()[1]
+    assert verified(params, key).verdict is Verdict.APPROVE
+    assert "refuse" in (await nskctl(running, "request", "refuse", "abab", *with_key)).output
+    assert verified(running.service.calls[-1][2], key).verdict is Verdict.REFUSE
+    assert "revoke" in (await nskctl(running, "request", "revoke", "abab", *with_key)).output
+    assert verified(running.service.calls[-1][2], key).verdict is Verdict.WITHDRAW
+    assert "only checked" in (await nskctl(running, "request", "approve", "abab", "--check", *with_key[1:])).output
+    assert running.service.changed == ["request.approve", "request.refuse", "request.revoke"]
+    unseen = await nskctl(running, "request", "approve", "abab", *with_key[1:], code=3)
     assert "--yes" in unseen.stderr
-    await nskctl(running, "request", "approve", "abab", "--yes", "--days", "93", code=3)
+    await nskctl(running, "request", "approve", "abab", *with_key, "--days", "93", code=3)
+    for wrong in ([], [*with_key[1:], "--signature", "x.sig"], [*with_key[1:], "--steward", "A"]):
+        await nskctl(running, "request", "approve", "abab", "--yes", *wrong, code=3)
 
 
-async def test_decisions_are_on_what_was_read(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "lie", [{"request": bytes(32)}, {"verdict": Verdict.REFUSE, "expires_at": None}, {"name": "x\ny"}]
+)
+async def test_a_key_signs_only_what_its_owner_asked_for(running: Running, key: Path, lie: dict[str, object]) -> None:
+    running.service.lie = lie
+    refused = await nskctl(running, "request", "approve", "abab", "--yes", "--key", str(key), code=1)
+    assert "not what was asked for" in refused.stderr
+    assert running.service.changed == []
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen here")
+async def test_signing_elsewhere(running: Running, key: Path, tmp_path: Path) -> None:
+    """In three steps, with OpenSSH's own program in the middle, and a key that has a passphrase."""
+    text = tmp_path / "word.txt"
+    written = await nskctl(running, "request", "approve", "abab", "--write-statement", str(text), "--steward", "A")
+    assert f"ssh-keygen -Y sign -n nskd-statement -f KEY {text}" in written.stderr
+    assert running.service.changed == []
+    await nskctl(running, "request", "approve", "abab", "--yes", "--signature", f"{text}.sig", code=1)
+    await trio.run_process(
+        ["ssh-keygen", "-Y", "sign", "-n", "nskd-statement", "-f", str(key), str(text)], capture_stderr=True
+    )
+    await nskctl(running, "request", "approve", "abab", "--yes", "--signature", f"{text}.sig")
+    assert verified(running.service.calls[-1][2], key).verdict is Verdict.APPROVE
+    await nskctl(running, "request", "approve", "abab", "--yes", "--signature", str(text), code=3)
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="no ssh-keygen here")
+def test_what_needs_a_passphrase_is_left_to_openssh(key: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    locked = tmp_path / "locked"
+    shutil.copy(key, locked)
+    subprocess.run(["ssh-keygen", "-q", "-p", "-P", "", "-N", "sesam", "-f", locked], check=True, capture_output=True)
+    assert steward_key.public_key(locked) == steward_key.public_key(key)
+    answers = tmp_path / "askpass"
+    answers.write_text("#!/bin/sh\necho sesam\n")
+    answers.chmod(0o700)
+    monkeypatch.setenv("SSH_ASKPASS", str(answers))
+    monkeypatch.setenv("SSH_ASKPASS_REQUIRE", "force")
+    text = steward_key.sign(locked, b"m", namespace="nskd-statement")
+    (raw,) = sshsig.unarmoured(text)
+    assert sshsig.read_signature(raw).holds(b"m", namespace="nskd-statement")
+    answers.write_text("#!/bin/sh\necho wrong\n")
+    with pytest.raises(OperatorError, match="ssh-keygen did not sign"):
+        steward_key.sign(locked, b"m", namespace="nskd-statement")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(OperatorError, match="ssh-keygen is not installed here"):
+        steward_key.sign(locked, b"m", namespace="nskd-statement")
+
+
+def test_keys_that_cannot_be_used(key: Path, tmp_path: Path) -> None:
+    key.chmod(0o640)
+    with pytest.raises(OperatorError, match="others on this machine can read"):
+        steward_key.sign(key, b"m", namespace="n")
+    with pytest.raises(OperatorError, match="the key cannot be written"):
+        steward_key.generate(key, "A. de Vries")
+    with pytest.raises(OperatorError, match="cannot be read"):
+        steward_key.public_key(tmp_path / "none")
+    raw = key.read_bytes()
+    for bad in (b"", b"hello", raw[:60], raw[:200], raw.replace(b"b3Blb", b"AAAAA"), b"ssh-rsa AAAA x"):
+        (tmp_path / "bad").write_bytes(bad)
+        with pytest.raises(OperatorError, match="holds no Ed25519 key"):
+            steward_key.public_key(tmp_path / "bad")
+    for name in ("", "\u202ex", "x" * 201):
+        with pytest.raises(OperatorError, match="--name"):
+            steward_key.generate(tmp_path / "new", name)
+        assert not (tmp_path / "new").exists()
+
+
+async def test_decisions_are_on_what_was_read(running: Running, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        cli,
+        cli_steward,
         "sys",
         SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True), stdout=sys.stdout, exit=sys.exit),
     )
-    done = await nskctl(running, "request", "approve", "abab", stdin="y\n")
+    done = await nskctl(running, "request", "approve", "abab", "--key", str(key), stdin="y\n")
     assert "Question: age" in done.output
     assert running.service.calls[-1][2].request == DIGEST
-    await nskctl(running, "request", "refuse", "abab", stdin="n\n", code=130)
+    await nskctl(running, "request", "refuse", "abab", "--key", str(key), stdin="n\n", code=130)
     assert running.service.changed == ["request.approve"]
 
 
@@ -214,9 +308,9 @@ async def test_the_audit_log_page_by_page(running: Running, tmp_path: Path) -> N
     assert "entry 3:" in (await nskctl(running, "audit", "verify", code=1)).stderr
 
 
-async def test_the_daemon_says_no(running: Running) -> None:
+async def test_the_daemon_says_no(running: Running, key: Path) -> None:
     for name in ("dead", "c0ff", "f00d", "1111", "2222", "bad0"):
-        result = await nskctl(running, "request", "approve", name, "--yes", code=1)
+        result = await nskctl(running, "request", "approve", name, "--yes", "--key", str(key), code=1)
         assert result.stderr.startswith("nskctl: ")
         assert result.stderr.count("\n") == 1
     assert (
@@ -366,6 +460,14 @@ def test_keygen_prints_public_keys_only(tmp_path: Path) -> None:
     again = invoke(tmp_path, "--json", "keygen", str(directory))
     assert again.exit_code == 1
     assert "error" in msgspec.json.decode(again.stdout)
+    made = invoke(tmp_path, "steward", "keygen", str(tmp_path / "devries"), "--name", "A. de Vries")
+    assert made.exit_code == 0 and made.output == (tmp_path / "devries.pub").read_text()
+    assert (tmp_path / "devries").stat().st_mode & 0o777 == 0o600
+    listed = invoke(tmp_path, "keygen", str(tmp_path / "listed"), "--steward", str(tmp_path / "devries.pub"))
+    assert f'stewards = ["{made.output.strip()}"]' in listed.output
+    for wrong in ("devries", "none"):
+        assert invoke(tmp_path, "keygen", str(tmp_path / "no"), "--steward", str(tmp_path / wrong)).exit_code == 1
+        assert not (tmp_path / "no").exists()
     as_json = msgspec.json.decode(invoke(tmp_path, "--json", "keygen", str(tmp_path / "more")).stdout)
     assert len(bytes.fromhex(as_json["noise_key"])) == len(bytes.fromhex(as_json["signing_key"])) == 32
 

@@ -23,6 +23,8 @@ from nskd.control.service import Service
 
 from .fake import DIGEST, ROLES, Running, serving
 
+SIGNED = {"statement": "said", "signature": "signed"}
+
 
 @pytest.fixture
 async def running(tmp_path: Path) -> AsyncIterator[Running]:
@@ -40,8 +42,10 @@ async def test_every_method_answers(running: Running) -> None:
         "request.show": {"request": DIGEST},
         "request.submit": {"text": "x"},
         "request.run": {"request": DIGEST},
-        "request.approve": {"request": DIGEST},
-        "request.refuse": {"request": DIGEST},
+        "request.statement": {"request": DIGEST, "verdict": "approve"},
+        "request.approve": {"request": DIGEST, **SIGNED},
+        "request.refuse": {"request": DIGEST, **SIGNED},
+        "request.revoke": {"request": DIGEST, **SIGNED},
         "result.show": {"request": "abab"},
         "result.wait": {"request": "abab", "timeout_s": 0.001},
     }
@@ -223,7 +227,7 @@ async def test_refusals_have_codes_and_reasons(
     running: Running, name: str, expected: Code, data: dict[str, str]
 ) -> None:
     async with running.connect() as client:
-        answer = await client.ask("request.approve", request=name)
+        answer = await client.ask("request.approve", request=name, **SIGNED)
         assert code(answer) is expected
         assert data.items() <= answer["error"].get("data", {}).items()
     assert running.log.of("control.change")[0]["outcome"] == expected.name.lower()
@@ -231,7 +235,7 @@ async def test_refusals_have_codes_and_reasons(
 
 async def test_a_bug_becomes_an_incident_without_details(running: Running) -> None:
     async with running.connect() as client:
-        answer = await client.ask("request.approve", request="bad0")
+        answer = await client.ask("request.approve", request="bad0", **SIGNED)
         assert code(answer) is Code.INTERNAL
         incident = answer["error"]["data"]["incident"]
         assert "secret" not in str(answer)
@@ -244,9 +248,9 @@ async def test_every_change_is_logged_with_its_caller_and_nothing_else_is(tmp_pa
     async with serving(tmp_path, uid=103, roles=ROLES) as running:
         async with running.connect() as client:
             await client.ask("status")
-            await client.ask("request.approve", request=DIGEST, steward="dr. A")
-            await client.ask("request.refuse", request=DIGEST, check=True)
-            await client.ask("request.approve", request="c0ff")
+            await client.ask("request.approve", request=DIGEST, **SIGNED)
+            await client.ask("request.refuse", request=DIGEST, check=True, **SIGNED)
+            await client.ask("request.approve", request="c0ff", **SIGNED)
         logged = running.log.of("control.change")
         assert [(line["method"], line["uid"], line["check"], line["outcome"]) for line in logged] == [
             ("request.approve", 103, False, "ok"),

@@ -17,14 +17,16 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from nskd.governance import limits
-from nskd.governance.approval import Verdict, approvals_complete
 from nskd.governance.database import LedgerError
 from nskd.governance.ledger import INTERRUPTED, Ledger, LedgerFullError, UnknownRequestError, release_digest
 from nskd.governance.lifecycle import OPEN, TRANSITIONS, Event, State, StateError, advance
+from nskd.governance.standing_policy import month_of, parse_standing_policy
+from nskd.governance.statement import Verdict
+from nskd.governance.tally import approvals_complete
 from nskd.governance.threaded import LedgerThread
 from protocol.errors import RemoteProtocolError
 
-from .workshop import CHARTER, NAMES, NOW, OTHER_CHARTER, approval, request
+from .workshop import CHARTER, NAMES, NOW, OTHER_CHARTER, approval, policy_approval, policy_text, request
 
 SESSION = b"s" * 16
 RELEASE = b'{"cells":[]}'
@@ -50,7 +52,7 @@ def test_from_submitted_to_done(ledger: Ledger) -> None:
     with pytest.raises(StateError, match="it is submitted"):
         ledger.start(sent.digest, SESSION, charter=CHARTER, now=NOW)
     assert approve_all(ledger, sent.digest) is State.APPROVED
-    assert approvals_complete(sent.digest, ledger.approvals(sent.digest), CHARTER, NOW)
+    assert approvals_complete(sent, ledger.approvals(sent.digest), CHARTER, NOW)
     entry = ledger.start(sent.digest, SESSION, charter=CHARTER, now=NOW)
     assert (entry.state, entry.session, entry.runs) == (State.RUNNING, SESSION, 1)
     assert ledger.result(sent.digest) is None
@@ -135,13 +137,81 @@ def test_start_itself_looks_at_the_clock_and_the_charter(ledger: Ledger) -> None
     assert ledger.start(sent.digest, SESSION, charter=CHARTER, now=NOW).state is State.RUNNING
 
 
-def test_the_longest_approval_stays(ledger: Ledger) -> None:
+def test_of_one_stewards_words_the_latest_stays(ledger: Ledger) -> None:
     sent = request()
     ledger.add_request(sent, now=NOW)
-    for validity in (500, 900, 100):
-        mine = approval(sent.digest, "zuid", validity_s=validity)
+    for issued, validity in ((NOW, 500), (NOW, 900), (NOW, 100), (NOW + 1, 200), (NOW, 950)):
+        mine = approval(sent.digest, "zuid", now=issued, validity_s=validity)
         ledger.add_approval(mine, charter=CHARTER, now=NOW)
-    assert [each.expires_at for each in ledger.approvals(sent.digest)] == [NOW + 900]
+    assert [each.expires_at for each in ledger.approvals(sent.digest)] == [NOW + 201]
+
+
+def test_a_withdrawal_stands_however_often_the_old_approval_is_told(ledger: Ledger) -> None:
+    sent = request()
+    ledger.add_request(sent, now=NOW)
+    assert approve_all(ledger, sent.digest) is State.APPROVED
+    no = approval(sent.digest, "zuid", verdict=Verdict.WITHDRAW, now=NOW + 3)
+    assert ledger.add_approval(no, charter=CHARTER, now=NOW + 3) is State.SUBMITTED
+    for name in NAMES:
+        old = approval(sent.digest, name)
+        assert ledger.add_approval(old, charter=CHARTER, now=NOW + 4) is State.SUBMITTED
+    with pytest.raises(StateError):
+        ledger.start(sent.digest, SESSION, charter=CHARTER, now=NOW + 4)
+    again = approval(sent.digest, "zuid", now=NOW + 4)
+    assert ledger.add_approval(again, charter=CHARTER, now=NOW + 4) is State.APPROVED
+
+
+def test_a_withdrawal_after_the_start_counts_for_the_next_run_only(ledger: Ledger) -> None:
+    sent = request()
+    ledger.add_request(sent, now=NOW)
+    approve_all(ledger, sent.digest)
+    ledger.start(sent.digest, SESSION, charter=CHARTER, now=NOW)
+    no = approval(sent.digest, "zuid", verdict=Verdict.WITHDRAW, now=NOW + 3)
+    assert ledger.add_approval(no, charter=CHARTER, now=NOW + 3) is State.RUNNING
+    ledger.fail(sent.digest, fault="f", detail="d", retryable=True, charter=CHARTER, now=NOW + 4)
+    assert ledger.retry(sent.digest, charter=CHARTER, now=NOW + 5) is State.SUBMITTED
+
+
+def test_what_breaks_a_rule_is_not_kept(ledger: Ledger) -> None:
+    sent = request()
+    ledger.add_request(sent, now=NOW)
+    for bad in (
+        approval(sent.digest, "zuid", key="noord"),
+        approval(sent.digest, "zuid", signer="noord"),
+        policy_approval(sent.digest, policy_text(where="false")),
+        policy_approval(sent.digest, policy_text(), signers=("noord",)),
+    ):
+        with pytest.raises(RemoteProtocolError):
+            ledger.add_approval(bad, charter=CHARTER, now=NOW)
+    assert ledger.approvals(sent.digest) == ()
+
+
+def test_a_policy_approves_so_many_in_a_calendar_month(tmp_path: Path) -> None:
+    """Counted on disk, by the month that is signed; the same request again is no second one."""
+    policy = policy_text()
+    digest = parse_standing_policy(policy).digest
+    month, following = month_of(NOW)
+    sent = [request(nonce=bytes([number]) * 16) for number in range(4)]
+    for number, of in enumerate((sent[0], sent[1])):
+        with Ledger.open(tmp_path / "l.db", now=NOW) as ledger:
+            ledger.add_request(of, now=NOW)
+            word = policy_approval(of.digest, policy, now=NOW + number)
+            for _ in range(2):
+                ledger.add_approval(word, charter=CHARTER, now=NOW)
+            assert ledger.approved_by_policy("zuid", digest, NOW) == number + 1
+    with Ledger.open(tmp_path / "l.db", now=NOW) as ledger:
+        for of in sent[2:]:
+            ledger.add_request(of, now=NOW)
+        for moment in (NOW, month, following - 1):
+            with pytest.raises(RemoteProtocolError, match=r"rule policy-month-is-full: .* 2 requests a month"):
+                ledger.add_approval(policy_approval(sent[2].digest, policy, now=moment), charter=CHARTER, now=NOW)
+        for of, moment in ((sent[2], following), (sent[3], month - 1)):
+            ledger.add_approval(policy_approval(of.digest, policy, now=moment), charter=CHARTER, now=NOW)
+        assert ledger.approved_by_policy("zuid", digest, following) == 1
+        other = policy_text(per_month="3")  # signed anew, so counted anew
+        late = request(nonce=b"x" * 16)
+        ledger.add_request(late, now=NOW)
+        ledger.add_approval(policy_approval(late.digest, other), charter=CHARTER, now=NOW)
 
 
 def test_unknown_requests(ledger: Ledger) -> None:
@@ -217,7 +287,7 @@ def test_what_was_altered_on_disk_is_noticed(tmp_path: Path) -> None:
         raw.execute("UPDATE approval SET signature = (SELECT signature FROM approval WHERE centre = 'noord')")
     raw.close()
     with Ledger.open(path, now=NOW) as ledger:
-        with pytest.raises(RemoteProtocolError, match="forged"):
+        with pytest.raises(RemoteProtocolError, match="approval-forged"):
             ledger.start(sent.digest, SESSION, charter=CHARTER, now=NOW)
         assert ledger.get(sent.digest).state is State.APPROVED
     with sqlite3.connect(path) as raw:
@@ -369,7 +439,8 @@ class Life(RuleBasedStateMachine):
         self.ledger = Ledger.open(self.path, now=NOW)
         self.sent = request()
         self.ledger.add_request(self.sent, now=NOW)
-        self.until = dict.fromkeys(NAMES, 0)
+        self.latest = dict.fromkeys(NAMES, (0, 0))  # issued, expires
+        self.withdrawn = dict.fromkeys(NAMES, -1)
         self.refused = False
         self.release: bytes | None = None
         self.copies = 0
@@ -381,7 +452,7 @@ class Life(RuleBasedStateMachine):
     def approve(self, name: str, validity_s: int) -> None:
         word = approval(self.sent.digest, name, now=self.now, validity_s=validity_s)
         self.ledger.add_approval(word, charter=CHARTER, now=self.now)
-        self.until[name] = max(self.until[name], self.now + validity_s)
+        self.latest[name] = max(self.latest[name], (self.now, self.now + validity_s))
 
     @rule()
     def everybody_approves(self) -> None:
@@ -393,6 +464,12 @@ class Life(RuleBasedStateMachine):
         word = approval(self.sent.digest, name, now=self.now, verdict=Verdict.REFUSE)
         self.ledger.add_approval(word, charter=CHARTER, now=self.now)
         self.refused = True
+
+    @rule(name=st.sampled_from(NAMES))
+    def withdraw(self, name: str) -> None:
+        word = approval(self.sent.digest, name, now=self.now, verdict=Verdict.WITHDRAW)
+        self.ledger.add_approval(word, charter=CHARTER, now=self.now)
+        self.withdrawn[name] = self.now
 
     @rule(step_s=st.sampled_from((1, 60, 6000)))
     def wait(self, step_s: int) -> None:
@@ -409,7 +486,8 @@ class Life(RuleBasedStateMachine):
         else:
             assert before is State.APPROVED
             assert not self.refused
-            assert all(until > self.now for until in self.until.values())
+            assert all(issued > self.withdrawn[name] for name, (issued, _) in self.latest.items())
+            assert all(until > self.now for _, until in self.latest.values())
 
     @rule(release=st.sampled_from((b"1", b"2")))
     def finish(self, release: bytes) -> None:

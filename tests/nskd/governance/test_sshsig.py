@@ -141,7 +141,7 @@ def test_a_charter_lists_stewards() -> None:
         (listed(steward_line(signing_key("noord").public_key().public_bytes_raw())), "", "is also a key of noord"),
         (listed(steward_line(signing_key("zuid").public_key().public_bytes_raw())), "", "is also a key of zuid"),
         (listed(steward_line(b"\1" + bytes(31))), "", "not a usable Ed25519"),
-        (listed(LINE, needed=2), "", "needs 2 approvals and lists 1 steward"),
+        (listed(LINE, needed=2), "", "needs 2 to approve and lists 1 stewards"),
         (listed(LINE, needed=3), "", "3 is outside 1 to 2"),
     ],
 )
