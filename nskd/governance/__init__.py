@@ -6,6 +6,10 @@
     signatures as ``ssh-keygen`` makes them; the persons who give them
 ``charter``, ``request``, ``approval``
     the three documents centres sign or agree on, each with its own reader and verifier
+``statement``, ``verification``, ``tally``, ``words``
+    what a steward signs; whether an approval holds; where a request stands; the table of all words on disk
+``standing_policy``, ``own_policy``
+    a steward's word in advance on requests of one shape; this centre's, on disk
 ``policy``, ``explain``
     a centre's own check of a request, rule by rule; the same request in plain Dutch and English
 ``audit``, ``audit_file``, ``audit_heads``, ``audit_check``, ``audit_fhir``
