@@ -192,19 +192,23 @@ class Decisions:
 
     async def drive(self) -> None:
         """Let the standing policy speak on every request that comes, for ever."""
-        if self._own_policy is None:
-            return
-        while True:
+        while self._own_policy is not None:
             changed = self._notices.changed  # taken before looking, so that no change is missed
             try:
-                entries = await self._workshop.ledger(Ledger.entries, states=(State.SUBMITTED,))
-                for entry in entries:
-                    await self._consider(entry, self._own_policy)
-                open_now = {entry.request.digest for entry in entries}
-                self._passed_over = {digest: why for digest, why in self._passed_over.items() if digest in open_now}
+                await self.consider()
             except OperatorError as error:  # a full disk passes
                 self._workshop.log.error("the standing policy could not speak", reason=str(error))
             await changed.wait()
+
+    async def consider(self) -> None:
+        """Let the standing policy speak on what is undecided now."""
+        if self._own_policy is None:
+            return
+        entries = await self._workshop.ledger(Ledger.entries, states=(State.SUBMITTED,))
+        for entry in entries:
+            await self._consider(entry, self._own_policy)
+        undecided = {entry.request.digest for entry in entries}
+        self._passed_over = {digest: why for digest, why in self._passed_over.items() if digest in undecided}
 
     async def _consider(self, entry: Entry, own: OwnPolicy) -> None:
         if await self._own_words(entry):
