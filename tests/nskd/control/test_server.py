@@ -474,7 +474,7 @@ async def test_raw_credentials_come_from_the_kernel(tmp_path: Path) -> None:
 async def test_what_cannot_be_put_on_record_is_not_done(tmp_path: Path) -> None:
     async with serving(tmp_path, uid=103, roles=ROLES) as running, running.connect() as client:
         running.journal.full = True
-        answer = await client.ask("request.approve", request=DIGEST)
+        answer = await client.ask("request.approve", request=DIGEST, **SIGNED)
         assert "No space left on device" in answer["error"]["message"]
         assert running.service.calls == []
         assert "result" in await client.ask("status")

@@ -19,12 +19,14 @@ from nskd.control import methods
 from nskd.control.events import EventBus, Subscription
 from nskd.control.roles import Credentials, Role
 from nskd.control.service import Call
+from nskd.daemon.auditor import Auditor
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.notices import Notices, request_notice
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.governance import sshsig
 from nskd.governance.approval import SignedApproval
+from nskd.governance.audit_file import AuditFile
 from nskd.governance.charter import Charter, parse_charter
 from nskd.governance.ledger import Entry, Ledger
 from nskd.governance.lifecycle import State
@@ -178,14 +180,18 @@ async def world(directory: Path, *, policies: Mapping[str, bytes] | None = None,
     with contextlib.ExitStack() as stack:
         for name in NAMES:
             ledger = stack.enter_context(Ledger.open(directory / f"{name}.sqlite", now=here.now))
-            here.seats[name] = _seat(here, name, ledger, (policies or {}).get(name))
+            sign = papers.signing_key(name).sign
+            log = AuditFile.open(directory / f"{name}.ndjson", centre=name, sign=sign, now=here.now)
+            stack.callback(log.close)
+            here.seats[name] = _seat(here, name, ledger, log, (policies or {}).get(name))
         yield here
 
 
-def _seat(here: World, name: str, ledger: Ledger, policy: bytes | None) -> Seat:
+def _seat(here: World, name: str, ledger: Ledger, audit: AuditFile, policy: bytes | None) -> Seat:
     events, heard = EventBus(), []  # type: ignore[var-annotated]
     subscription = Subscription(("approval",), 1000, lambda: heard.append(subscription.take()))
     events.attach(subscription)
+    log = structlog.get_logger()
     workshop = Workshop(
         own=name,
         charter=here.charter,
@@ -194,7 +200,8 @@ def _seat(here: World, name: str, ledger: Ledger, policy: bytes | None) -> Seat:
         clock=lambda: here.now,
         ledger=LedgerThread(ledger),
         events=events,
-        log=structlog.get_logger(),
+        log=log,
+        audit=Auditor(audit, charter=here.charter.digest, clock=lambda: here.now, log=log),
     )
     mesh = MemoryMesh(name, here.post)
     notices = Notices(workshop, cast(Mesh, mesh), Wanted(), lambda: None)
