@@ -53,7 +53,7 @@ class Dispatcher:
         if isinstance(request, tuple):
             return jsonrpc.error_line(*request)
         try:
-            method = self._method(request.method)
+            method = await self._method(request.method)
             params = jsonrpc.decode_params(request.params, method.params)
             if isinstance(params, SubscribeParams):
                 self._subscribe(params)
@@ -70,7 +70,7 @@ class Dispatcher:
             return jsonrpc.error_line(request.id, error)
         return answer
 
-    def _method(self, name: str) -> Method:
+    async def _method(self, name: str) -> Method:
         method = METHODS.get(name)
         if method is None:
             raise ControlError(
@@ -80,6 +80,7 @@ class Dispatcher:
             )
         if self._role < method.role:
             self._log.warning("control.forbidden", method=name, uid=self._credentials.uid, role=self._role.word)
+            await self._journal.forbidden(self._credentials, name)
             raise ControlError(
                 Code.FORBIDDEN,
                 f"{name} needs the role {method.role.word}, and you have {self._role.word}",
@@ -95,7 +96,7 @@ class Dispatcher:
 
         call = Call(credentials=self._credentials, role=self._role, progress=progress)
         handler: Callable[[Call, Params], Awaitable[object]] = getattr(self._service, method.handler)
-        outcome = "cancelled"
+        outcome, rule = "cancelled", None
         on_record = method.changes and not (isinstance(params, Changing) and params.check)
         try:
             if on_record:
@@ -104,7 +105,7 @@ class Dispatcher:
             outcome = "ok"
         except Exception as exc:
             error = self._error(method, exc)
-            outcome = error.code.name.lower()
+            outcome, rule = error.code.name.lower(), error.data.get("rule")
             raise error from None
         finally:
             if method.changes:
@@ -119,7 +120,7 @@ class Dispatcher:
                     outcome=outcome,
                 )
             if on_record and outcome != "ok":
-                await self._journal.refused(call, method.name, outcome)
+                await self._journal.refused(call, method.name, outcome, rule)
         return result
 
     def _error(self, method: Method, exc: Exception) -> ControlError:

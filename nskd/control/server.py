@@ -82,6 +82,8 @@ class ControlServer:
                 credentials = self._credentials(stream.socket)
                 dispatch = self._admit(credentials)
                 if isinstance(dispatch, ControlError):
+                    if dispatch.code is Code.FORBIDDEN:
+                        await self.journal.forbidden(credentials, None)
                     with trio.move_on_after(self.bounds.send_s):
                         await stream.send_all(jsonrpc.error_line(None, dispatch))
                     return

@@ -39,8 +39,14 @@ class Journal(Protocol):
     async def asked(self, call: Call, method: str, request: str | None, /) -> None:
         """About to be carried out; an ``OperatorError`` keeps it from being so."""
 
-    async def refused(self, call: Call, method: str, outcome: str, /) -> None:
-        """It came to nothing: ``cancelled``, or the name of an error code in small letters.  Raises nothing."""
+    async def refused(self, call: Call, method: str, outcome: str, rule: str | None, /) -> None:
+        """It came to nothing: ``cancelled``, or the name of an error code in small letters, and the rule that refused.
+
+        Raises nothing.
+        """
+
+    async def forbidden(self, credentials: Credentials, method: str | None, /) -> None:
+        """Somebody asked for a method their role does not allow, or, without a method, has no role.  Raises nothing."""
 
 
 class Service(Protocol):

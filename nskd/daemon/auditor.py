@@ -2,7 +2,7 @@
 
 Three ways.  :meth:`Auditor.record` raises when the log cannot be written: what has to be on record before it takes
 effect then does not.  :meth:`Auditor.note` logs that instead: for what has happened already, or must be possible
-always.  :meth:`Auditor.note_of_peer` is a note that a peer can cause, and so bounded.
+always.  :meth:`Auditor.note_of_peer` and ``note_of_user`` are notes that others can cause at will, and so bounded.
 """
 
 from __future__ import annotations
@@ -125,13 +125,20 @@ class Auditor:
 
     async def note_of_peer(self, peer: str, event: Event, **fields: Any) -> None:
         """The same, of what a peer causes: so many in a row, then few; those left out are counted in the next."""
+        await self._note_bounded(f"centre {peer}", event, peer=peer, **fields)
+
+    async def note_of_user(self, uid: int, event: Event, **fields: Any) -> None:
+        """The same, of what a user of this machine causes without being allowed anything."""
+        await self._note_bounded(f"uid {uid}", event, uid=uid, **fields)
+
+    async def _note_bounded(self, who: str, event: Event, **fields: Any) -> None:
         now = self._clock()
-        allowance = self._allowances.setdefault(peer, _Allowance(limits.AUDIT_PEER_ENTRIES_BURST, now))
+        allowance = self._allowances.setdefault(who, _Allowance(limits.AUDIT_PEER_ENTRIES_BURST, now))
         if not allowance.take(now):
             return
         if allowance.unrecorded:
             fields["details"] = {**(fields.get("details") or {}), "left_out": allowance.unrecorded}
-        if await self.note(event, peer=peer, **fields):
+        if await self.note(event, **fields):
             allowance.unrecorded = 0
 
     async def file(self, call: Callable[[AuditFile], T]) -> T:
@@ -156,8 +163,10 @@ def _cut(text: str, length: int) -> str:
 
 
 def _approval(approval: SignedApproval) -> str:
+    """Which centre said what, by which steward's key or policy, and the digest of the document that says so."""
+    who = _plain(f"{approval.statement.by} {approval.steward}")
     digest = hashlib.sha256(approval.body).hexdigest()
-    return f"{approval.centre} {approval.verdict.value} {_plain(approval.steward)} sha256:{digest}"
+    return f"{approval.centre} {approval.verdict.value} {who} sha256:{digest}"
 
 
 def rules(refusals: Iterable[str]) -> dict[str, Detail]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from nskd.control.roles import Credentials, user_name
 from nskd.control.service import Call
 from nskd.daemon.auditor import Auditor
 from nskd.governance.audit import Event
@@ -28,12 +29,22 @@ class Journal:
             details={"method": method, "role": call.role.word, **({"named": request} if request else {})},
         )
 
-    async def refused(self, call: Call, method: str, outcome: str) -> None:
-        """Record that it came to nothing."""
+    async def refused(self, call: Call, method: str, outcome: str, rule: str | None) -> None:
+        """Record that it came to nothing, and by which rule; not in whose words, which may quote what was typed."""
         await self._audit.note(
             Event.CONTROL_REFUSED,
             outcome="refused",
             uid=call.credentials.uid,
             user=call.user,
-            details={"method": method, "outcome": outcome},
+            details={"method": method, "outcome": outcome, **({"rule": rule} if rule else {})},
+        )
+
+    async def forbidden(self, credentials: Credentials, method: str | None) -> None:
+        """Record that somebody asked for what their role does not allow; no method: has no role at all."""
+        await self._audit.note_of_user(
+            credentials.uid,
+            Event.CONTROL_FORBIDDEN,
+            outcome="refused",
+            user=user_name(credentials.uid),
+            details={"method": method or "connect", "outcome": "forbidden"},
         )

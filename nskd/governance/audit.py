@@ -43,6 +43,7 @@ class Event(enum.StrEnum):
     OPT_OUT_UNREADABLE = "opt-out.unreadable"
     CONTROL_ASKED = "control.asked"  # a person asks for a change, which is then made unless the next is there
     CONTROL_REFUSED = "control.refused"
+    CONTROL_FORBIDDEN = "control.forbidden"  # asked by somebody without the role for it, or without any
     REQUEST_SUBMITTED = "request.submitted"
     REQUEST_RECEIVED = "request.received"
     REQUEST_DECIDED = "request.decided"  # this centre's own word

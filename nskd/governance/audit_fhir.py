@@ -48,6 +48,7 @@ _TYPES: Final = MappingProxyType(
         Event.OPT_OUT_UNREADABLE: (_ALERT, "E"),
         Event.CONTROL_ASKED: (_ACTIVITY, "E"),
         Event.CONTROL_REFUSED: (_ACTIVITY, "E"),
+        Event.CONTROL_FORBIDDEN: (_ALERT, "E"),
         Event.REQUEST_SUBMITTED: (_QUERY, "C"),
         Event.REQUEST_RECEIVED: (_QUERY, "C"),
         Event.REQUEST_DECIDED: (_ATTEST, "C"),

@@ -1,6 +1,6 @@
 """The audit log on disk: one file that only grows, durable before a call returns, taken by one process.
 
-Growth: an entry has some 500 bytes with its signature.  A run leaves three at each centre, a person's command two,
+Growth: an entry has some 600 bytes with its signature.  A run leaves three at each centre, a person's command two,
 another centre's head at most one in ten minutes while that centre is active: a centre in a workshop of five with two
 requests a working day writes some 15 MB a year.  It is not rotated: a log in one piece is what an auditor can copy.
 """

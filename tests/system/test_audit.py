@@ -102,6 +102,7 @@ async def test_each_centre_can_answer_for_what_happened(workshop: Workshop) -> N
         assert found[-1]["result"] == released
         approvals = found[2]["approvals"]
         assert sorted(each.split()[0] for each in approvals) == sorted(other.name for other in workshop.daemons)
+        assert all(" approve SHA256:" in each and " sha256:" in each for each in approvals)
         assert found[1]["uid"] == os.getuid()
         assert all(len(body["charter"]) == 64 for body in found)
     asked = [body for body in await bodies(noord) if body["event"].startswith("control.")]
@@ -109,6 +110,7 @@ async def test_each_centre_can_answer_for_what_happened(workshop: Workshop) -> N
         ("control.asked", "request.submit", "ok"),
         ("control.refused", "request.submit", "refused"),
     ]
+    assert asked[-1]["details"]["rule"] == "purpose-not-in-charter"
     events = [body["event"] for body in await bodies(zuid)]
     assert events[:3] == ["log.begun", "daemon.started", "data.loaded"]
     assert "epoch.founded" in events

@@ -59,8 +59,11 @@ class FakeJournal:
             raise OperatorError("it cannot be used: No space left on device", where="audit log", remedy="Free some.")
         self.entries.append(("asked", call.credentials.uid, method, request))
 
-    async def refused(self, call: Call, method: str, outcome: str) -> None:
-        self.entries.append(("refused", call.credentials.uid, method, outcome))
+    async def forbidden(self, credentials: Credentials, method: str | None) -> None:
+        self.entries.append(("forbidden", credentials.uid, method or "", None))
+
+    async def refused(self, call: Call, method: str, outcome: str, rule: str | None) -> None:
+        self.entries.append(("refused", call.credentials.uid, method, rule or outcome))
 
 
 class FakeService:

@@ -251,11 +251,13 @@ async def test_every_change_is_logged_with_its_caller_and_nothing_else_is(tmp_pa
             await client.ask("request.approve", request=DIGEST, **SIGNED)
             await client.ask("request.refuse", request=DIGEST, check=True, **SIGNED)
             await client.ask("request.approve", request="c0ff", **SIGNED)
+            await client.ask("request.approve", request="f00d", **SIGNED)
         logged = running.log.of("control.change")
         assert [(line["method"], line["uid"], line["check"], line["outcome"]) for line in logged] == [
             ("request.approve", 103, False, "ok"),
             ("request.refuse", 103, True, "ok"),
             ("request.approve", 103, False, "conflict"),
+            ("request.approve", 103, False, "refused"),
         ]
         assert logged[0]["request"] == DIGEST
         assert running.service.changed == ["request.approve"]
@@ -263,6 +265,8 @@ async def test_every_change_is_logged_with_its_caller_and_nothing_else_is(tmp_pa
             ("asked", 103, "request.approve", DIGEST),
             ("asked", 103, "request.approve", "c0ff"),
             ("refused", 103, "request.approve", "conflict"),
+            ("asked", 103, "request.approve", "f00d"),
+            ("refused", 103, "request.approve", "purpose-not-in-charter"),
         ]
         call = running.service.calls[1][1]
         assert (call.role, call.credentials.uid, call.user) == (Role.APPROVE, 103, "103")
@@ -277,6 +281,8 @@ async def test_roles_reach_as_far_as_the_table_says(tmp_path: Path, role: Role) 
                 expected = Code.INVALID_PARAMS if role >= method.role else Code.FORBIDDEN
                 assert code(answer) is expected, method.name
         assert running.service.calls == []
+        beyond = [("forbidden", 100 + role, method.name, None) for method in METHODS.values() if role < method.role]
+        assert running.journal.entries == beyond
 
 
 async def test_roles_can_be_replaced_for_new_connections(tmp_path: Path) -> None:
@@ -293,6 +299,7 @@ async def test_strangers_are_turned_away(tmp_path: Path) -> None:
             assert code(await client.line()) is Code.FORBIDDEN
             assert await client.at_end()
         assert running.log.of("control.stranger")[0]["uid"] == 999
+        assert running.journal.entries == [("forbidden", 999, "", None)]
 
 
 async def test_connections_are_bounded(tmp_path: Path) -> None:

@@ -258,7 +258,11 @@ async def test_what_a_peer_can_make_us_write_is_bounded(tmp_path: Path) -> None:
         await audit.note_of_peer("midden", Event.APPROVAL_REJECTED)
         now += 60
         await audit.note_of_peer("zuid", Event.APPROVAL_REJECTED)
+        for _ in range(limits.AUDIT_PEER_ENTRIES_BURST + 5):  # a user of this machine, not of that name's allowance
+            await audit.note_of_user(1004, Event.CONTROL_FORBIDDEN)
     written = [entry.body for entry in read_log(tmp_path / "log")][1:]
+    assert [body.uid for body in written].count(1004) == limits.AUDIT_PEER_ENTRIES_BURST
+    written = [body for body in written if body.uid is None]
     assert len(written) == limits.AUDIT_PEER_ENTRIES_BURST + 2
     assert written[-1].details == {"left_out": 200 - limits.AUDIT_PEER_ENTRIES_BURST}
 
