@@ -355,7 +355,11 @@ async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger)
 
 def _open_audit(papers: Papers, state: Path) -> AuditFile:
     return AuditFile.open(
-        state / "audit.ndjson", centre=papers.config.centre.name, sign=papers.keys.signing.signer(), now=_clock()
+        state / "audit.ndjson",
+        centre=papers.config.centre.name,
+        sign=papers.keys.signing.signer(),
+        now=_clock(),
+        entropy=os.urandom,
     )
 
 

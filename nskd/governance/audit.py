@@ -58,6 +58,9 @@ class Event(enum.StrEnum):
     HEAD_CONTRADICTED = "head.contradicted"  # another centre's log was cut, edited or forked
 
 
+SALT_BYTES: Final = 16  # nobody tries them all
+
+
 class AuditError(OperatorError):
     """The log cannot be read or written, or does not hold together."""
 
@@ -84,11 +87,13 @@ class Body(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     """One entry: who, what, when, for which purpose, about which documents.
 
     ``uid`` and ``user`` are the control socket's, ``steward`` a person's name and key where one signed; ``peer`` is the
-    other centre concerned.  Digests are hexadecimal, ``time`` is in seconds since 1970.
+    other centre concerned.  ``salt`` is random, so that digests of bodies, which other centres see, tell nothing about
+    these.  Digests are hexadecimal, ``time`` is in seconds since 1970.
     """
 
     sequence: Annotated[int, msgspec.Meta(ge=1, le=limits.AUDIT_ENTRIES_MAX)]
     previous: _Hex
+    salt: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]
     time: Annotated[int, msgspec.Meta(ge=0, le=limits.TIME_MAX)]
     centre: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.NAME_CHARS_MAX)]
     event: Event

@@ -1,6 +1,6 @@
 """The audit log on disk: one file that only grows, durable before a call returns, taken by one process.
 
-Growth: an entry has some 600 bytes with its signature.  A run leaves three at each centre, a person's command two,
+Growth: an entry has some 650 bytes with its signature.  A run leaves three at each centre, a person's command two,
 another centre's head at most one in ten minutes while that centre is active: a centre in a workshop of five with two
 requests a working day writes some 15 MB a year.  It is not rotated: a log in one piece is what an auditor can copy.
 """
@@ -14,7 +14,7 @@ import hashlib
 import os
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from nskd.governance import limits, signing
 from nskd.governance.audit import (
     CLOSE,
     MIDDLE,
+    SALT_BYTES,
     AuditError,
     BadEntryError,
     Body,
@@ -43,11 +44,14 @@ _TAIL = re.compile(rb'[0-9a-f]{0,128}|[0-9a-f]{128}"\}?')
 class AuditFile:
     """Used by one thread at a time; a pool may vary which.  Made by :meth:`open`."""
 
-    def __init__(self, descriptor: int, path: Path, centre: str, sign: signing.Signer) -> None:
+    def __init__(
+        self, descriptor: int, path: Path, centre: str, sign: signing.Signer, entropy: Callable[[int], bytes]
+    ) -> None:
         self._descriptor = descriptor
         self._path = path
         self._centre = centre
         self._sign = sign
+        self._entropy = entropy
         self._chain = Chain()
         self._ends = array("Q")  # where each line ends in the file
         self._digests = bytearray()  # of all bodies, 32 bytes each: what proves to peers that the log only grew
@@ -57,7 +61,9 @@ class AuditFile:
         self._broken = False
 
     @classmethod
-    def open(cls, path: Path, *, centre: str, sign: signing.Signer, now: int) -> AuditFile:
+    def open(
+        cls, path: Path, *, centre: str, sign: signing.Signer, now: int, entropy: Callable[[int], bytes]
+    ) -> AuditFile:
         """Open or begin the log of ``centre`` and check that its chain holds; signatures are for who verifies it.
 
         An append that a crash cut short is taken back, and that is put on record; any other damage raises
@@ -68,7 +74,7 @@ class AuditFile:
             descriptor = os.open(path, flags, 0o600)
         except OSError as exc:
             raise _unusable(path, exc) from None
-        log = cls(descriptor, path, centre, sign)
+        log = cls(descriptor, path, centre, sign, entropy)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             torn = log._read()
@@ -127,6 +133,7 @@ class AuditFile:
         body = Body(
             sequence=self._chain.sequence + 1,
             previous=self._chain.hash.hex(),
+            salt=self._entropy(SALT_BYTES).hex(),
             time=now,
             centre=self._centre,
             event=event,

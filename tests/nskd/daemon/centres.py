@@ -181,7 +181,7 @@ async def world(directory: Path, *, policies: Mapping[str, bytes] | None = None,
         for name in NAMES:
             ledger = stack.enter_context(Ledger.open(directory / f"{name}.sqlite", now=here.now))
             sign = papers.signing_key(name).sign
-            log = AuditFile.open(directory / f"{name}.ndjson", centre=name, sign=sign, now=here.now)
+            log = AuditFile.open(directory / f"{name}.ndjson", centre=name, sign=sign, now=here.now, entropy=bytes)
             stack.callback(log.close)
             here.seats[name] = _seat(here, name, ledger, log, (policies or {}).get(name))
         yield here

@@ -71,7 +71,7 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
         stock = await SharedStockpile.open(directory / "stock", KEY)
         await stock(Stockpile.begin_epoch, EPOCH, STATE)
         sign = signing_key("noord").sign
-        audit = AuditFile.open(directory / "audit.ndjson", centre="noord", sign=sign, now=NOW)
+        audit = AuditFile.open(directory / "audit.ndjson", centre="noord", sign=sign, now=NOW, entropy=bytes)
         log = structlog.get_logger()
         workshop = Workshop(
             own="noord",

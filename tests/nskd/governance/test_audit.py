@@ -30,7 +30,7 @@ FIELDS: tuple[tuple[Event, dict[str, Any]], ...] = (
 
 
 def opened(path: Path, centre: str = "noord") -> AuditFile:
-    return AuditFile.open(path, centre=centre, sign=signing_key(centre).sign, now=NOW)
+    return AuditFile.open(path, centre=centre, sign=signing_key(centre).sign, now=NOW, entropy=bytes)
 
 
 def write(path: Path, fields: Sequence[tuple[Event, dict[str, Any]]] = FIELDS) -> list[bytes]:
@@ -70,6 +70,18 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert log.lines(3, bytes_max=1 << 20, count_max=1) == [entries[3].line]
         assert log.lines(5, bytes_max=1, count_max=9) == []
     assert len(read(tmp_path / "log")) == 5
+
+
+def test_the_digest_of_an_entry_tells_nothing_of_it(tmp_path: Path) -> None:
+    """Other centres see digests and know the hash before; the same words have another digest each time."""
+    digests = set()
+    for salt in (b"a" * 16, b"b" * 16):
+        drawn = iter((bytes(16), salt))  # of its beginning, and of the entry
+        with AuditFile.open(
+            tmp_path / salt.hex(), centre="noord", sign=SIGN, now=NOW, entropy=lambda _, drawn=drawn: next(drawn)
+        ) as log:
+            digests.add(log.append(Event.DAEMON_STOPPED, now=NOW).digest)
+    assert len(digests) == 2
 
 
 def test_every_flipped_byte_is_found_in_its_entry(tmp_path: Path) -> None:
