@@ -29,6 +29,7 @@ class Fault(enum.StrEnum):
     PROOF_BOUND = "proof-bound"
     DECRYPTION = "decryption-anomaly"
     CONTRIBUTION = "inconsistent-contribution"  # out of range, or not that of an earlier run of the same request
+    UNLUCKY = "unlucky-mask"  # chance, once in millions of runs, or a false opening that looks like it
     SESSION = "session-mismatch"  # version, charter, request or party order differ
     APPROVAL = "invalid-approval"
     SIGNATURE = "invalid-signature"

@@ -80,6 +80,14 @@ def concatenate(parts: Sequence[Shared]) -> Shared:
     return Shared(np.concatenate([s.value for s in parts]), np.concatenate([s.mac for s in parts]))
 
 
+def total(parts: Sequence[Shared]) -> Shared:
+    """The elementwise sum of one or more vectors."""
+    result = parts[0]
+    for part in parts[1:]:
+        result = result + part
+    return result
+
+
 def split(shared: Shared, lengths: Sequence[int]) -> list[Shared]:
     """The inverse of :func:`concatenate`."""
     if sum(lengths) != len(shared):

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import attrs
 
-PURPOSES = 'workshop = "readme"\ntitle = "README"\nversion = 1\npack = "nsk"\n\n[disclosure]\nthreshold = 10\n\n' + (
+PURPOSES = (
+    'workshop = "readme"\ntitle = "README"\nversion = 1\npack = "nsk"\n\n'
+    "[disclosure]\nthreshold = 10\ncentres_min = 2\n\n"
     '[[purpose]]\nid = "improvement"\ntext = "To better screening."\n\n'
 )
 

@@ -1,6 +1,7 @@
 """From a request to a plan of public shape, and what the shape alone decides.
 
-Reading order: `shape` (where the cells and margins of a table lie in a vector), `table` (a request →
-`TablePlan`), `suppression` (which further cells must stay closed so that no closed one can be worked out from
-the margins). The local part of a plan is `nskd.data.query`.
+Reading order: `shape` (where the cells and margins of a table lie in a vector), `table` (a request → `TablePlan`),
+`agreed` (what the charter asks of it), `impossible` (zeros everybody knows), `suppression` (which further cells must
+stay closed so that no closed one can be worked out from the margins), `pairs`, `population` and `populations` (who is
+in which cell, compared with earlier tables and kept for later ones). The local part of a plan is `nskd.data.query`.
 """

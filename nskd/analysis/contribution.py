@@ -14,7 +14,6 @@ opened; and how often a pattern was about to be seen without being held so is co
 from __future__ import annotations
 
 import hmac
-import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from nskd.analysis.durable import write_durably
 from nskd.errors import OperatorError
 
 _LABEL = b"nskd contribution v1\0"
@@ -85,7 +85,10 @@ class Contributions:
     def _first(self, path: Path, content: bytes, *, anew: bool = False) -> bytes:
         """Return what the file holds; ``content``, durably, if it did not exist or is to be written ``anew``."""
         try:
-            return path.read_bytes() if path.exists() and not anew else self._write(path, content)
+            if path.exists() and not anew:
+                return path.read_bytes()
+            write_durably(path, content)
+            return content
         except OSError as error:
             raise ContributionError(
                 f"cannot be recorded: {error.strerror}",
@@ -99,17 +102,3 @@ class Contributions:
             digest.update(vector.size.to_bytes(8, "little"))
             digest.update(np.ascontiguousarray(vector, dtype="<u8").tobytes())
         return digest.digest()
-
-    def _write(self, path: Path, digest: bytes) -> bytes:
-        temporary = path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(digest)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
-        return digest

@@ -19,14 +19,19 @@ def release_bytes(
     plan: TablePlan,
     shown: npt.NDArray[np.bool_],
     values: npt.NDArray[np.int64],
+    impossible: npt.NDArray[np.bool_],
     *,
+    rounding: int,
     request: bytes,
     title: str,
 ) -> bytes:
-    """A release as JSON: cells in codebook order, margins after the interior, null where suppressed."""
+    """A release as JSON: cells in codebook order, margins after the interior, null where suppressed.
+
+    ``impossible`` cells are 0, whatever was computed.  Values are multiples of ``rounding``.
+    """
     cells: list[dict[str, Any]] = [
-        {**levels, "value": int(value) if is_shown else None}
-        for levels, is_shown, value in zip(plan.cells, shown, values, strict=True)
+        {**levels, "value": int(value) if is_shown else 0 if is_known else None}
+        for levels, is_shown, value, is_known in zip(plan.cells, shown, values, impossible, strict=True)
     ]
     document = {
         "format": RELEASE_FORMAT,
@@ -37,6 +42,7 @@ def release_bytes(
         "measure": plan.measure.value,
         "where": plan.filter.sql,
         "margins": plan.margins,
+        "rounding": rounding,
         "cells": cells,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
@@ -47,10 +53,14 @@ class AlsoHide:
     out.
     """
 
-    def __init__(self, shape: TableShape) -> None:
+    def __init__(self, shape: TableShape, impossible: npt.NDArray[np.bool_]) -> None:
         self._shape = shape
+        self._impossible = impossible
 
     def __call__(self, safe: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Return which cells to show: the safe ones less those that protect the others."""
-        closed = secondary_suppression(self._shape, ~safe)
-        return ~closed
+        """Return which cells to open: the safe ones less those that protect the others.
+
+        Impossible ones need no opening.
+        """
+        closed = secondary_suppression(self._shape, ~safe, self._impossible)
+        return safe & ~closed & ~self._impossible

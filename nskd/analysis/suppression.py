@@ -12,6 +12,9 @@ before totals, ties by position. At the end `_prove` exhibits a witness over the
 zero wherever something is open, has zero margins, and is non-zero at every closed cell. Adding it to the true
 table changes nothing an outsider sees, which proves the point by itself, however the cells were chosen.
 
+A cell that cannot have a child, by the codebook or the question itself, is known to everybody: it counts as open,
+and closing it would protect nothing.
+
 Distinct children do not add up over cells, so their margins derive less than this assumes; the same cells are
 closed. A table without column variables is treated as one with two equal columns. Linear algebra is all that
 is covered: bounds (a total limits its parts) and sums of closed cells are not.
@@ -31,22 +34,26 @@ Grid = NDArray[np.bool_]  # [row groups + 1, column groups + 1]: the totals are 
 Edge = tuple[int, int]  # (row, column) of a cell in the grid
 
 _REOPEN_WORK_MAX = 200_000  # cells tried times size of the graph: a few tenths of a second
+_NEVER = np.iinfo(np.int64).max // 8
 _WITNESS_TRIES = 64
 _WITNESS_SPREAD = 1 << 32  # sums of 10,000 such values stay inside 64 bits
 
 
-def secondary_suppression(shape: TableShape, unsafe: Mask) -> Mask:
+def secondary_suppression(shape: TableShape, unsafe: Mask, known: Mask | None = None) -> Mask:
     """Return the cells to keep closed: bool [shape.size], the unsafe ones and those chosen to protect them.
 
+    ``known`` cells are 0 for all to see, whatever ``unsafe`` says; the total of any other cell must not be among them.
     Deterministic. Without margins nothing is derivable and nothing is added.
     """
     if unsafe.shape != (shape.size,):
         raise ValueError(f"a pattern of {unsafe.shape} for a table of {shape.size} cells")
+    known = np.zeros(shape.size, np.bool_) if known is None else known
+    unsafe = unsafe & ~known
     if not shape.margins or not unsafe.any():
         return unsafe.copy()
     place = _places(shape)
     closed = unsafe[place]
-    costs = _costs(place, shape)
+    costs = np.where(known[place], _NEVER, _costs(place, shape))
     on_cycle: set[Edge] = set()
     for edge in _bridges(closed):
         if edge not in on_cycle:  # an earlier path may run through it
@@ -125,14 +132,14 @@ def _detour(closed: Grid, costs: NDArray[np.int64], edge: Edge) -> list[Edge]:
     Bellman and Ford's relaxation, a whole side of the graph at a time. Every step costs something, a closed
     cell the least, so the way is simple and no longer than it must be.
     """
-    far = np.iinfo(np.int64).max // 4
+    far = _NEVER
     step = np.where(closed, 1, costs)
     step[edge] = far
     row_distance, column_distance = (np.full(size, far) for size in closed.shape)
     from_row, from_column = np.zeros(closed.shape[1], np.int64), np.zeros(closed.shape[0], np.int64)
     row_distance[edge[0]] = 0
     while True:
-        reach = row_distance[:, None] + step
+        reach = row_distance[:, None] + step  # twice _NEVER still fits
         nearer = reach.min(axis=0) < column_distance
         from_row[nearer] = reach.argmin(axis=0)[nearer]
         column_distance = np.minimum(column_distance, reach.min(axis=0))

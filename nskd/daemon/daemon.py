@@ -18,6 +18,7 @@ import trio
 
 from nskd import config as configuration
 from nskd.analysis.contribution import Contributions
+from nskd.analysis.populations import Populations
 from nskd.config import Config
 from nskd.control import answers
 from nskd.control.endpoint import control_endpoint
@@ -33,6 +34,7 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
 from nskd.daemon.heads import Heads
+from nskd.daemon.history import History
 from nskd.daemon.journal import Journal
 from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
@@ -99,6 +101,8 @@ class Daemon:
             events=self.events,
             log=log,
         )
+        populations = Populations(config.state.directory / "populations", _derived(papers.keys.storage))
+        history = History(self.workshop, populations)
         self.mesh = Mesh(
             own=config.centre.name,
             static=papers.keys.noise.static_key(),
@@ -121,7 +125,9 @@ class Daemon:
             mesh=self.mesh,
             sessions=self.sessions,
             stock=stock,
-            needs=Needs(workshop=self.workshop, stock=stock, wanted=wanted, policy=_policy(config, charter)),
+            needs=Needs(
+                workshop=self.workshop, stock=stock, wanted=wanted, policy=_policy(config, charter), history=history
+            ),
             epochs=self.epochs,
             turns=turns,
             workers=workers,
@@ -143,6 +149,8 @@ class Daemon:
             dataset=dataset,
             objections=self.objections,
             contributions=Contributions(config.state.directory / "contributions", _derived(papers.keys.storage)),
+            populations=populations,
+            history=history,
             workers=workers,
         )
         self.requester = Requester(
@@ -155,6 +163,7 @@ class Daemon:
             wanted=wanted,
             failures=failures,
             runs=self.runs,
+            history=history,
         )
         self.sessions.register(GENERATE, judge=self.generator.judge, run=self.generator.run)
         self.sessions.register(ANALYSIS, judge=self.runs.judge, run=self.runs.run, finished=self.runs.finished)

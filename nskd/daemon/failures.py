@@ -15,8 +15,8 @@ from nskd.governance.lifecycle import StateError
 from nskd.governance.request import SignedRequest
 from protocol.errors import Fault, RemoteProtocolError
 
-# Faults that a crash or a bad line explains; anything else shows that somebody cheats or is broken.
-_ACCIDENTS: Final = frozenset({Fault.DISCONNECTED, Fault.TIMEOUT, Fault.SESSION})
+# Faults that a crash, a bad line or chance explains; anything else shows that somebody cheats or is broken.
+_ACCIDENTS: Final = frozenset({Fault.DISCONNECTED, Fault.TIMEOUT, Fault.SESSION, Fault.UNLUCKY})
 
 
 class Failures:

@@ -1,13 +1,16 @@
 """What is wanted of the stock: what open requests will use, and what past ones have used, from the ledger.
 
-No account of its own: what a run uses is a function of its request, and the ledger remembers finished requests.
+No account of its own: what a run uses is a function of its request and of the earlier tables it is compared with, and
+both are on record.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
+from nskd.analysis.table import TablePlan
 from nskd.control import answers
 from nskd.daemon.demand import (
     RUNS_REMEMBERED,
@@ -19,11 +22,14 @@ from nskd.daemon.demand import (
     total_demand,
     worst_shortage,
 )
+from nskd.daemon.history import History, pairs_of
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
 from nskd.governance.ledger import Entry, Ledger
 from nskd.governance.lifecycle import State
+from nskd.governance.request import TableRequest
+from nskd.sessions.kinds import Refusal
 from nskd.stockpile import Level, SharedStockpile
 
 _OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
@@ -32,8 +38,11 @@ _OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
 class Needs:
     """Compares the stock with what is wanted of it."""
 
-    def __init__(self, *, workshop: Workshop, stock: SharedStockpile, wanted: Wanted, policy: Policy) -> None:
+    def __init__(
+        self, *, workshop: Workshop, stock: SharedStockpile, wanted: Wanted, policy: Policy, history: History
+    ) -> None:
         self._workshop = workshop
+        self._earlier = history
         self._stock = stock
         self._wanted = wanted
         self._policy = policy
@@ -69,7 +78,8 @@ class Needs:
         finished = (await self._workshop.ledger(Ledger.counts))[State.DONE]
         if finished != self._finished:
             entries = await self._workshop.ledger(Ledger.entries, states=(State.DONE,), limit=RUNS_REMEMBERED)
-            self._history = [use for use in map(self._use, entries) if use is not None]
+            needs = [(entry, await self._need(entry, self._workshop.plan)) for entry in entries]
+            self._history = [Use(entry.changed_at, need) for entry, need in needs if need is not None]
             self._finished = finished
         return self._policy.targets(self._history, self._workshop.clock())
 
@@ -79,22 +89,19 @@ class Needs:
         entries += [await self._workshop.ledger(Ledger.get, digest) for digest in self._wanted]
         entries = [entry for entry in entries if entry.state is not State.FAILED or entry.retryable]
         entries.sort(key=lambda entry: entry.state is State.SUBMITTED)
-        needs = [self._need(entry) for entry in entries]
+        needs = [
+            await self._need(entry, partial(self._workshop.check, requester=entry.request.centre)) for entry in entries
+        ]
         return [need for need in needs if need is not None]
 
-    def _use(self, entry: Entry) -> Use | None:
-        """What a finished run used; None if the codebook does not know its variables any more."""
+    async def _need(self, entry: Entry, lay_out: Callable[[TableRequest], TablePlan]) -> Mapping[str, int] | None:
+        """What a run uses, or would use if it began now; None if its table cannot be laid out, or compared."""
         try:
-            return Use(entry.changed_at, self._workshop.need(self._workshop.plan(entry.request.table)))
-        except OperatorError:
+            plan = lay_out(entry.request.table)
+            earlier = await self._earlier.earlier(await self._earlier.listed(entry.request.digest))
+            return self._workshop.need(plan, pairs_of(self._workshop, plan, earlier))
+        except (OperatorError, Refusal):
             return None
-
-    def _need(self, entry: Entry) -> Mapping[str, int] | None:
-        try:
-            plan = self._workshop.check(entry.request.table, entry.request.centre)
-        except OperatorError:
-            return None
-        return self._workshop.need(plan)
 
 
 def stock_row(kind: str, level: Level, requested: int, target: Target | None, rate: float | None) -> answers.StockRow:

@@ -9,8 +9,10 @@ from typing import Final
 
 import trio
 
+from nskd.analysis.populations import joined
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
+from nskd.daemon.history import History, pairs_of
 from nskd.daemon.notices import Notices
 from nskd.daemon.retry import Attempts
 from nskd.daemon.runs import ANALYSIS, Runs
@@ -22,6 +24,7 @@ from nskd.governance.lifecycle import State
 from nskd.governance.request import SignedRequest
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import Mesh
+from nskd.sessions.kinds import Refusal
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import NONCE_BYTES, Proposal, StockRange
 from nskd.stockpile import Level, Segment, SharedStockpile, Stockpile
@@ -45,6 +48,7 @@ class Requester:
         wanted: Wanted,
         failures: Failures,
         runs: Runs,
+        history: History,
     ) -> None:
         self._workshop = workshop
         self._mesh = mesh
@@ -55,6 +59,7 @@ class Requester:
         self._wanted = wanted
         self._failures = failures
         self._runs = runs
+        self._history = history
         self._attempts = Attempts()
 
     def will_retry(self, request: SignedRequest) -> bool:
@@ -99,12 +104,14 @@ class Requester:
         workshop, digest = self._workshop, entry.request.digest
         try:
             await self._ready(entry)
-            need = workshop.need(workshop.check(entry.request.table, entry.request.centre))
+            plan = workshop.check(entry.request.table, entry.request.centre)
+            listed = await self._history.listed(digest)
+            need = workshop.need(plan, pairs_of(workshop, plan, await self._history.earlier(listed)))
             if not await self._provided(digest, need):
                 return
             segments = await self._stock(Stockpile.plan, need)
-            await self._sessions.propose(self._proposal(digest, segments))
-        except (OperatorError, ProtocolError) as error:
+            await self._sessions.propose(self._proposal(digest, listed, segments))
+        except (OperatorError, ProtocolError, Refusal) as error:
             self._attempts.failed(digest)
             workshop.log.warning("a run did not succeed", request=digest.hex(), reason=str(error))
             workshop.events.publish("run.failed", request=digest.hex(), reason=str(error))
@@ -143,7 +150,7 @@ class Requester:
             workshop = self._workshop
             await workshop.ledger(Ledger.retry, entry.request.digest, charter=workshop.charter, now=workshop.clock())
 
-    def _proposal(self, digest: bytes, segments: Mapping[str, Sequence[Segment]]) -> Proposal:
+    def _proposal(self, digest: bytes, listed: Sequence[bytes], segments: Mapping[str, Sequence[Segment]]) -> Proposal:
         return Proposal(
             kind=ANALYSIS,
             coordinator=self._workshop.own,
@@ -153,6 +160,7 @@ class Requester:
             lane=Lane.ONLINE,
             request=digest,
             epoch=self._epochs.current_id(),
+            extra=joined(listed),
             segments={
                 kind: tuple(StockRange(s.batch, s.start, s.stop) for s in ranges) for kind, ranges in segments.items()
             },

@@ -11,15 +11,18 @@ import time
 from collections.abc import Collection
 from typing import Final
 
-import numpy as np
 import trio
 
 from nskd.analysis.contribution import Contributions
+from nskd.analysis.impossible import impossible_cells
+from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.release import AlsoHide, release_bytes
 from nskd.analysis.table import TablePlan
 from nskd.daemon.epochs import Epochs, epoch_has_ended
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import Generator
+from nskd.daemon.history import History, pairs_of
+from nskd.daemon.localpart import Contribution, LocalPart
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.phases import Phase, Stopwatch
@@ -29,7 +32,7 @@ from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset
-from nskd.data.query import LocalTable, local_table
+from nskd.data.query import check_values
 from nskd.errors import OperatorError
 from nskd.governance.approval import SignedApproval
 from nskd.governance.audit import Event
@@ -67,6 +70,8 @@ class Runs:
         dataset: Dataset | None,
         objections: Objections,
         contributions: Contributions,
+        populations: Populations,
+        history: History,
         workers: Workers,
     ) -> None:
         self._workshop = workshop
@@ -77,9 +82,11 @@ class Runs:
         self._notices = notices
         self._wanted = wanted
         self._failures = failures
-        self._dataset = dataset
+        self._local_part = LocalPart(dataset, populations.person_key, history.find)
         self._objections = objections
         self._contributions = contributions
+        self._populations = populations
+        self._history = history
         self._workers = workers
         self._repeats = Attempts()  # of runs whose release is on record here
         self._idle = trio.Event()
@@ -124,6 +131,8 @@ class Runs:
                 raise Refusal(f"only {entry.request.centre} may run its request")
             await self._approved(entry)
             plan = self._workshop.check(entry.request.table, entry.request.centre)
+            listed = await self._history.check(proposal.request, proposal.extra)
+            pairs = pairs_of(self._workshop, plan, await self._history.earlier(listed))
         except (OperatorError, ProtocolError) as error:
             raise Refusal(str(error)) from error
         if proposal.parties != self._workshop.charter.names:
@@ -136,7 +145,7 @@ class Runs:
             for kind, parts in proposal.segments.items()
         }
         offered = {kind: sum(s.stop - s.start for s in ranges) for kind, ranges in segments.items()}
-        if offered != self._workshop.need(plan):
+        if offered != self._workshop.need(plan, pairs):
             raise Refusal("the stock proposed is not what this request needs")
         if not await self._objections.readable():
             raise Refusal("its list of people who object cannot be read; its operator has been told why")
@@ -243,8 +252,11 @@ class Runs:
         plan = workshop.plan(entry.request.table)
         with watch.phase("local part"):
             await self._objections.apply()  # before anything else looks at a row
-            own = await trio.to_thread.run_sync(self._local_part, plan)
-            self._contributions.hold(entry.request.digest, own.values, own.children)
+            listed = split(session.proposal.extra) or ()
+            earlier = await self._history.earlier(listed)
+            own = await trio.to_thread.run_sync(self._local_part.contribution, plan, earlier)
+            check_values(own.table, plan, len(workshop.charter.centres))
+            self._hold(entry.request.digest, listed, own)
         await self._turns.batch_over()
         with watch.phase("take stock"):
             material = Material(await self._stock(Stockpile.take, session.session))
@@ -264,12 +276,16 @@ class Runs:
         with watch.phase("joint part"):
             if self._epochs.current_id() != session.proposal.epoch:
                 raise epoch_has_ended()
-            outcome = await self._joint(party, material, own, plan, entry, approvals)
+            impossible = await trio.to_thread.run_sync(impossible_cells, workshop.codebook, plan)
+            also_hide = AlsoHide(plan.shape, impossible)
+            outcome = await self._joint(party, material, own, plan, also_hide, entry, approvals)
         with watch.phase("compare releases"):
             released = release_bytes(
                 plan,
                 outcome.shown,
                 outcome.values,
+                impossible,
+                rounding=workshop.charter.disclosure.rounding,
                 request=entry.request.digest,
                 title=entry.request.table.title,
             )
@@ -288,10 +304,11 @@ class Runs:
                 remedy="Settle with the other centres whose data has changed, then submit the request anew.",
             )
 
-    def _local_part(self, plan: TablePlan) -> LocalTable:
-        if self._dataset is None:  # a centre that computes without contributing adds nothing
-            return LocalTable(np.zeros(plan.size, np.uint64), np.zeros(plan.size, np.uint64))
-        return local_table(self._dataset, plan)
+    def _hold(self, request: bytes, listed: tuple[bytes, ...], own: Contribution) -> None:
+        """Before anything of it leaves: fixed for all runs of this request, and for the tables that come later."""
+        self._contributions.hold(request, own.table.values, own.table.children, own.differences.children)
+        record = Record(self._workshop.charter.contributors, listed, own.population)
+        self._populations.hold(request, record)
 
     def _recheck(self, entry: Entry, approvals: Collection[SignedApproval]) -> None:
         """Before data enters, and before values leave: every signature anew, and this centre's own rules (12.7)."""
@@ -305,14 +322,14 @@ class Runs:
         self,
         party: Party,
         material: Material,
-        own: LocalTable,
+        own: Contribution,
         plan: TablePlan,
+        also_hide: AlsoHide,
         entry: Entry,
         approvals: Collection[SignedApproval],
     ) -> Release:
         request = entry.request.digest
         evaluator = Evaluator(party, self._epochs.mac_key(), material)
-        also_hide = AlsoHide(plan.shape)
 
         def hold_and_hide(safe: Pattern) -> Pattern:
             self._recheck(entry, approvals)
@@ -326,10 +343,11 @@ class Runs:
         try:
             return await release(
                 evaluator,
-                own.values,
-                own.children,
-                self._workshop.rules,
+                own.table.values,
+                own.table.children,
+                self._workshop.rules(plan),
                 hold_and_hide,
+                differences=own.differences,
                 before_pattern=lambda: self._contributions.venture(request),
             )
         except BaseException as error:

@@ -9,6 +9,7 @@ from functools import partial
 import attrs
 import structlog
 
+from nskd.analysis.agreed import rules_for
 from nskd.analysis.table import TablePlan, plan_table
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
@@ -20,7 +21,8 @@ from nskd.governance.signing import Signer
 from nskd.governance.threaded import LedgerThread
 from nskd.packs.codebook import Codebook
 from nskd.packs.pack import Pack
-from protocol.online.disclosure import Rules, disclosure_cost
+from protocol.online.disclosure import disclosure_cost
+from protocol.online.rules import Rules
 
 Clock = Callable[[], int]  # whole seconds since 1970
 
@@ -52,10 +54,9 @@ class Workshop:
         """This centre's place in the party order."""
         return self.charter.index(self.own)
 
-    @property
-    def rules(self) -> Rules:
-        """The charter's disclosure rules, as the joint part takes them."""
-        return Rules(self.charter.disclosure.threshold, self.charter.disclosure.insider)
+    def rules(self, plan: TablePlan) -> Rules:
+        """The charter's disclosure rules for this table, as the joint part takes them."""
+        return rules_for(self.charter.disclosure, plan)
 
     def plan(self, table: TableRequest) -> TablePlan:
         """Lay out a request's table; raises :class:`nskd.data.errors.RequestError`."""
@@ -97,10 +98,13 @@ class Workshop:
         """Tell subscribers where a request is now."""
         self.events.publish("request.state", request=request.hex(), state=state.value)
 
-    def need(self, plan: TablePlan) -> dict[str, int]:
-        """The stock a run of this plan consumes, per kind: a function of public sizes alone."""
+    def need(self, plan: TablePlan, pairs: int = 0) -> dict[str, int]:
+        """The stock a run of this plan consumes, per kind: a function of public sizes alone.
+
+        ``pairs`` are cells of this table and of an earlier one that are compared.
+        """
         parties = len(self.charter.centres)
-        return disclosure_cost(self.rules, parties, plan.size).by_kind(parties)
+        return disclosure_cost(self.rules(plan), parties, plan.size, pairs).by_kind(parties)
 
 
 def purposes_of(codebook: Codebook, name: str) -> Collection[str] | None:

@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nskd.analysis.table import Measure, TablePlan
+from nskd.data.errors import RequestError
 from nskd.data.load import Dataset
 from nskd.packs.codebook import TOTAL, Codebook
 from nskd.packs.conditions import identifier, text
+from protocol.online.disclosure import value_max
 
 Counts = NDArray[np.uint64]
 
@@ -36,6 +38,29 @@ def local_table(dataset: Dataset, plan: TablePlan) -> LocalTable:
             k = index[tuple(levels)]
             visits[k], children[k] = visit_count, child_count
     return LocalTable(children if plan.measure is Measure.CHILDREN else visits, children)
+
+
+def check_values(own: LocalTable, plan: TablePlan, parties: int) -> None:
+    """Refuse numbers that are too large to be computed with; raises :class:`RequestError`."""
+    most = value_max(parties)
+    for cell, value in zip(plan.cells, own.values.tolist(), strict=True):
+        if value > most:
+            raise RequestError(
+                f"a cell counts more than the {most:,} here that can be computed with",
+                where=", ".join(f"{name} = {level}" for name, level in cell.items()),
+                remedy="Ask for a shorter period, or for finer groups.",
+            )
+
+
+def local_members(dataset: Dataset, plan: TablePlan) -> list[tuple[int, str, int]]:
+    """Who is where: (interior cell, pseudonym, visits), one for each child in a cell."""
+    index = {tuple(cell.values()): k for k, cell in enumerate(plan.cells[: plan.shape.interior])}
+    names, person = (*plan.rows, *plan.columns), identifier(dataset.codebook.person_link)
+    levels = ", ".join(map(identifier, names))
+    rows = dataset.fetch(
+        f"SELECT {levels}, {person}, count(*) FROM visits WHERE {plan.filter.sql} GROUP BY ALL"  # noqa: S608
+    )
+    return [(index[tuple(row[:-2])], row[-2], row[-1]) for row in rows]
 
 
 def _grouping_sets(plan: TablePlan) -> list[frozenset[str]]:

@@ -19,7 +19,9 @@ import attrs
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from nskd.errors import OperatorError
+from nskd.governance import disclosure as disclosure_rules
 from nskd.governance import limits, signing
+from nskd.governance.disclosure import DisclosureRules, read_disclosure
 from nskd.governance.steward import Steward, read_stewards
 from nskd.governance.toml import Keys, read_document, shown
 
@@ -30,7 +32,6 @@ _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z
 
 _TOP: Final = ("workshop", "title", "version", "pack", "pack_digest", "disclosure", "centre", "purpose")
 _CENTRE: Final = ("name", "title", "address", "noise_key", "signing_key", "roles", "stewards", "approvals_needed")
-_DISCLOSURE: Final = ("threshold", "insider")
 _PURPOSE: Final = ("id", "text", "legal_basis", "ehds", "valid_until")
 
 
@@ -90,18 +91,6 @@ class Centre:
     roles: frozenset[Role]
     stewards: tuple[Steward, ...] = ()
     approvals_needed: int = 1
-
-
-@attrs.frozen
-class DisclosureRules:
-    """What a cell needs before it is opened.
-
-    ``threshold``: distinct children it must count.  ``insider``: that also holds without any one centre's
-    own.
-    """
-
-    threshold: int = limits.THRESHOLD_DEFAULT
-    insider: bool = True
 
 
 @attrs.frozen
@@ -185,7 +174,8 @@ def parse_charter(raw: bytes, *, where: str = "charter") -> Charter:
     _refuse_duplicates(top, centres)
     _check_stewards(top, centres)
     _refuse_idle_workshop(top, centres)
-    disclosure = top.table("disclosure", allowed=_DISCLOSURE)
+    contributors = sum(Role.CONTRIBUTE in centre.roles for centre in centres)
+    disclosure = read_disclosure(top.table("disclosure", allowed=disclosure_rules.KEYS), contributors=contributors)
     return Charter(
         raw=raw,
         digest=charter_digest(raw),
@@ -194,15 +184,7 @@ def parse_charter(raw: bytes, *, where: str = "charter") -> Charter:
         version=top.integer("version", default=1, least=1, most=1_000_000),
         pack=_name(top, "pack", "nsk"),
         pack_digest=top.hex_bytes("pack_digest", count=32) if "pack_digest" in top else None,
-        disclosure=DisclosureRules(
-            threshold=disclosure.integer(
-                "threshold",
-                default=limits.THRESHOLD_DEFAULT,
-                least=limits.THRESHOLD_MIN,
-                most=limits.THRESHOLD_MAX,
-            ),
-            insider=disclosure.boolean("insider", default=True),
-        ),
+        disclosure=disclosure,
         centres=centres,
         purposes=_purposes(top),
     )

@@ -200,6 +200,12 @@ class Ledger:
             ).fetchall()
         return [self._entry(row) for row in reversed(rows)]
 
+    def begun(self) -> list[Entry]:
+        """Return the newest requests that a run began of, whatever came of it, in the order in which they came."""
+        with self._database.reading() as db:
+            rows = db.execute(_SELECT + "WHERE runs > 0 ORDER BY rowid DESC LIMIT ?", (limits.BEGUN_MAX,)).fetchall()
+        return [self._entry(row) for row in reversed(rows)]
+
     def counts(self) -> dict[State, int]:
         """Count requests by state."""
         with self._database.reading() as db:

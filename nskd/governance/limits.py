@@ -22,6 +22,17 @@ THRESHOLD_DEFAULT: Final = 10
 # hides anyone from a fellow member of the cell, and the least any published practice uses.
 THRESHOLD_MIN: Final = 3
 THRESHOLD_MAX: Final = 1_000  # the most the joint comparison takes; a higher one is a slip of the keyboard
+CENTRES_MIN_DEFAULT: Final = 3  # with two, each learns the other's figure by subtracting its own
+CENTRES_MIN_LEAST: Final = 2  # with one, what is shown is that centre's own figure
+PER_CENT: Final = 100
+DOMINANCE_DEFAULT: Final = 85  # of a magnitude
+DOMINANCE_LEAST: Final = 10  # less than that fails for every cell of ten centres that are all alike
+NK_DEFAULT: Final = 90  # NK(2, 90)
+P_PERCENT_DEFAULT: Final = 10  # p %; with NK(2, 90) it asks for nothing more
+ROUNDING_DEFAULT: Final = 5  # as CBS publishes counts of Veilig Thuis
+DIFFERENCING_DEFAULT: Final = 100  # earlier tables; half a million joint tests for one of twenty cells
+DIFFERENCING_MAX: Final = 500  # beyond that nobody waits for the comparisons
+ROUNDINGS: Final = (1, 3, 5)  # 1: exactly.  Others would need digits that the field has no roots of unity for
 
 STEWARDS_MAX: Final = 16  # of one centre; more people than decide together anywhere
 APPROVALS_NEEDED_MAX: Final = 2  # of one centre: the two-person rule
@@ -60,6 +71,7 @@ REQUESTS_OPEN_PER_CENTRE_MAX: Final = 64
 REQUESTS_PER_CENTRE_MAX: Final = 10_000  # one every working day for forty years; 90 MB when all are of full size
 RELEASE_BYTES_MAX: Final = 512 * KIB  # with its frame it still fits one 1 MiB line of the control socket
 DETAIL_CHARS_MAX: Final = 500
+BEGUN_MAX: Final = 2 * DIFFERENCING_MAX  # half of them may have been asked among other centres
 LIST_MAX: Final = 500  # entries per page
 PREFIX_CHARS_MIN: Final = 4  # of a digest typed by a person
 

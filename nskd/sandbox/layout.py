@@ -15,6 +15,7 @@ import attrs
 from nskd.control import steward_key
 from nskd.credentials import PublicIdentity, generate
 from nskd.errors import OperatorError
+from nskd.governance.limits import CENTRES_MIN_DEFAULT
 from nskd.governance.steward import Steward
 from nskd.packs.pack import Pack
 from nskd.packs.synthetic import generate as synthesise
@@ -144,7 +145,8 @@ def _charter(
     parts = [
         f'workshop = "sandbox"\ntitle = "A workshop on one machine"\nversion = 1\npack = {_quoted(pack.name)}\n'
         f'pack_digest = "{pack.digest.hex()}"\n',
-        f"[disclosure]\nthreshold = {rules.threshold}\ninsider = {str(rules.insider).lower()}\n",
+        f"[disclosure]\nthreshold = {rules.threshold}\ninsider = {str(rules.insider).lower()}\n"
+        f"centres_min = {min(len(files), CENTRES_MIN_DEFAULT)}\n",
     ]
     for purpose in pack.purposes:
         parts.append(

@@ -1,5 +1,6 @@
 """The online phase: what is computed once data is there, from material made beforehand.
 
 Read ``arithmetic`` (inputs, products, results) with its kernels ``beaver``, ``comparison`` (signs of small integers)
-with its kernels ``signs``, ``disclosure`` (which cells may be opened).
+with its kernels ``signs``, ``digits`` and ``rounding``, ``rules``, ``conjunction`` and ``differences`` (what is asked
+of a cell), ``disclosure`` (which cells may be opened).
 """

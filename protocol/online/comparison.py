@@ -1,7 +1,8 @@
-"""Signs of small shared integers (``docs/protocol.md``, section 10).
+"""Signs of shared integers (``docs/protocol.md``, section 10).
 
-A statistical mask hides the value, its low part in bits (Catrina–de Hoogh, SCN 2010, protocols 3.1–3.3); the
-borrow is found by a tree of logarithmic depth.  All comparisons of a call share their rounds.
+A mask hides the value, its low part in bits (Catrina–de Hoogh, SCN 2010, protocols 3.1–3.3): a statistical one where it
+fits beside the value, else one that is uniform on the whole field.  The borrow is found by a tree of logarithmic
+depth.  All comparisons of a call share their rounds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import attrs
 import numpy as np
 
 from protocol import field
-from protocol.errors import LocalProtocolError
+from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import Elements
 from protocol.material import Cost
 from protocol.online import signs
@@ -21,6 +22,8 @@ from protocol.shares import Shared, constant, empty
 STATISTICAL_BITS_MIN = 40
 HEADROOM_BITS = 2  # the masked value x + 2^(ℓ−1) + r stays below 2^(ℓ+σ+1) < p
 WIDTH_MAX = field.BITS - HEADROOM_BITS - STATISTICAL_BITS_MIN
+WIDE_MAX = 32  # a uniform mask is unlucky once in 2^28 comparisons then, and a table of 10^5 of them once in 2^11
+_FIELD_GAP = (1 << field.BITS) - field.P  # what 61 bits hold more than the field
 
 
 def statistical_bits(width: int, count: int) -> int:
@@ -34,27 +37,36 @@ def statistical_bits(width: int, count: int) -> int:
     return min(together, field.BITS - HEADROOM_BITS - width)
 
 
+def mask_bits(width: int, count: int) -> int:
+    """Random bits in each mask: ℓ + σ, or those of a field element where that is too long (step 10.5)."""
+    return field.BITS if WIDTH_MAX < width <= WIDE_MAX else width + statistical_bits(width, count)
+
+
 def comparison_cost(width: int, count: int) -> Cost:
     """What :func:`is_negative` consumes for ``count`` values of ``width`` bits."""
     low_bits = width - 1
     products = low_bits // 2 + _tree_products((low_bits + 1) // 2)
-    return Cost(triples=count * products, bits=count * (width + statistical_bits(width, count)))
+    return Cost(triples=count * products, bits=count * mask_bits(width, count))
 
 
 async def is_negative(evaluator: Evaluator, x: Shared, width: int) -> Shared:
-    """⟨x < 0⟩ as 0 or 1, for x in [−2^(ℓ−1), 2^(ℓ−1)) and ℓ = ``width`` (step 10.3)."""
+    """⟨x < 0⟩ as 0 or 1, for x in [−2^(ℓ−1), 2^(ℓ−1)) and ℓ = ``width`` (step 10.3).
+
+    Raises :class:`RemoteProtocolError` ``unlucky-mask``, for ℓ > 19 only and hardly ever: to be run again (step 10.5).
+    """
     count, key = len(x), evaluator.key
     if not count:
         return x
     low_bits = width - 1
-    mask_bits = width + statistical_bits(width, count)
-    bits = evaluator.material.bits(count * mask_bits)
+    bits = evaluator.material.bits(count * mask_bits(width, count))
     low, mask = empty(count), empty(count)
     factor = np.uint64(1 << low_bits)
     signs.weighted(bits.value, low_bits, factor, low.value, mask.value)
     signs.weighted(bits.mac, low_bits, factor, low.mac, mask.mac)
     offset = np.full(count, 1 << low_bits, dtype=np.uint64)
     opened = await evaluator.open_masked("compare", (x + mask).plus(offset, key))
+    if width > WIDTH_MAX and np.any(opened < np.uint64((1 << width) + _FIELD_GAP)):
+        raise RemoteProtocolError(Fault.UNLUCKY, "a mask fell where a comparison cannot be told; that is chance")
     remainder = opened & np.uint64((1 << low_bits) - 1)
     planes = [bits[k * count : (k + 1) * count] for k in range(low_bits)]
     borrow = await _less_than(evaluator, remainder, planes)

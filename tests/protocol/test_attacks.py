@@ -27,7 +27,8 @@ from protocol import field
 from protocol.checking import Checker
 from protocol.errors import Fault, RemoteProtocolError
 from protocol.online.arithmetic import Evaluator
-from protocol.online.disclosure import Release, Rules, disclosure_cost, release
+from protocol.online.disclosure import Release, disclosure_cost, release
+from protocol.online.rules import Rules
 from protocol.party import Party, octets
 from protocol.prg import Prg
 from protocol.wire import Message
@@ -307,7 +308,7 @@ def test_two_patterns_of_one_request_would_show_an_unsafe_cell(tmp_path: Path) -
     first[unsafe] = False
     second = first.copy()
     second[shape.cell(0, 2)] = False
-    also_hide = AlsoHide(shape)
+    also_hide = AlsoHide(shape, np.zeros(shape.size, np.bool_))
     shown = also_hide(first), also_hide(second)
     for each in shown:
         assert not derivable(shape, ~each).any()
@@ -351,7 +352,7 @@ async def _disclose(cluster: Cluster, counts: list[int], before: Callable[[Party
             honest = evaluator.inputs
 
             async def inputs(mine: field.Elements, lengths: list[int]) -> object:
-                return await honest(np.array([1, counts[0]], dtype=np.uint64), lengths)
+                return await honest(np.array([1, counts[0], 1], dtype=np.uint64), lengths)
 
             evaluator.inputs = inputs  # type: ignore[method-assign, assignment]
         return await release(evaluator, own, children, rules, lambda p: p, before_pattern=lambda: before(party))

@@ -15,7 +15,8 @@ from protocol.material import Cost
 from protocol.online import arithmetic
 from protocol.online.arithmetic import Evaluator
 from protocol.online.comparison import WIDTH_MAX, comparison_cost, is_negative, statistical_bits
-from protocol.online.disclosure import Release, Rules, disclosure_cost, release
+from protocol.online.disclosure import Release, disclosure_cost, release, value_max
+from protocol.online.rules import Dominance, Rules
 from protocol.party import Party
 from protocol.shares import Shared
 from protocol.wire import Message
@@ -154,7 +155,7 @@ async def test_exactly_the_safe_cells_are_opened(parties: int, insider: bool) ->
         children = rng.integers(0, 2 * threshold, size=(parties, cells)) * rng.integers(0, 2, size=(parties, cells))
         children[:, 0] = threshold // parties + 1  # just enough together
         children[:, 1] = 0
-        children[0, 1] = 10**6  # one centre alone
+        children[0, 1] = 10**5  # one centre alone
         values = children + rng.integers(0, 1000, size=children.shape)
         dealer = Dealer(parties, seed=threshold)
         cost = disclosure_cost(rules, parties, cells)
@@ -171,6 +172,123 @@ async def test_exactly_the_safe_cells_are_opened(parties: int, insider: bool) ->
         for result in await Cluster(parties).run(seat):
             np.testing.assert_array_equal(result.shown, expected.shown)
             np.testing.assert_array_equal(result.values, expected.values)
+
+
+def plain_decision(values: np.ndarray, children: np.ndarray, rules: Rules) -> np.ndarray:
+    """Which cells all rules allow, in plain integers, from the definition of each."""
+    allowed = plain_rule(values, children, rules).shown
+    allowed &= (children > 0).sum(axis=0) >= rules.centres
+    if rules.dominance:
+        total, ranked = values.sum(axis=0), -np.sort(-values, axis=0)
+        allowed &= 100 * ranked[0] <= rules.dominance.share * total
+        allowed &= 100 * (ranked[0] + ranked[1]) <= rules.dominance.pair * total
+        allowed &= 100 * (total - ranked[0] - ranked[1]) >= rules.dominance.rest * ranked[0]
+    return allowed | (rules.show_zeros & (children.sum(axis=0) == 0))
+
+
+EVERY_RULE = [
+    Rules(4, True, centres=3),
+    Rules(4, False, centres=2, show_zeros=True),
+    Rules(3, True, show_zeros=True),
+    Rules(3, False, dominance=Dominance(share=85)),
+    Rules(3, False, dominance=Dominance(pair=90)),
+    Rules(3, False, dominance=Dominance(rest=10)),
+    Rules(3, False, dominance=Dominance(rest=100)),
+    Rules(3, True, centres=3, show_zeros=True, rounding=5, dominance=Dominance(85, 90, 10)),
+    Rules(10, True, centres=3, show_zeros=False, rounding=5, dominance=Dominance(60, 75, 40)),
+]
+
+
+@pytest.mark.parametrize("rules", EVERY_RULE, ids=str)
+@pytest.mark.parametrize("parties", [2, 3, 4])
+async def test_every_rule_equals_its_definition(parties: int, rules: Rules) -> None:
+    rng = np.random.default_rng(parties)
+    cells = 150
+    children = rng.integers(0, 12, size=(parties, cells)) * rng.integers(0, 4, size=(parties, cells)).clip(0, 1)
+    children[:, :10] = 0
+    values = children * rng.integers(1, 30, size=children.shape)
+    for k in range(10, 30):  # around 85 and 90 per cent of 100, and 10 per cent of somebody's
+        children[:, k] = 20
+        values[:, k] = 0
+        values[0, k], values[1, k], values[-1, k] = 75 + k, int(rng.integers(20)), int(rng.integers(20))
+    values[0, 30:32], children[0, 30:32] = value_max(parties), 7
+    dealer = Dealer(parties, seed=parties)
+    cost = disclosure_cost(rules, parties, cells)
+    material = dealer.material(**attrs.asdict(cost))
+
+    async def seat(party: Party) -> Release:
+        evaluator = evaluator_for(party, dealer, material)
+        own, kids = (rows[party.index].astype(np.uint64) for rows in (values, children))
+        return await release(evaluator, own, kids, rules, lambda primary: primary)
+
+    shown = plain_decision(values, children, rules)
+    exact = values.sum(axis=0)
+    base = rules.rounding
+    for result in await Cluster(parties).run(seat):
+        np.testing.assert_array_equal(result.shown, shown)
+        np.testing.assert_array_equal(result.values, np.where(shown, (exact + base // 2) // base * base, 0))
+
+
+def test_rules_of_dominance_that_follow_are_not_tested() -> None:
+    assert len(Dominance(85, 90, 10).tests(3)) == 3 + 3
+    assert len(Dominance(100, 90, 11).tests(3)) == 3 + 6
+    assert Dominance().tests(5) == []
+    for bad in ({"share": 0}, {"pair": 101}, {"rest": -1}):
+        with pytest.raises(LocalProtocolError):
+            Dominance(**bad)
+
+
+async def test_exact_values_are_never_opened() -> None:
+    """Every opening of a run in which values are rounded: none is an exact value of a shown cell, or depends on it."""
+    rules, cells = Rules(3, True, rounding=5), 40
+    values = np.full(cells, 33, dtype=np.uint64)
+    cost = disclosure_cost(rules, 3, cells)
+    dealer, opened = Dealer(3), []
+    material = dealer.material(**attrs.asdict(cost))
+
+    async def seat(party: Party) -> Release:
+        evaluator = evaluator_for(party, dealer, material)
+        original = evaluator.checker.open
+
+        async def spy(label: str, shared: Shared) -> Unchecked:
+            result = await original(label, shared)
+            opened.append((label, result.masked()))
+            return result
+
+        evaluator.checker.open = spy  # type: ignore[method-assign]
+        return await release(evaluator, values, values, rules, lambda p: p)
+
+    for result in await Cluster(3).run(seat):
+        assert result.values.tolist() == [100] * cells
+    exact = {33, 66, 99}
+    assert {label for label, _ in opened} >= {"round", "cells/0", "pattern/0", "bits", "digit/power"}
+    assert not any(exact & set(array.tolist()) for _, array in opened)
+
+
+@pytest.mark.parametrize("answer", [2, field.P - 1, 3])
+async def test_a_centre_that_says_more_than_yes_is_named(answer: int) -> None:
+    """With 2 for "I have some", a liar would open a cell that one other centre alone has children in."""
+    rules = Rules(3, True, centres=3)
+    cost = disclosure_cost(rules, 3, 1)
+    dealer = Dealer(3)
+    material = dealer.material(**attrs.asdict(cost))
+
+    async def seat(party: Party) -> Release:
+        evaluator = evaluator_for(party, dealer, material)
+        own = np.array([50 if party.index == 0 else 0], dtype=np.uint64)
+        if party.index == 2:
+            honest = evaluator.inputs
+
+            async def inputs(mine: field.Elements, lengths: list[int]) -> list[Shared]:
+                return await honest(np.array([1, 3, answer], dtype=np.uint64), lengths)
+
+            evaluator.inputs = inputs  # type: ignore[method-assign, assignment]
+        return await release(evaluator, own, own, rules, lambda p: p)
+
+    for outcome in (await Cluster(3).outcomes(seat))[:2]:
+        assert isinstance(outcome.error, RemoteProtocolError)
+        assert outcome.error.fault is Fault.CONTRIBUTION
+        assert outcome.error.party == 2
 
 
 async def test_secondary_suppression_only_takes_away() -> None:
@@ -223,6 +341,10 @@ MESSAGE_LIES = [
     ("coin/pattern/before/open", None, Fault.COMMITMENT),
     ("pattern/before/sigma/open", None, Fault.COMMITMENT),
     ("cells/0", 0, Fault.EQUIVOCATION),
+    ("bits", 0, Fault.EQUIVOCATION),
+    ("digit/power", 1, Fault.EQUIVOCATION),
+    ("round", 0, Fault.EQUIVOCATION),
+    ("coin/digit/open", None, Fault.COMMITMENT),
 ]
 
 
@@ -230,7 +352,7 @@ async def run_with_liar(cluster: Cluster, lie: Callable[[Evaluator], None]) -> l
     """The whole disclosure among three, party 2 lying; returns the outcomes of the honest two."""
     cells = 8
     dealer = Dealer(cluster.parties, seed=1)
-    rules = Rules(threshold=3, insider=True)
+    rules = Rules(3, True, centres=2, rounding=5, dominance=Dominance(85, 90, 10))
     cost = disclosure_cost(rules, cluster.parties, cells)
     material = dealer.material(cost.triples, cost.bits, cost.masks)
     own = np.arange(cells, dtype=np.uint64)
@@ -256,7 +378,7 @@ async def test_a_changed_message_is_named_and_nothing_is_released(label: str, to
     assert set(faults) <= {fault, Fault.DISCONNECTED}  # the other may see the first one leave
 
 
-@pytest.mark.parametrize("label", ["beaver", "compare", "pattern/0", "cells/0"])
+@pytest.mark.parametrize("label", ["beaver", "compare", "bits", "pattern/0", "digit/power", "round", "cells/0"])
 @pytest.mark.parametrize("row", ["value", "mac"])
 async def test_a_wrong_share_told_to_everybody_fails_the_mac_check(label: str, row: str) -> None:
     """The liar covers its tracks: it computes on with its wrong share, so that all records agree."""

@@ -97,7 +97,10 @@ CONDITIONS: tuple[tuple[str | None, str], ...] = (
 
 @attrs.frozen
 class Question:
-    """A request, with its condition in two wordings, and the charter's rules."""
+    """A request, with its condition in two wordings, and the charter's rules.
+
+    Of the latter, what is not here is as in a charter that says nothing: NK(2, 90), 85 %, multiples of 5, zeros closed.
+    """
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -147,17 +150,31 @@ def layout(question: Question) -> list[tuple[Levels, Levels]]:
 
 @attrs.frozen(eq=False)
 class Answer:
-    """In the order of :func:`layout`: the joint value, and each centre's distinct children [centres, cells]."""
+    """In the order of :func:`layout`: the joint value, and each centre's distinct children and visits [centres, cells].
+
+    ``impossible`` cells have nobody in them, whatever the data.
+    """
 
     values: list[int]
     children: np.ndarray
+    visits: np.ndarray
+    impossible: list[bool]
 
     def safe(self, question: Question) -> list[bool]:
-        """What the rules allow: enough children, also for whoever knows one centre's own."""
+        """What the rules allow: enough children and centres, also for whoever knows one centre's own."""
         verdicts = []
-        for counts in self.children.T.tolist():
+        centres = len(self.children)
+        for counts, visits in zip(self.children.T.tolist(), self.visits.T.tolist(), strict=True):
             without = [sum(counts) - own for own in counts] if question.insider else []
-            verdicts.append(all(rest >= question.threshold for rest in (sum(counts), *without)))
+            safe = all(rest >= question.threshold for rest in (sum(counts), *without))
+            safe &= sum(own > 0 for own in counts) >= min(centres, 3)
+            if question.measure == "visits":
+                largest = sorted(visits, reverse=True)
+                safe &= 100 * largest[0] <= 85 * sum(visits)
+                if centres > 2:
+                    safe &= 100 * (largest[0] + largest[1]) <= 90 * sum(visits)
+                    safe &= 100 * sum(largest[2:]) >= 10 * largest[0]
+            verdicts.append(safe)
         return verdicts
 
 
@@ -167,6 +184,7 @@ def ask_sql(files: Sequence[Path], question: Question) -> Answer:
     index = {row + column: k for k, (row, column) in enumerate(cells)}
     values = [0] * len(cells)
     children = np.zeros((len(files), len(cells)), dtype=np.int64)
+    visits = np.zeros_like(children)
     with duckdb.connect(":memory:", config={"threads": 1}) as connection:
         _concatenate(connection, files)
         counted = "count(*)" if question.measure == "visits" else "count(DISTINCT centre || ':' || person_link)"
@@ -180,11 +198,38 @@ def ask_sql(files: Sequence[Path], question: Question) -> Answer:
                 f"SELECT {what}, {counted} FROM wide WHERE {where} GROUP BY ALL"
             ).fetchall():
                 values[index[tuple(levels)]] = value
-            for *levels, centre, count in connection.execute(
-                f"SELECT {what}, centre, count(DISTINCT person_link) FROM wide WHERE {where} GROUP BY ALL"
+            for *levels, centre, count, all_visits in connection.execute(
+                f"SELECT {what}, centre, count(DISTINCT person_link), count(*) FROM wide WHERE {where} GROUP BY ALL"
             ).fetchall():
                 children[centre, index[tuple(levels)]] = count
-    return Answer(values, children)
+                visits[centre, index[tuple(levels)]] = all_visits
+    return Answer(values, children, visits, impossible(question))
+
+
+def impossible(question: Question) -> list[bool]:
+    """Cells that no visit can be in: those into which none of very many random ones falls."""
+    cells = layout(question)
+    found = [False] * len(cells)
+    index = {row + column: k for k, (row, column) in enumerate(cells)}
+    domains = {**RECORDED, "visit_month": MONTHS, "age_months": [str(months) for months in range(216)]}
+    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        connection.execute("SELECT setseed(0.5)")
+        drawn = ", ".join(
+            f"{list(levels)!r}[1 + CAST(floor(random() * {len(levels)}) AS INTEGER)] AS {name}"
+            for name, levels in domains.items()
+        )
+        connection.execute(f"CREATE TABLE drawn AS SELECT {drawn} FROM range(20000)")
+        recorded = ", ".join(f"nullif({name}, 'missing') AS {name}" for name in domains)
+        connection.execute(f"CREATE TABLE raw AS SELECT {recorded} FROM drawn")
+        _widen(connection)
+        shown = ", ".join(f"g_{name}" for name in (*question.rows, *question.columns))
+        for levels in connection.execute(f"SELECT DISTINCT {shown} FROM wide WHERE {question.condition[1]}").fetchall():
+            row, column = levels[: len(question.rows)], levels[len(question.rows) :]
+            no_row, no_column = ("total",) * len(row), ("total",) * len(column)
+            for cell in (row + column, row + no_column, no_row + column, no_row + no_column):
+                if cell in index:
+                    found[index[cell]] = True
+    return [not each for each in found]
 
 
 def _concatenate(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> None:
@@ -199,6 +244,10 @@ def _concatenate(connection: duckdb.DuckDBPyConnection, files: Sequence[Path]) -
         columns = ", ".join(f"nullif(nullif(CAST({name} AS VARCHAR), ''), 'missing') AS {name}" for name in needed)
         parts.append(f"SELECT {centre} AS centre, {columns} FROM {read}")
     connection.execute(f"CREATE TABLE raw AS {' UNION ALL '.join(parts)}")
+    _widen(connection)
+
+
+def _widen(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("CREATE TABLE typed AS SELECT *, CAST(age_months AS INTEGER) AS age FROM raw")
     # Raw columns for conditions, NULL where missing; and under names with g_ those to group by, "missing" a level.
     grouped = ", ".join(f"coalesce({name}, 'missing') AS g_{name}" for name in RECORDED)
@@ -254,8 +303,9 @@ def check(question: Question, files: Sequence[Path], cells: Sequence[Mapping[str
     assert [{name: level for name, level in cell.items() if name != "value"} for cell in cells] == wanted
     shown = [cell["value"] is not None for cell in cells]
     for cell, is_shown, value in zip(cells, shown, answer.values, strict=True):
-        assert not is_shown or cell["value"] == value, cell
-    safe = answer.safe(question)
+        assert not is_shown or cell["value"] == 5 * ((value + 2) // 5), cell
+    safe = [may or known for may, known in zip(answer.safe(question), answer.impossible, strict=True)]
+    assert all(value == 0 for value, known in zip(answer.values, answer.impossible, strict=True) if known)
     if not question.margins:
         assert shown == safe
         return

@@ -309,7 +309,10 @@ class Workshop:
         return release
 
     def expected(self, variable: str) -> dict[str, int | None]:
-        """What plain counting over all extracts gives: distinct children, by the charter's rules; None is hidden."""
+        """What plain counting over all extracts gives: distinct children, by the charter's rules; None is hidden.
+
+        At least so many centres have some as the charter asks for, and numbers are rounded to multiples of 5.
+        """
         table: dict[str, int | None] = {}
         for level in self.pack.codebook.variables[variable].keys:
             own = [
@@ -322,7 +325,8 @@ class Workshop:
                 )
                 for rows in self.extracts
             ]
-            table[level] = sum(own) if min(sum(own) - each for each in own) >= THRESHOLD else None
+            safe = min(sum(own) - each for each in own) >= THRESHOLD and sum(map(bool, own)) >= min(len(own), 3)
+            table[level] = (sum(own) + 2) // 5 * 5 if safe else None
         return table
 
 
@@ -377,7 +381,7 @@ def charter_text(pack: Pack, daemons: Sequence[Daemon], title: str = "A workshop
     parts = [
         f'workshop = "test"\ntitle = "{title}"\nversion = 1\n'
         f'pack = "{pack.name}"\npack_digest = "{pack.digest.hex()}"\n',
-        f"[disclosure]\nthreshold = {THRESHOLD}\ninsider = true\n",
+        f"[disclosure]\nthreshold = {THRESHOLD}\ninsider = true\ncentres_min = {min(len(daemons), 3)}\n",
     ]
     parts += [
         f'[[purpose]]\nid = "{purpose.id}"\ntext = {json.dumps(purpose.text.en)}\nehds = "{purpose.ehds}"\n'

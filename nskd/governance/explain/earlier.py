@@ -40,15 +40,24 @@ def earlier_releases(question: Question, charter: Charter, codebook: Codebook, r
         sentences.append(
             Text(f"En nog {left} andere, die minder lijken.", f"And {left} more, which are less like this one.")
         )
-    sentences.append(
-        Text(
-            "Deze versie vergelijkt de aantallen van nu en toen niet. Kijk zelf of het verschil maar over een paar "
-            "kinderen gaat, en weiger dan.",
-            "This version does not compare the numbers of then and now. See for yourself whether the difference is "
-            "about a few children only, and then refuse.",
-        )
-    )
+    sentences.append(_watched(charter.disclosure.differencing))
     return Section("earlier", title, tuple(sentences))
+
+
+def _watched(back: int) -> Text:
+    if not back:
+        return Text(
+            "Het handvest laat de aantallen van nu en toen niet vergelijken. Kijk zelf of het verschil maar over een "
+            "paar kinderen gaat, en weiger dan.",
+            "The charter does not have the numbers of then and now compared. See for yourself whether the difference "
+            "is about a few children only, and then refuse.",
+        )
+    return Text(
+        f"Bij het rekenen worden de vakjes vergeleken met die van de laatste {back} tabellen, twee aan twee. Wat "
+        "uit drie tabellen of meer samen volgt, wordt niet nagegaan: alleen het afronden houdt dat onzeker.",
+        f"In the computation the cells are compared with those of the last {back} tables, two by two. What follows "
+        "from three or more tables together is not looked at: only rounding keeps that uncertain.",
+    )
 
 
 def _axes(question: Question) -> frozenset[str]:

@@ -37,10 +37,10 @@ def learnt(question: Question, charter: Charter) -> Section:
             ),
             _liars(charter),
             Text(
-                "Wie deze tabel naast een eerdere legt, ziet het verschil. Scheelt de groep maar een paar kinderen, "
-                "dan zegt het verschil iets over die paar.",
-                "Whoever puts this table beside an earlier one sees the difference. Where the group differs by a few "
-                "children only, the difference says something about those few.",
+                "Wie deze tabel naast een eerdere legt, ziet het verschil. Of dat over genoeg kinderen gaat, staat "
+                "hieronder bij de regels.",
+                "Whoever puts this table beside an earlier one sees the difference. Whether enough children are "
+                "concerned, the rules below say.",
             ),
         ),
     )

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
-from nskd.governance.charter import Charter, DisclosureRules
+from nskd.governance.charter import Charter
+from nskd.governance.disclosure import DisclosureRules, Zeros
 from nskd.governance.explain.page import Question, Section
+from nskd.governance.limits import PER_CENT
 from nskd.packs.codebook import Text
 
+_PAIR: Final = 2
 Stated = Callable[[DisclosureRules], Text]
 
 
@@ -64,5 +67,117 @@ def _insider(agreed: DisclosureRules) -> Text:
     )
 
 
-DISCLOSURE: Final = MappingProxyType({"threshold": _threshold, "insider": _insider})
+def _centres_min(agreed: DisclosureRules) -> Text:
+    if agreed.centres_min > _PAIR:
+        return Text(
+            f"In een vakje dat opengaat, heeft elk van minstens {agreed.centres_min} centra een of meer kinderen.",
+            f"In a cell that is opened, each of at least {agreed.centres_min} centres has a child or more.",
+        )
+    return Text(
+        "Let op: een vakje mag ook opengaan als er maar twee centra kinderen in hebben. Elk van die twee kan dan zijn "
+        "eigen aantal aftrekken en weet zo ongeveer dat van het andere.",
+        "Mind: a cell may be opened when only two centres have children in it. Each of those two can then subtract its "
+        "own number and so knows about that of the other.",
+    )
+
+
+def _dominance(agreed: DisclosureRules) -> Text:
+    if agreed.dominance < PER_CENT:
+        return Text(
+            f"Gaat het om bezoeken, dan komt van één centrum hoogstens {agreed.dominance} % van een vakje.",
+            f"Where visits are counted, one centre has at most {agreed.dominance} % of a cell.",
+        )
+    return Text(
+        "Let op: van een aantal bezoeken mag één centrum bijna alles hebben; het totaal zegt dan bijna wat dat centrum "
+        "heeft.",
+        "Mind: one centre may have nearly all of a number of visits; the total then nearly tells what that centre has.",
+    )
+
+
+def _nk(agreed: DisclosureRules) -> Text:
+    if agreed.nk < PER_CENT:
+        return Text(
+            f"Twee centra samen hebben er hoogstens {agreed.nk} % van.",
+            f"Two centres together have at most {agreed.nk} % of it.",
+        )
+    return Text(
+        "Hoeveel twee centra samen van een aantal bezoeken hebben, maakt niet uit.",
+        "How much of a number of visits two centres have together does not matter.",
+    )
+
+
+def _p_percent(agreed: DisclosureRules) -> Text:
+    if agreed.p_percent:
+        return Text(
+            f"Wat de overige centra bij elkaar hebben, is minstens {agreed.p_percent} % van wat welk ander centrum ook "
+            "heeft: geen centrum kan dat van een ander nauwkeuriger schatten.",
+            f"What the remaining centres have together is at least {agreed.p_percent} % of what any other centre has: "
+            "no centre can estimate another's more closely.",
+        )
+    return Text(
+        "Hoe goed één centrum dat van een ander zou kunnen schatten, wordt niet nagegaan.",
+        "How well one centre could estimate another's is not looked at.",
+    )
+
+
+def _rounding(agreed: DisclosureRules) -> Text:
+    if agreed.rounding > 1:
+        return Text(
+            f"Elk getal wordt afgerond op een veelvoud van {agreed.rounding} voordat het opengaat: het precieze "
+            "aantal ziet niemand. Totalen worden apart afgerond en zijn dus niet altijd de som van hun delen.",
+            f"Each number is rounded to a multiple of {agreed.rounding} before it is opened: nobody sees the exact "
+            "one. Totals are rounded by themselves and so are not always the sum of their parts.",
+        )
+    return Text(
+        "Let op: getallen worden niet afgerond. Uit verschillende tabellen samen is een gesloten vakje dan soms "
+        "precies te berekenen.",
+        "Mind: numbers are not rounded. From several tables together a closed cell can then sometimes be worked out "
+        "exactly.",
+    )
+
+
+def _zeros(agreed: DisclosureRules) -> Text:
+    if agreed.zeros is Zeros.SUPPRESS:
+        return Text(
+            "Ook een nul is een klein aantal en blijft dicht, tenzij zij al uit de vraag zelf volgt.",
+            "A zero is a small number too and stays closed, unless it follows from the question itself.",
+        )
+    return Text(
+        "Een vakje waarin geen enkel centrum een kind heeft, wordt als 0 getoond. Van een punt weet men dan dat er wel "
+        "kinderen zijn.",
+        "A cell in which no centre has a child is shown as 0. Of a dot one then knows that there are children.",
+    )
+
+
+def _differencing(agreed: DisclosureRules) -> Text:
+    if not agreed.differencing:
+        return Text(
+            "Let op: een tabel wordt niet vergeleken met eerdere. Wie twee tabellen naast elkaar legt, kan een paar "
+            "kinderen te weten komen waarin zij verschillen.",
+            "Mind: a table is not compared with earlier ones. Whoever puts two beside each other can come to know of a "
+            "few children by whom they differ.",
+        )
+    return Text(
+        f"Een vakje blijft dicht als het maar een paar kinderen, minder dan {agreed.threshold}, scheelt met een vakje "
+        f"van een van de laatste {agreed.differencing} tabellen. Elk centrum telt dat verschil op zijn eigen rijen, "
+        "zoals ze toen waren en zoals ze nu zijn; wat alle centra samen verschillen, ziet niemand.",
+        f"A cell stays closed when it differs by a few children only, fewer than {agreed.threshold}, from a cell of "
+        f"one of the last {agreed.differencing} tables. Each centre counts that difference on its own rows, as they "
+        "were then and as they are now; by how much all centres together differ, nobody sees.",
+    )
+
+
+DISCLOSURE: Final = MappingProxyType(
+    {
+        "threshold": _threshold,
+        "insider": _insider,
+        "centres_min": _centres_min,
+        "dominance": _dominance,
+        "nk": _nk,
+        "p_percent": _p_percent,
+        "rounding": _rounding,
+        "zeros": _zeros,
+        "differencing": _differencing,
+    }
+)
 """By key of the charter's ``[disclosure]``, in the order in which they are read."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,9 +11,11 @@ import attrs
 import structlog
 import trio
 
+from nskd.analysis.populations import Populations
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
 from nskd.daemon.demand import HALF_LIFE_S, Policy, Shortage, Watermarks
+from nskd.daemon.history import History
 from nskd.daemon.needs import Needs
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
@@ -37,6 +40,7 @@ class Scene:
     workshop: Workshop
     ledger: Ledger
     stock: SharedStockpile
+    history: History
     now: int = NOW
 
     def add(self, text: bytes, number: int, *, approved: bool = False, done: bool = False) -> SignedRequest:
@@ -47,16 +51,24 @@ class Scene:
             for name in NAMES:
                 self.ledger.add_approval(approval(sent.digest, name, now=self.now), charter=CHARTER, now=self.now)
         if done:
-            self.ledger.start(sent.digest, bytes(16), charter=CHARTER, now=self.now)
-            self.ledger.finish(sent.digest, b'{"cells":[]}', now=self.now)
+            self.finish(sent)
         return sent
+
+    def finish(self, sent: SignedRequest) -> None:
+        """Have it approved, run and released."""
+        for name in NAMES:
+            self.ledger.add_approval(approval(sent.digest, name, now=self.now), charter=CHARTER, now=self.now)
+        self.ledger.start(sent.digest, bytes(16), charter=CHARTER, now=self.now)
+        self.ledger.finish(sent.digest, b'{"cells":[]}', now=self.now)
 
     def cost(self, text: bytes) -> dict[str, int]:
         """What a run of such a request uses."""
         return self.workshop.need(self.workshop.plan(request(text).table))
 
     def needs(self, policy: Policy, wanted: Wanted | None = None) -> Needs:
-        return Needs(workshop=self.workshop, stock=self.stock, wanted=wanted or Wanted(), policy=policy)
+        return Needs(
+            workshop=self.workshop, stock=self.stock, wanted=wanted or Wanted(), policy=policy, history=self.history
+        )
 
     async def put(self, number: int, kind: str, count: int) -> None:
         """Put unlocked items into stock."""
@@ -66,7 +78,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(directory: Path) -> AsyncIterator[Scene]:
+async def scene(directory: Path, back: int = 0) -> AsyncIterator[Scene]:
+    """A new centre; tables are compared with ``back`` earlier ones."""
     with Ledger.open(directory / "ledger.sqlite", now=NOW) as ledger:
         stock = await SharedStockpile.open(directory / "stock", KEY)
         await stock(Stockpile.begin_epoch, EPOCH, STATE)
@@ -75,7 +88,7 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
         log = structlog.get_logger()
         workshop = Workshop(
             own="noord",
-            charter=CHARTER,
+            charter=attrs.evolve(CHARTER, disclosure=attrs.evolve(CHARTER.disclosure, differencing=back)),
             pack=await trio.to_thread.run_sync(load_pack, "nsk"),
             sign=sign,
             clock=lambda: here.now,
@@ -84,10 +97,14 @@ async def scene(directory: Path) -> AsyncIterator[Scene]:
             events=EventBus(),
             log=log,
         )
-        here = Scene(workshop, ledger, stock)
+        here = Scene(workshop, ledger, stock, History(workshop, Populations(directory / "populations", derived)))
         yield here
         await stock.aclose()
         audit.close()
+
+
+def derived(label: bytes) -> bytes:
+    return hashlib.sha256(label).digest()
 
 
 NOTHING = Policy({"triple": Watermarks(0, 0)})
@@ -161,3 +178,14 @@ async def test_rows(tmp_path: Path) -> None:
         bit = rows["bit"]
         assert (bit.level, bit.low, bit.high, bit.marks, bit.per_second) == (7, 0, 0, "configured", 5.0)
         assert (rows["mask/0"].requested, rows["mask/0"].low, rows["mask/0"].marks) == (small["mask/0"], None, None)
+
+
+async def test_earlier_tables_cost_comparisons(tmp_path: Path) -> None:
+    async with scene(tmp_path, back=2) as here:
+        needs = here.needs(NOTHING)
+        plan = here.workshop.plan(request(SMALL).table)
+        for number, pairs in enumerate((0, 4, 8, 8)):  # four cells with their like, two tables back
+            sent = here.add(SMALL, number)
+            (row,) = [row for row in await needs.rows({}) if row.kind == "triple"]
+            assert row.requested == here.workshop.need(plan, pairs)["triple"]
+            here.finish(sent)

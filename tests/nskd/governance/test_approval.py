@@ -22,6 +22,7 @@ from .workshop import (
     CHARTER,
     NOW,
     OTHER_CHARTER,
+    PAIR_HEAD,
     approval,
     charter,
     policy_approval,
@@ -81,7 +82,7 @@ def test_travels_and_verifies() -> None:
 
 def test_each_fault_is_named() -> None:
     early = NOW - limits.CLOCK_SKEW_MAX_S - 1
-    limited = charter(zuid="roles = ['compute']")
+    limited = charter(head=PAIR_HEAD, zuid="roles = ['compute']")
     for rule, detail in (
         (Rule.APPROVAL_FORGED, refused(approval(REQUEST, "zuid", key="noord"))),
         (Rule.APPROVAL_FORGED, refused(GOOD, signature=b"\0" * 64)),

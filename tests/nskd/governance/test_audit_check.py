@@ -18,7 +18,7 @@ from nskd.governance.audit_check import head_details, kept_heads, verify_log
 from nskd.governance.audit_fhir import _TYPES, audit_event
 from nskd.governance.audit_file import AuditFile, read_log
 from tests.nskd.governance.test_audit import FIELDS, KEY, opened, write
-from tests.nskd.governance.workshop import NAMES, NOW, charter_toml, signing_key
+from tests.nskd.governance.workshop import NAMES, NOW, PAIR_HEAD, charter_toml, signing_key
 
 LINES = len(FIELDS) + 1
 
@@ -285,7 +285,7 @@ def test_an_auditor_with_copies_of_two_logs(tmp_path: Path) -> None:
     assert "entry 1: its signature" in nskctl("verify", log, "--key", "ab" * 32, code=1)
     assert "Say whose log it is" in nskctl("verify", log, code=3)
     assert "64 hexadecimal digits" in nskctl("verify", log, "--key", "xyz", code=3)
-    charter.write_bytes(charter_toml(names=NAMES[1:]))
+    charter.write_bytes(charter_toml(head=PAIR_HEAD, names=NAMES[1:]))
     assert "it lists no centre 'noord'" in nskctl("verify", log, "--charter", charter, code=1)
     log.write_bytes(b"")
     assert "it has no entry" in nskctl("verify", log, "--charter", charter, code=1)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from nskd.governance import limits
 from nskd.governance.charter import Address, Charter, CharterError, Role, load_charter, parse_charter
+from nskd.governance.disclosure import DisclosureRules, Zeros
 
 from .mutations import mutated
 from .workshop import HEAD, NAMES, PURPOSE, charter_toml, noise_key, signing_key
@@ -27,7 +28,8 @@ def test_reads_all_there_is() -> None:
     raw = charter_toml(
         head='workshop = "w-1"\ntitle = "W"\nversion = 3\npack = "nsk"\npack_digest = "'
         + "ab" * 32
-        + '"\n[disclosure]\nthreshold = 12\ninsider = false\n',
+        + '"\n[disclosure]\nthreshold = 12\ninsider = false\ncentres_min = 2\n'
+        + 'dominance = 90\nrounding = 3\nzeros = "show"\n',
         purpose='[[purpose]]\nid = "improvement"\ntext = "T"\nlegal_basis = "L"\nehds = "f"\n'
         "valid_until = 2030-01-31\n",
         zuid='roles = ["compute", "contribute"]',
@@ -35,7 +37,7 @@ def test_reads_all_there_is() -> None:
     charter = parse_charter(raw)
     assert (charter.workshop, charter.title, charter.version, charter.pack) == ("w-1", "W", 3, "nsk")
     assert charter.pack_digest == b"\xab" * 32
-    assert (charter.disclosure.threshold, charter.disclosure.insider) == (12, False)
+    assert charter.disclosure == DisclosureRules(12, False, 2, 90, 100, 0, 3, Zeros.SHOW)
     assert charter.names == charter.contributors == NAMES
     assert [charter.index(name) for name in NAMES] == [0, 1, 2]
     zuid = charter.find("zuid")
@@ -55,7 +57,7 @@ def test_reads_all_there_is() -> None:
 
 def test_defaults() -> None:
     charter = parse_charter(charter_toml())
-    assert (charter.disclosure.threshold, charter.disclosure.insider) == (10, True)
+    assert charter.disclosure == DisclosureRules(10, True, 3, 85, 90, 10, 5, Zeros.SUPPRESS)
     assert charter.centres[0].roles == frozenset(Role)
     assert (charter.title, charter.version, charter.pack_digest) == ("test", 1, None)
 
@@ -86,6 +88,15 @@ def test_sample_is_in_order() -> None:
         ({"head": HEAD + "[disclosure]\nthreshold = 10.5\n"}, "a whole number is expected, not a float"),
         ({"head": HEAD + "[disclosure]\ninsider = 'yes'\n"}, "true or false is expected, not 'yes'"),
         ({"head": HEAD + "[disclosure]\ntreshold = 9\n"}, "did you mean 'threshold'"),
+        ({"names": NAMES[:2]}, "centres_min: 2 centres have the role contribute, and a cell is shown only when 3"),
+        ({"zuid": "roles = ['compute']"}, "write centres_min = 2, if all agree that each can then subtract its own"),
+        ({"head": HEAD + "[disclosure]\ncentres_min = 4\n"}, "Write centres_min = 3 or less"),
+        ({"head": HEAD + "[disclosure]\ncentres_min = 1\n"}, "centres_min: 1 is outside 2 to 16"),
+        ({"head": HEAD + "[disclosure]\ncentres_min = 2\nnk = 90\n"}, "Leave nk out, or raise centres_min to 3"),
+        ({"head": HEAD + "[disclosure]\ncentres_min = 2\np_percent = 1\n"}, "which this rule never allows"),
+        ({"head": HEAD + "[disclosure]\nrounding = 4\n"}, "Write one of: 1, 3, 5"),
+        ({"head": HEAD + "[disclosure]\ndominance = 5\n"}, "dominance: 5 is outside 10 to 100"),
+        ({"head": HEAD + "[disclosure]\nzeros = 'hide'\n"}, 'Write "suppress" or "show"'),
         ({"head": HEAD + "disclosure = 3\n"}, "a table is expected"),
         ({"purpose": ""}, "purpose: 0 entries, 1 to 64 are allowed"),
         ({"purpose": PURPOSE + PURPOSE}, "the id 'improvement' is listed twice"),

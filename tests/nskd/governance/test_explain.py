@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nskd.analysis.table import plan_table
-from nskd.governance.charter import Charter, CharterError, DisclosureRules
+from nskd.governance.charter import Charter, CharterError
 from nskd.governance.charter import Purpose as CharterPurpose
+from nskd.governance.disclosure import DisclosureRules, Zeros
 from nskd.governance.explain import Earlier, Page, Question, explain
 from nskd.governance.explain.earlier import SHOWN_MAX
 from nskd.governance.explain.page import LANGUAGES, Language, say
@@ -25,7 +26,7 @@ from nskd.governance.explain.words import EHDS
 from nskd.governance.request import Measure, TableRequest, parse_request
 from nskd.packs.pack import load_pack
 
-from .workshop import CHARTER, NOW, PURPOSE, charter
+from .workshop import CHARTER, NOW, PAIR_HEAD, PURPOSE, charter
 
 PAGES = Path(__file__).parent / "pages"
 ROOT = Path(__file__).parents[3]
@@ -158,11 +159,17 @@ def test_every_level_in_a_condition_is_put_into_words(name: str, key: str) -> No
 
 def combinations() -> list[DisclosureRules]:
     """Every combination of what the charter's switches can say."""
-    choices = {
-        field.name: (True, False) if isinstance(field.default, bool) else (field.default,)
-        for field in attrs.fields(DisclosureRules)
+    switched: dict[str, tuple[object, ...]] = {
+        "insider": (True, False),
+        "centres_min": (3, 2),
+        "dominance": (85, 100),
+        "rounding": (5, 1),
+        "zeros": tuple(Zeros),
     }
-    return [DisclosureRules(**dict(zip(choices, each, strict=True))) for each in itertools.product(*choices.values())]
+    every = [
+        DisclosureRules(**dict(zip(switched, each, strict=True))) for each in itertools.product(*switched.values())
+    ]
+    return [attrs.evolve(rules, nk=100, p_percent=0) if rules.centres_min == 2 else rules for rules in every]
 
 
 @pytest.mark.parametrize("disclosure", combinations(), ids=str)
@@ -172,11 +179,20 @@ def test_every_combination_of_rules_is_stated(
     disclosure: DisclosureRules, margins: bool, names: tuple[str, ...]
 ) -> None:
     asked = attrs.evolve(question(TYPICAL), table=attrs.evolve(question(TYPICAL).table, margins=margins))
-    page = explain(asked, own="noord", charter=attrs.evolve(charter(names=names), disclosure=disclosure), codebook=BOOK)
+    page = explain(
+        asked,
+        own="noord",
+        charter=attrs.evolve(charter(head=PAIR_HEAD, names=names), disclosure=disclosure),
+        codebook=BOOK,
+    )
     complete(page)
     said = words(page, "rules")
     assert f"at least {disclosure.threshold} distinct children" in said
     assert ("Mind: the charter does not ask" in said) == (not disclosure.insider)
+    assert ("Mind: a cell may be opened when only two centres" in said) == (disclosure.centres_min == 2)
+    assert ("one centre has at most 85 %" in said) == (disclosure.dominance == 85)
+    assert ("Mind: numbers are not rounded" in said) == (disclosure.rounding == 1)
+    assert ("is shown as 0" in said) == (disclosure.zeros is Zeros.SHOW)
     assert ("worked out from the totals" in said) == margins
     assert ("Mind: only two centres" in words(page, "learnt")) == (len(names) == 2)
 
@@ -249,7 +265,7 @@ def test_any_request_under_any_purpose_gets_a_whole_page(
 
 
 def test_a_centre_without_data_of_its_own_is_told_so() -> None:
-    only = charter(noord='roles = ["compute", "request"]')
+    only = charter(head=PAIR_HEAD, noord='roles = ["compute", "request"]')
     page = explain(question(TYPICAL), own="noord", charter=only, codebook=BOOK)
     assert "brings no data" in words(page, "leaves")
     other = explain(question(TYPICAL), own="zuid", charter=only, codebook=BOOK)
@@ -313,7 +329,7 @@ def test_each_difference_is_named(then: bytes, said: str) -> None:
     assert said in first
     assert "2026" in first
     assert "“" in first
-    assert "few children" in last
+    assert "compared with those of the last 100 tables" in last
 
 
 def test_the_closest_come_first_and_the_list_is_bounded() -> None:

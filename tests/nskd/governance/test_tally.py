@@ -14,6 +14,7 @@ from .workshop import (
     NAMES,
     NOW,
     OTHER_CHARTER,
+    PAIR_HEAD,
     approval,
     charter,
     policy_approval,
@@ -40,7 +41,7 @@ def test_complete_only_with_every_contributor() -> None:
 
 
 def test_a_compute_only_centre_is_not_asked() -> None:
-    limited = charter(zuid="roles = ['compute']")
+    limited = charter(head=PAIR_HEAD, zuid="roles = ['compute']")
     asked = request(under=limited)
     some = [approval(asked.digest, name, under=limited) for name in NAMES[:2]]
     assert approvals_complete(asked, some, limited, NOW)

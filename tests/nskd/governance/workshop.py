@@ -54,6 +54,7 @@ def centre_toml(name: str, extra: str = "") -> str:
 
 
 HEAD = 'workshop = "test"\npack = "nsk"\n'
+PAIR_HEAD = HEAD + "[disclosure]\ncentres_min = 2\n"  # for two that contribute
 PURPOSE = '[[purpose]]\nid = "improvement"\ntext = "To better it."\n'
 
 

@@ -1,0 +1,127 @@
+"""Which earlier tables a new one is compared with: agreed by all centres before the run, fixed with its contribution.
+
+Earlier are all requests of which a run began, whether or not it came to a release: somebody may have seen the table all
+the same.  The charter says how many are looked back at; the newest count, by the time and digest that are part of the
+request, so that all centres have the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from nskd.analysis.pairs import TESTS_MAX, corresponding, too_many
+from nskd.analysis.populations import Populations, Record, split
+from nskd.analysis.table import TablePlan
+from nskd.daemon.workshop import Workshop
+from nskd.errors import OperatorError
+from nskd.governance.ledger import Entry, Ledger, UnknownRequestError
+from nskd.governance.request import SignedRequest
+from nskd.sessions.kinds import Refusal
+from protocol.online.differences import tests_per_pair
+
+
+@attrs.frozen
+class Earlier:
+    """A table that a new one is compared with, by the digest of its request."""
+
+    request: bytes
+    plan: TablePlan
+
+
+class History:
+    """This centre's view of what came before."""
+
+    def __init__(self, workshop: Workshop, populations: Populations) -> None:
+        self._workshop = workshop
+        self._populations = populations
+        self._headers: dict[bytes, tuple[tuple[str, ...], tuple[bytes, ...]]] = {}  # of records, which never change
+
+    async def listed(self, request: bytes) -> tuple[bytes, ...]:
+        """What this centre would have a request compared with: as it was at its first run, or as things are now."""
+        held = self._header(request)
+        if held is not None:
+            return held[1]
+        return tuple(digest for digest, _ in await self._before(request))
+
+    async def earlier(self, listed: Sequence[bytes]) -> list[Earlier]:
+        """The tables of a list that can still be laid out: variables may have left the codebook since.
+
+        Raises :class:`Refusal` for one that is not known here.
+        """
+        found = []
+        for digest in listed:
+            request = await self._known(digest)
+            try:
+                found.append(Earlier(digest, self._workshop.plan(request.table)))
+            except OperatorError:
+                continue
+        return found
+
+    async def check(self, request: bytes, extra: bytes) -> tuple[bytes, ...]:
+        """Accept the list of a proposal, or raise :class:`Refusal`: nothing may be left out, and once is for good."""
+        listed = split(extra)
+        back = self._workshop.charter.disclosure.differencing
+        if listed is None or len(listed) > back or request in listed:
+            raise Refusal("the list of earlier tables is no such list")
+        held = self._header(request)
+        if held is not None:
+            if held[1] != listed:
+                raise Refusal("the table was first compared with other earlier ones; submit the request again")
+            return listed
+        places = [((await self._known(digest)).submitted_at, digest) for digest in listed]
+        oldest = min(places, default=None) if len(listed) == back else None
+        for digest, submitted_at in await self._before(request):
+            if digest in listed or (oldest is not None and (submitted_at, digest) < oldest):
+                continue
+            header = self._header(digest)
+            if header is None or request not in header[1]:  # else that one was compared with this one
+                raise Refusal(f"an earlier table is left out: {digest.hex()[:12]}")
+        return listed
+
+    def find(self, request: bytes) -> Record | None:
+        """What this centre contributed to a table; raises an ``OperatorError`` if it cannot be read."""
+        return self._populations.find(request)
+
+    async def _known(self, digest: bytes) -> SignedRequest:
+        try:
+            return (await self._workshop.ledger(Ledger.get, digest)).request
+        except UnknownRequestError as error:
+            raise Refusal(f"an earlier table is listed that is not known here: {digest.hex()[:12]}") from error
+
+    async def _before(self, request: bytes) -> list[tuple[bytes, int]]:
+        """Digests and times of the newest requests that a run began of, oldest first."""
+        back = self._workshop.charter.disclosure.differencing
+        if not back:
+            return []
+        entries = await self._workshop.ledger(Ledger.begun)
+        counted = [entry.request for entry in entries if entry.request.digest != request and self._counts(entry)]
+        ordered = sorted((each.submitted_at, each.digest) for each in counted)
+        return [(digest, submitted_at) for submitted_at, digest in ordered[-back:]]
+
+    def _counts(self, entry: Entry) -> bool:
+        """Whether the same centres contributed: one that has joined since knows nothing of it."""
+        header = self._header(entry.request.digest)
+        if header is None:
+            return entry.request.charter_digest == self._workshop.charter.digest
+        return header[0] == self._workshop.charter.contributors
+
+    def _header(self, request: bytes) -> tuple[tuple[str, ...], tuple[bytes, ...]] | None:
+        if request not in self._headers:
+            record = self._populations.find(request)
+            if record is None:
+                return None
+            self._headers[request] = (record.contributors, record.earlier)
+        return self._headers[request]
+
+
+def pairs_of(workshop: Workshop, plan: TablePlan, earlier: Sequence[Earlier]) -> int:
+    """How many pairs of cells are compared; raises :class:`~nskd.analysis.pairs.TooManyPairsError`."""
+    tests = tests_per_pair(workshop.rules(plan), len(workshop.charter.centres))
+    pairs = 0
+    for each in earlier:
+        pairs += corresponding(plan, each.plan).shape[1]
+        if pairs * tests > TESTS_MAX:
+            raise too_many(pairs * tests)
+    return pairs

@@ -1,0 +1,116 @@
+"""Which earlier tables count, and what a centre accepts of another's list."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nskd.analysis.population import NOBODY
+from nskd.analysis.populations import Populations, Record, joined
+from nskd.daemon.history import History
+from nskd.governance.request import SignedRequest
+from nskd.sessions.kinds import Refusal
+from tests.nskd.daemon.test_needs import SMALL, Scene, derived, scene
+from tests.nskd.governance.workshop import CHARTER, NAMES, OTHER_CHARTER, request
+
+
+def hold(
+    here: Scene, directory: Path, sent: SignedRequest, *earlier: bytes, contributors: tuple[str, ...] = NAMES
+) -> None:
+    """As after the local part of its first run."""
+    Populations(directory / "populations", derived).hold(sent.digest, Record(contributors, earlier, NOBODY))
+
+
+def begun(here: Scene, count: int, *, under=CHARTER) -> list[SignedRequest]:  # type: ignore[no-untyped-def]
+    """Requests that ran, oldest first, as all centres order them."""
+    sent = [here.add(SMALL, number, done=True) for number in range(1, count + 1)]
+    return sorted(sent, key=lambda each: (each.submitted_at, each.digest))
+
+
+async def refused(history: History, asked: bytes, *listed: bytes) -> str:
+    with pytest.raises(Refusal) as caught:
+        await history.check(asked, joined(listed))
+    return caught.value.reason
+
+
+async def test_what_began_counts_and_the_newest_of_it(tmp_path: Path) -> None:
+    async with scene(tmp_path, back=2) as here:
+        asked = here.add(SMALL, 9)
+        assert await here.history.listed(asked.digest) == ()
+        before = begun(here, 3)
+        here.add(SMALL, 8, approved=True)  # never began
+        assert await here.history.listed(asked.digest) == tuple(each.digest for each in before[1:])
+        assert await here.history.listed(before[2].digest) == tuple(each.digest for each in before[:2])
+        assert await here.history.check(asked.digest, joined([e.digest for e in before[1:]]))
+        assert [each.request for each in await here.history.earlier([before[0].digest])] == [before[0].digest]
+
+
+async def test_nothing_may_be_left_out(tmp_path: Path) -> None:
+    async with scene(tmp_path, back=3) as here:
+        asked = here.add(SMALL, 9)
+        first, second = (each.digest for each in begun(here, 2))
+        assert await here.history.check(asked.digest, joined([first, second])) == (first, second)
+        assert "left out" in await refused(here.history, asked.digest)
+        assert "left out" in await refused(here.history, asked.digest, first)
+        assert "left out" in await refused(here.history, asked.digest, second)
+        more = here.add(SMALL, 7)  # did not begin here: that the other counts it does no harm
+        assert await here.history.check(asked.digest, joined([first, second, more.digest]))
+        assert "not known here" in await refused(here.history, asked.digest, first, b"x" * 32)
+        with pytest.raises(Refusal, match="not known here"):
+            await here.history.earlier([b"x" * 32])
+
+
+async def test_no_room_is_made_by_filling_the_list(tmp_path: Path) -> None:
+    async with scene(tmp_path, back=2) as here:
+        asked = here.add(SMALL, 9)
+        *_, second, third = (each.digest for each in begun(here, 3))
+        filler = here.add(SMALL, 7)
+        assert "left out" in await refused(here.history, asked.digest, *sorted([filler.digest, second]))
+        assert await here.history.check(asked.digest, joined([second, third]))
+
+
+@pytest.mark.parametrize("extra", [b"x", b"x" * 31, b"x" * 64, bytes(32 * 3)])
+async def test_what_is_no_list_is_refused(tmp_path: Path, extra: bytes) -> None:
+    async with scene(tmp_path, back=2) as here:
+        asked = here.add(SMALL, 9)
+        with pytest.raises(Refusal):
+            await here.history.check(asked.digest, extra)
+        assert "no such list" in await refused(here.history, asked.digest, asked.digest)
+
+
+async def test_the_first_list_stays(tmp_path: Path) -> None:
+    """A request runs again: compared with the same tables; those that have come since were compared with it."""
+    async with scene(tmp_path, back=5) as here:
+        (first,) = (each.digest for each in begun(here, 1))
+        asked = here.add(SMALL, 9, done=True)
+        hold(here, tmp_path, asked, first)
+        later = here.add(SMALL, 4, done=True)
+        hold(here, tmp_path, later, first, asked.digest)
+        assert await here.history.listed(asked.digest) == (first,)
+        assert await here.history.check(asked.digest, joined([first])) == (first,)
+        assert "first compared with other" in await refused(here.history, asked.digest, first, later.digest)
+        # a centre that had not come so far in the first run
+        (tmp_path / "populations" / f"{asked.digest.hex()}.population").unlink()
+        other = History(here.workshop, Populations(tmp_path / "populations", derived))
+        assert await other.check(asked.digest, joined([first])) == (first,)
+
+
+async def test_only_tables_of_the_same_centres_count(tmp_path: Path) -> None:
+    async with scene(tmp_path, back=5) as here:
+        asked = here.add(SMALL, 9)
+        among_others, same = begun(here, 2)
+        hold(here, tmp_path, among_others, contributors=NAMES[:2])
+        hold(here, tmp_path, same)
+        older = request(SMALL, nonce=b"o" * 16, under=OTHER_CHARTER)
+        here.ledger.add_request(older, now=here.now)
+        assert await here.history.listed(asked.digest) == (same.digest,)
+
+
+async def test_a_charter_can_do_without(tmp_path: Path) -> None:
+    async with scene(tmp_path, back=0) as here:
+        asked = here.add(SMALL, 9)
+        (first,) = (each.digest for each in begun(here, 1))
+        assert await here.history.listed(asked.digest) == ()
+        assert await here.history.check(asked.digest, b"") == ()
+        assert "no such list" in await refused(here.history, asked.digest, first)
