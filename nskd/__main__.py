@@ -140,6 +140,21 @@ def codebook(pack: str, language: Literal["en", "nl"]) -> None:
         _refuse(error, EXIT_NO)
 
 
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def acro(file: Path) -> None:
+    """Turn an ACRO file of thresholds (YAML) into the [disclosure] table of a charter."""
+    from nskd.governance.acro import load_acro
+
+    try:
+        thresholds = load_acro(file)
+    except OperatorError as error:
+        _refuse(error, EXIT_NO)
+    for note in thresholds.notes:
+        click.echo(f"nskd: no counterpart for {note}", err=True)
+    click.echo(thresholds.toml, nl=False)
+
+
 def _refuse(error: BaseException, status: int = EXIT_CONFIGURATION) -> NoReturn:
     """One clear sentence; by default with the exit status on which a service manager does not try again."""
     click.echo(f"nskd: {error}", err=True)

@@ -12,6 +12,7 @@ DAY_S: Final = 86_400
 CHARTER_BYTES_MAX: Final = 256 * KIB  # sixteen centres and a page of prose per purpose fit many times over
 CENTRES_MIN: Final = PARTIES_MIN
 CENTRES_MAX: Final = PARTIES_MAX
+ACRO_BYTES_MAX: Final = 64 * KIB  # a dozen lines and their comments
 PURPOSES_MAX: Final = 64
 NAME_CHARS_MAX: Final = 63  # a DNS label: names end up in file names, logs and certificates
 TITLE_CHARS_MAX: Final = 200
