@@ -174,6 +174,7 @@ class Daemon:
             notices=self.notices,
             runs=self.runs,
             requester=self.requester,
+            history=history,
             epochs=self.epochs,
             objections=self.objections,
             heads=self.heads,

@@ -80,6 +80,11 @@ class History:
                 raise Refusal(f"an earlier table is left out: {digest.hex()[:12]}")
         return listed
 
+    async def comparable(self, plan: TablePlan) -> None:
+        """Raise :class:`~nskd.analysis.pairs.TooManyPairsError` for a table that could not run if it were asked now."""
+        newest = tuple(digest for digest, _ in await self._before(b""))
+        pairs_of(self._workshop, plan, await self.earlier(newest))
+
     def find(self, request: bytes) -> Record | None:
         """What this centre contributed to a table; raises an ``OperatorError`` if it cannot be read."""
         return self._populations.find(request)

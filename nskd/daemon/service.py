@@ -18,6 +18,7 @@ from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.heads import Heads
+from nskd.daemon.history import History
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.requester import Requester
@@ -49,6 +50,7 @@ class DaemonService:
         notices: Notices,
         runs: Runs,
         requester: Requester,
+        history: History,
         epochs: Epochs,
         objections: Objections,
         heads: Heads,
@@ -63,6 +65,7 @@ class DaemonService:
         self._notices = notices
         self._runs = runs
         self._requester = requester
+        self._history = history
         self._epochs = epochs
         self._objections = objections
         self._heads = heads
@@ -138,7 +141,8 @@ class DaemonService:
         self._refuse_when_draining()
         text = params.text.encode()
         table = parse_request(text)
-        workshop.check(table, workshop.own)
+        plan = workshop.check(table, workshop.own)
+        await self._history.comparable(plan)
         words = await pages(workshop, table, workshop.own, opt_out=self._objections.configured)
         now = workshop.clock()
         request = sign_request(

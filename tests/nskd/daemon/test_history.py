@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nskd.analysis.pairs import TooManyPairsError
 from nskd.analysis.population import NOBODY
 from nskd.analysis.populations import Populations, Record, joined
 from nskd.daemon.history import History
@@ -114,3 +115,15 @@ async def test_a_charter_can_do_without(tmp_path: Path) -> None:
         assert await here.history.listed(asked.digest) == ()
         assert await here.history.check(asked.digest, b"") == ()
         assert "no such list" in await refused(here.history, asked.digest, first)
+
+
+async def test_a_table_with_too_much_to_compare_is_refused_before_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scene(tmp_path, back=5) as here:
+        plan = here.workshop.plan(request(SMALL).table)
+        begun(here, 2)
+        await here.history.comparable(plan)
+        monkeypatch.setattr("nskd.daemon.history.TESTS_MAX", 2 * 4 * 3 - 1)  # four cells, three centres, twice
+        with pytest.raises(TooManyPairsError, match="fewer or coarser groups"):
+            await here.history.comparable(plan)
