@@ -230,7 +230,16 @@ def result(console: Console, answer: answers.ResultAnswer) -> None:
     release(console, answer.release)
     if any(each.get("value") is None for each in answer.release.get("cells") or ()):
         console.print(Text(f"{SUPPRESSED} = not shown, to protect children in small groups", style="dim"))
+    rounding(console, answer.release)
     pairs(console, [("released", time(answer.recorded_at)), ("digest", answer.digest)])
+
+
+def rounding(console: Console, content: Mapping[str, Any]) -> None:
+    """Say so when the values of a release are rounded."""
+    base = content.get("rounding", 1)
+    if isinstance(base, int) and base > 1:
+        line = f"numbers are rounded to multiples of {base}, totals by themselves"
+        console.print(Text(line, style="dim"))
 
 
 @attrs.frozen

@@ -56,6 +56,7 @@ def show_result(console: Console, errand: Errand, answer: answers.ResultAnswer, 
         count = f"{hidden} of {len(tab.values)} cells"
         line = f"{render.SUPPRESSED} = not shown ({count}), to protect children in small groups"
         console.print(Text(line, style="dim"))
+    render.rounding(console, answer.release or {})
     console.print(
         Text(f"computed jointly by {options.centres} centres; none saw another's rows or totals", style="dim")
     )

@@ -55,7 +55,7 @@ class _Cells:
 
 
 def value_max(parties: int) -> int:
-    """The most that a centre's own value may be, so that the joint one stays below 2^20 (step 11.2)."""
+    """The most that a centre's own value may be, so that the joint one stays below 2^20 (step 11.1)."""
     return ((1 << VALUE_BITS) - 1) // parties
 
 
