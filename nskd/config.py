@@ -77,10 +77,13 @@ class Data(_Section, frozen=True):
 class Governance(_Section, frozen=True):
     """What this centre lets happen without asking, and what it asks for besides the charter's rules.
 
-    ``standing_policy`` is a file that a steward has signed (``FILE.sig`` beside it).
+    ``standing_policy`` is a file that a steward has signed (``FILE.sig`` beside it).  ``permits`` are files, or
+    directories of them; with ``require_permit`` a request that names none is refused.
     """
 
     standing_policy: File | None = None
+    permits: Annotated[tuple[File, ...], msgspec.Meta(max_length=64)] = ()
+    require_permit: bool = False
 
 
 class State(_Section, frozen=True):
@@ -251,6 +254,11 @@ def _check(config: Config, reader: Reader) -> None:
                 f"stock.{kind}",
                 f"low ({marks.low}) must be below high ({marks.high})",
                 "Correct them; both 0 keeps no stock beyond what open requests need.",
+            )
+    for path in config.governance.permits:
+        if not path.is_absolute():
+            raise reader.fault(
+                "governance.permits", f"{shown(str(path))} is not an absolute path", "Begin it with a slash."
             )
     _check_catalogue(config.catalogue, reader)
 

@@ -79,6 +79,18 @@ class Contributions:
         self._first(path, self._first(path, b"")[:-1], anew=True)
         return True
 
+    def erase(self, request: bytes) -> None:
+        """Take away what is here of a request that never runs again; :class:`ContributionError` if it cannot be."""
+        for path in self._directory.glob(f"{request.hex()}*"):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise ContributionError(
+                    f"cannot be removed: {error.strerror}",
+                    where=str(path),
+                    remedy="Mend the directory; it is tried again every minute.",
+                ) from error
+
     def _ventures(self, request: bytes) -> Path:
         return self._directory / f"{request.hex()}.ventures"
 

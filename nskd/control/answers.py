@@ -142,12 +142,37 @@ class RequestDetail(Answer, frozen=True, kw_only=True):
     measure: str
     where: str | None
     margins: bool
+    permit: str | None = None
     approvals: list[ApprovalRow]
     pages: dict[str, list[PageSection]]
     text: str
     refusals: list[str] = []
     fault: str | None = None
     retryable: bool = False
+
+
+class PermitRow(Answer, frozen=True, kw_only=True):
+    """One permit; ``state`` is valid, early or expired, days are ISO dates and the last of their kind."""
+
+    id: str
+    kind: str
+    issuer: str
+    holder: str
+    purposes: list[str]
+    categories: list[str]
+    first: str
+    last: str
+    valid_from: str
+    valid_until: str
+    retention_end: str
+    state: str
+
+
+class PermitsAnswer(Answer, frozen=True, kw_only=True):
+    """``permits``: those this centre has on file; ``required`` when it takes no request without one."""
+
+    permits: list[PermitRow]
+    required: bool
 
 
 class SubmitAnswer(Answer, frozen=True, kw_only=True):

@@ -105,6 +105,13 @@ def stock(app: App) -> None:
 
 @main.command()
 @click.pass_obj
+def permits(app: App) -> None:
+    """Show the permits that requests may name, and how they stand."""
+    app.show(app.call("permits"), answers.PermitsAnswer, render.permits)
+
+
+@main.command()
+@click.pass_obj
 def version(app: App) -> None:
     """Show the versions of the daemon and its protocol."""
     app.show(

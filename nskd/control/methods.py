@@ -134,6 +134,7 @@ METHODS: Final = MappingProxyType(
             Method("peers", Role.READ, Params, "the other centres and the links to them"),
             Method("stock", Role.READ, Params, "preprocessing in stock"),
             Method(SUBSCRIBE, Role.READ, SubscribeParams, "events as they happen"),
+            Method("permits", Role.READ, Params, "permits that requests may name, and how they stand"),
             Method("request.list", Role.READ, ListParams, "requests, oldest first"),
             Method("request.show", Role.READ, NamedParams, "one request, in plain words too"),
             Method("request.submit", Role.OPERATE, SubmitParams, "sign a request and send it to all centres"),

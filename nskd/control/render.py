@@ -182,6 +182,7 @@ def request(console: Console, answer: answers.RequestDetail) -> None:
             ("request", answer.row.request),
             ("state", answer.row.state),
             ("submitted", time(answer.row.submitted_at)),
+            *((("permit", answer.permit),) if answer.permit else ()),
             *((name, value) for name, value in (("fault", answer.fault), ("detail", answer.row.detail)) if value),
         ],
     )
@@ -204,6 +205,28 @@ def request(console: Console, answer: answers.RequestDetail) -> None:
     )
     for refusal in answer.refusals:
         console.print(Text(f"this centre's own check refuses it: {plain(refusal)}", style="red"))
+
+
+def permits(console: Console, answer: answers.PermitsAnswer) -> None:
+    """``nskctl permits``."""
+    table(
+        console,
+        ("permit", "holder", "purposes", "data of", "valid", "results until", "state"),
+        (
+            (
+                row.id,
+                row.holder,
+                ", ".join(row.purposes),
+                f"{row.first} – {row.last}",
+                f"{row.valid_from} – {row.valid_until}",
+                row.retention_end,
+                row.state,
+            )
+            for row in answer.permits
+        ),
+    )
+    if answer.required:
+        console.print(Text("a request without a permit is refused", style="dim"))
 
 
 def decision(console: Console, answer: answers.DecisionAnswer) -> None:

@@ -70,6 +70,9 @@ class Service(Protocol):
     async def stock(self, call: Call, params: methods.Params, /) -> answers.StockAnswer:
         """Tell the stock of preprocessing."""
 
+    async def permits(self, call: Call, params: methods.Params, /) -> answers.PermitsAnswer:
+        """List the permits on file."""
+
     async def request_list(self, call: Call, params: methods.ListParams, /) -> answers.RequestList:
         """List requests, oldest first."""
 

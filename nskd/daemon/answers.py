@@ -18,6 +18,7 @@ from nskd.governance.explain import Earlier, Page, Question, explain
 from nskd.governance.explain.page import LANGUAGES, say
 from nskd.governance.ledger import Entry, Ledger, Result
 from nskd.governance.lifecycle import State
+from nskd.governance.policy import Rule, day_of
 from nskd.governance.request import TableRequest
 from nskd.governance.statement import Verdict
 from nskd.governance.tally import standing, withdrawn_until
@@ -109,6 +110,7 @@ async def request_detail(
         measure=table.measure.value,
         where=table.where,
         margins=table.margins,
+        permit=table.permit,
         approvals=_approval_rows(workshop, approvals),
         pages=await pages(workshop, table, entry.request.centre, opt_out=opt_out),
         text=entry.request.text.decode(),
@@ -142,6 +144,32 @@ def _approval_rows(workshop: Workshop, approvals: tuple[SignedApproval, ...]) ->
                 )
             )
     return rows
+
+
+def permits_answer(workshop: Workshop) -> answers.PermitsAnswer:
+    """The permits on file, and how each stands today."""
+    today = day_of(workshop.clock())
+    states = {None: "valid", Rule.PERMIT_EARLY: "early", Rule.PERMIT_EXPIRED: "expired"}
+    rows = []
+    for permit in workshop.permits.permits:
+        over = permit.standing(today)
+        rows.append(
+            answers.PermitRow(
+                id=permit.id,
+                kind=permit.kind.value,
+                issuer=permit.issuer,
+                holder=permit.holder,
+                purposes=sorted(permit.purposes),
+                categories=sorted(permit.categories),
+                first=permit.first,
+                last=permit.last,
+                valid_from=str(permit.valid_from),
+                valid_until=str(permit.valid_until),
+                retention_end=str(permit.retention_end),
+                state=states[None if over is None else over.rule],
+            )
+        )
+    return answers.PermitsAnswer(permits=rows, required=workshop.permits.required)
 
 
 def result_answer(entry: Entry, result: Result | None) -> answers.ResultAnswer:

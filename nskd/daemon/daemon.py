@@ -39,6 +39,7 @@ from nskd.daemon.journal import Journal
 from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
+from nskd.daemon.permits import PermitKeeper
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
@@ -100,6 +101,7 @@ class Daemon:
             audit=Auditor(audit, charter=charter.digest, clock=_clock, log=log),
             events=self.events,
             log=log,
+            permits=papers.permits,
         )
         populations = Populations(config.state.directory / "populations", _derived(papers.keys.storage))
         history = History(self.workshop, populations)
@@ -137,6 +139,8 @@ class Daemon:
         self.decisions = Decisions(self.workshop, self.notices, papers.own_policy)
         failures = Failures(self.workshop, self.notices)
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
+        contributions = Contributions(config.state.directory / "contributions", _derived(papers.keys.storage))
+        self.permits = PermitKeeper(self.workshop, contributions)
         self.runs = Runs(
             workshop=self.workshop,
             stock=stock,
@@ -148,7 +152,7 @@ class Daemon:
             failures=failures,
             dataset=dataset,
             objections=self.objections,
-            contributions=Contributions(config.state.directory / "contributions", _derived(papers.keys.storage)),
+            contributions=contributions,
             populations=populations,
             history=history,
             workers=workers,
@@ -268,6 +272,8 @@ class Daemon:
                 changed = await self.workshop.ledger(
                     Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
                 )
+                if await self.permits.apply():
+                    self.notices.poke()
                 await self.notices.tell_again()
                 await self.heads.refresh()
             except OperatorError as error:  # a full disk passes

@@ -211,7 +211,9 @@ class Runs:
                     result=release_digest(released),
                     details={"session": session.session},
                 )
-                await workshop.ledger(Ledger.finish, digest, released, now=workshop.clock())
+                await workshop.ledger(
+                    Ledger.finish, digest, released, now=workshop.clock(), erase_at=self._erase_at(entry)
+                )
             except BaseException as error:
                 if entry.state is not State.DONE:
                     await self._failures.note(entry.request, error)
@@ -235,6 +237,11 @@ class Runs:
                 phases=[phase.as_fields() for phase in watch.phases],
             )
             self._notices.poke()
+
+    def _erase_at(self, entry: Entry) -> int | None:
+        """When the permit of a request demands that its result be erased; None without a permit."""
+        permit = self._workshop.permits.find(entry.request.table.permit or "")
+        return None if permit is None else permit.erase_at
 
     async def _record_beginning(self, session: AgreedSession, entry: Entry) -> None:
         """On whose word our data is about to enter."""

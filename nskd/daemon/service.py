@@ -12,7 +12,7 @@ import trio
 from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
-from nskd.daemon.answers import audit_page, pages, peer_row, request_detail, request_row, result_answer
+from nskd.daemon.answers import audit_page, pages, peer_row, permits_answer, request_detail, request_row, result_answer
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
@@ -26,7 +26,7 @@ from nskd.daemon.runs import Runs
 from nskd.daemon.workshop import Workshop
 from nskd.governance import limits
 from nskd.governance.audit import Event
-from nskd.governance.ledger import Entry, Ledger, UnknownRequestError
+from nskd.governance.ledger import ERASED, Entry, Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
 from nskd.governance.request import parse_request, sign_request
 from nskd.governance.statement import Verdict
@@ -113,6 +113,10 @@ class DaemonService:
     async def stock(self, call: Call, params: methods.Params, /) -> answers.StockAnswer:
         """Tell the stock of preprocessing."""
         return await self._generator.stock_answer()
+
+    async def permits(self, call: Call, params: methods.Params, /) -> answers.PermitsAnswer:
+        """List the permits on file."""
+        return permits_answer(self._workshop)
 
     # --- requests -------------------------------------------------------------------------------------------
 
@@ -278,6 +282,8 @@ class DaemonService:
 
 def _nothing_yet(entry: Entry) -> str:
     name = entry.request.digest.hex()[:12]
+    if entry.fault == ERASED:
+        return f"request {name}: {entry.detail}."
     if entry.state is State.FAILED:
         return f"request {name}: nothing was released: {entry.fault}: {entry.detail}."
     return f"request {name}: nothing is released; it is {entry.state.value}."

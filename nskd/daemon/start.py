@@ -12,6 +12,7 @@ from nskd.credentials import CentreKeys
 from nskd.errors import OperatorError
 from nskd.governance.charter import Charter, load_charter
 from nskd.governance.own_policy import OwnPolicy, load_own_policy
+from nskd.governance.permit import Permits, load_permits
 from nskd.packs.pack import Pack, load_pack
 
 
@@ -28,6 +29,7 @@ class Papers:
     pack: Pack
     keys: CentreKeys = attrs.field(repr=False)
     own_policy: OwnPolicy | None = None
+    permits: Permits = attrs.field(factory=Permits)
 
 
 def gather(config: Config, keys: CentreKeys) -> Papers:
@@ -42,7 +44,8 @@ def gather(config: Config, keys: CentreKeys) -> Papers:
             where="[data] source",
             remedy="Name this centre's CSV or Parquet file.",
         )
-    return Papers(config, charter, pack, keys, _own_policy(config, charter))
+    permits = load_permits(config.governance.permits, required=config.governance.require_permit)
+    return Papers(config, charter, pack, keys, _own_policy(config, charter), permits)
 
 
 def _own_policy(config: Config, charter: Charter) -> OwnPolicy | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Collection
 from functools import partial
 
@@ -13,9 +12,11 @@ from nskd.analysis.agreed import rules_for
 from nskd.analysis.table import TablePlan, plan_table
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
+from nskd.data.months import months_selected
 from nskd.governance.charter import Charter
 from nskd.governance.lifecycle import State
-from nskd.governance.policy import PolicyError, check_request
+from nskd.governance.permit import Permits, Use
+from nskd.governance.policy import PolicyError, check_request, day_of
 from nskd.governance.request import SignedRequest, TableRequest
 from nskd.governance.signing import Signer
 from nskd.governance.threaded import LedgerThread
@@ -43,6 +44,7 @@ class Workshop:
     audit: Auditor = attrs.field(repr=False)
     events: EventBus = attrs.field(repr=False)
     log: structlog.typing.FilteringBoundLogger = attrs.field(repr=False)
+    permits: Permits = attrs.field(factory=Permits)
 
     @property
     def codebook(self) -> Codebook:
@@ -78,9 +80,27 @@ class Workshop:
             charter=self.charter,
             purposes=partial(purposes_of, self.codebook),
             where_variables=plan.filter.variables,
-            today=datetime.datetime.fromtimestamp(self.clock(), datetime.UTC).date(),
+            today=day_of(self.clock()),
         )
+        self._check_permit(table, requester, plan)
         return plan
+
+    def _check_permit(self, table: TableRequest, requester: str, plan: TablePlan) -> None:
+        """What the permit that a request names allows, or that it names none; raises ``PolicyError``."""
+
+        def use() -> Use:
+            return Use(
+                requester=requester,
+                purpose=table.purpose,
+                variables=(*table.variables, *plan.filter.variables),
+                months=months_selected(plan.filter, self.codebook),
+            )
+
+        refusals = self.permits.review(
+            table.permit, use, sources=partial(sources_of, self.codebook), today=day_of(self.clock())
+        )
+        if refusals:
+            raise PolicyError(refusals)
 
     def refusals(self, request: SignedRequest) -> list[str]:
         """Why this centre's own check refuses a request; empty when it does not."""
@@ -111,3 +131,9 @@ def purposes_of(codebook: Codebook, name: str) -> Collection[str] | None:
     """The purposes a variable may serve, or None if the codebook does not have it."""
     variable = codebook.variables.get(name)
     return None if variable is None else variable.purposes
+
+
+def sources_of(codebook: Codebook, name: str) -> Collection[str]:
+    """The variables from which one is derived; none for one that is recorded, or that the codebook does not have."""
+    variable = codebook.variables.get(name)
+    return () if variable is None or variable.derivation is None else variable.derivation.variables

@@ -10,6 +10,8 @@
     what a steward signs; whether an approval holds; where a request stands; the table of all words on disk
 ``standing_policy``, ``own_policy``
     a steward's word in advance on requests of one shape; this centre's, on disk
+``permit``, ``retention_table``
+    what an authority allows, and until when its results are kept
 ``policy``, ``explain``
     a centre's own check of a request, rule by rule; the same request in plain Dutch and English
 ``audit``, ``audit_file``, ``audit_heads``, ``audit_check``, ``audit_fhir``

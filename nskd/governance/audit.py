@@ -52,6 +52,8 @@ class Event(enum.StrEnum):
     RUN_BEGUN = "run.begun"
     RUN_FAILED = "run.failed"
     RUN_RELEASED = "run.released"
+    PERMIT_ENDED = "permit.ended"  # an open request ends with its permit
+    RESULT_ERASED = "result.erased"  # after the retention of its permit; the digest stays
     EPOCH_FOUNDED = "epoch.founded"
     EPOCH_ENDED = "epoch.ended"
     HEAD_KEPT = "head.kept"  # another centre's signed head

@@ -35,6 +35,7 @@ _EXPORT: Final = (_DICOM, "110106", "Export")
 _IMPORT: Final = (_DICOM, "110107", "Import")
 _QUERY: Final = (_DICOM, "110112", "Query")
 _ALERT: Final = (_DICOM, "110113", "Security Alert")
+_ERASE: Final = (_LIFECYCLE, "destroy", "Destroy/Delete Record Lifecycle Event")
 _ATTEST: Final = (_LIFECYCLE, "attest", "Attest Record Lifecycle Event")
 
 _TYPES: Final = MappingProxyType(
@@ -57,6 +58,8 @@ _TYPES: Final = MappingProxyType(
         Event.RUN_BEGUN: (_QUERY, "E"),
         Event.RUN_FAILED: (_QUERY, "E"),
         Event.RUN_RELEASED: (_EXPORT, "E"),
+        Event.PERMIT_ENDED: (_ACTIVITY, "E"),
+        Event.RESULT_ERASED: (_ERASE, "D"),
         Event.EPOCH_FOUNDED: (_ACTIVITY, "E"),
         Event.EPOCH_ENDED: (_ACTIVITY, "E"),
         Event.HEAD_KEPT: (_LOG_USED, "C"),

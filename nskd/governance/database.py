@@ -72,6 +72,11 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    def settle(self) -> None:
+        """Bring the log of changes into the file and cut it off, so that nothing erased is left in it."""
+        with self.reading() as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
     def damaged(self, what: str) -> LedgerError:
         """Make the error for contents that cannot be right."""
         return LedgerError(
@@ -86,6 +91,7 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA secure_delete = ON")  # what is erased is overwritten, not only let go of
             connection.execute("PRAGMA trusted_schema = OFF")
             found = connection.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.OperationalError as exc:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 
 from nskd.errors import OperatorError
-from nskd.governance import limits, signing, words
+from nskd.governance import limits, retention_table, signing, words
 from nskd.governance.approval import SignedApproval
 from nskd.governance.charter import Charter
 from nskd.governance.database import Database, LedgerError
@@ -29,7 +29,10 @@ from nskd.governance.verification import fault, verify
 INTERRUPTED: Final = "interrupted"
 """The fault of a run that ended with the daemon."""
 
-_VERSION: Final = 2
+ERASED: Final = "erased"
+"""Stands in place of a fault where a release was erased."""
+
+_VERSION: Final = 3
 _SCHEMA: Final = (
     """
 CREATE TABLE request (
@@ -46,6 +49,8 @@ CREATE TABLE result (
 ) STRICT;
 """
     + words.SCHEMA
+    + ";"
+    + retention_table.SCHEMA
 )
 _SELECT: Final = (
     "SELECT body, centre, signature, received_at, state, changed_at, runs, session, fault, detail, retryable"
@@ -148,6 +153,8 @@ class Ledger:
                     now,
                 ),
             )
+            if request.table.permit is not None:
+                retention_table.note(db, request.digest, request.table.permit)
             return True
 
     def twin(self, request: SignedRequest) -> bytes | None:
@@ -270,8 +277,11 @@ class Ledger:
             )
         return self.get(digest)
 
-    def finish(self, digest: bytes, release: bytes, *, now: int) -> bytes:
-        """Record what was released and return its digest; once more with the same bytes changes nothing."""
+    def finish(self, digest: bytes, release: bytes, *, now: int, erase_at: int | None = None) -> bytes:
+        """Record what was released and return its digest; once more with the same bytes changes nothing.
+
+        ``erase_at``: when a permit demands that it be erased.
+        """
         if len(release) > limits.RELEASE_BYTES_MAX:
             raise LedgerError(
                 f"a release of {len(release)} bytes, at most {limits.RELEASE_BYTES_MAX}",
@@ -285,6 +295,8 @@ class Ledger:
                 return released
             self._move(db, digest, Event.FINISH, now)
             db.execute("INSERT INTO result VALUES (?, ?, ?, ?)", (digest, release, released, now))
+            if erase_at is not None:
+                retention_table.note_end(db, digest, erase_at)
         return released
 
     def fail(self, digest: bytes, *, fault: str, detail: str, retryable: bool, charter: Charter, now: int) -> State:
@@ -311,8 +323,10 @@ class Ledger:
             return self._settle(db, digest, charter, now)
 
     def result(self, digest: bytes) -> Result | None:
-        """Return what was released for a request, if anything."""
+        """Return what was released for a request, if anything, and if it has not been erased."""
         with self._database.reading() as db:
+            if retention_table.erased_at(db, digest) is not None:
+                return None
             row = db.execute("SELECT release, digest, recorded_at FROM result WHERE request = ?", (digest,)).fetchone()
         if row is None:
             return None
@@ -320,6 +334,39 @@ class Ledger:
         if release_digest(result.release) != result.digest:
             raise self._database.damaged(f"the release of request {digest.hex()[:12]}")
         return result
+
+    # --- under a permit -------------------------------------------------------------------------------------
+
+    def under_permit(self) -> list[retention_table.UnderPermit]:
+        """All requests that name a permit and of which something may still be here."""
+        with self._database.reading() as db:
+            return retention_table.kept(db)
+
+    def end(self, digest: bytes, *, rule: str, detail: str, now: int) -> State:
+        """End a request that is open, or has failed and could be retried, by a rule shown with it: its state after."""
+        with self._database.writing() as db:
+            entry = self._entry(db.execute(_SELECT + "WHERE digest = ?", (digest,)).fetchone())
+            if entry.state not in (State.SUBMITTED, State.APPROVED) and not entry.retryable:
+                return entry.state
+            db.execute(
+                "UPDATE request SET fault = ?, detail = ?, retryable = 0 WHERE digest = ?", (rule, detail, digest)
+            )
+            return self._move(db, digest, Event.EXPIRE, now)
+
+    def erase(self, digest: bytes, *, now: int) -> None:
+        """Erase what was released for a request under a permit, in the file and in its log; the digest stays."""
+        with self._database.writing() as db:
+            retention_table.erase(db, digest, now=now)
+            db.execute(
+                "UPDATE request SET fault = ?, detail = ? WHERE digest = ?",
+                (ERASED, "what was released was erased, as its permit demands; its digest is on record", digest),
+            )
+        self._database.settle()
+
+    def erased_at(self, digest: bytes) -> int | None:
+        """When that was, if it was."""
+        with self._database.reading() as db:
+            return retention_table.erased_at(db, digest)
 
     # --- inside a transaction -------------------------------------------------------------------------------
 

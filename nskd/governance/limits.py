@@ -46,6 +46,11 @@ WHERE_CHARS_MAX: Final = 4_000
 NONCE_BYTES: Final = 16
 REQUEST_OPEN_MAX_S: Final = 90 * DAY_S  # undecided for a quarter: nobody remembers what they would approve
 
+# --- permit -------------------------------------------------------------------------------------------------
+PERMIT_BYTES_MAX: Final = 64 * KIB  # five hundred variables by name, and room
+PERMIT_ID_CHARS_MAX: Final = 100  # what authorities number their cases with
+PERMITS_MAX: Final = 1_000  # of one centre; those whose retention has ended can go
+
 # --- approval -----------------------------------------------------------------------------------------------
 SSH_SIGNATURE_BYTES_MAX: Final = 512  # an Ed25519 one has some 180; the namespace is the only part that varies
 STATEMENT_BYTES_MAX: Final = 2 * KIB  # ten lines, the longest of which holds a name

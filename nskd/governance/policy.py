@@ -58,6 +58,16 @@ class Rule(enum.StrEnum):
     POLICY_WHERE = "policy-where"
     POLICY_MONTH = "policy-month-is-full"
 
+    # What a permit allows (`permit`).
+    PERMIT_REQUIRED = "permit-required"
+    PERMIT_UNKNOWN = "permit-unknown"
+    PERMIT_EARLY = "permit-not-yet-valid"
+    PERMIT_EXPIRED = "permit-expired"
+    PERMIT_HOLDER = "permit-holder"
+    PERMIT_PURPOSE = "permit-purpose"
+    PERMIT_CATEGORY = "permit-category"
+    PERMIT_PERIOD = "permit-period"
+
 
 @attrs.frozen
 class Refusal:
@@ -155,6 +165,11 @@ def _review_requester(requester: str, charter: Charter) -> tuple[Refusal, ...]:
         what = f"centre {requester} may not ask for results"
         return (Refusal(Rule.REQUESTER_ROLE, requester, what, "The charter gives that role: request."),)
     return ()
+
+
+def day_of(now: int) -> datetime.date:
+    """The day, in UTC, of a moment in seconds since 1970."""
+    return datetime.datetime.fromtimestamp(now, datetime.UTC).date()
 
 
 def _review_purpose(purpose_id: str, charter: Charter, today: datetime.date) -> tuple[Refusal, ...]:

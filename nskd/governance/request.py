@@ -29,7 +29,8 @@ _FORMAT: Final = "nskd request v1"
 _SIGN: Final = "nskd request signature v1"
 _DIGEST: Final = "nskd request digest v1"
 _VARIABLE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_KEYS: Final = ("kind", "title", "purpose", "rows", "columns", "measure", "where", "margins")
+PERMIT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
+_KEYS: Final = ("kind", "title", "purpose", "rows", "columns", "measure", "where", "margins", "permit")
 
 
 class RequestError(OperatorError):
@@ -48,7 +49,7 @@ class TableRequest:
     """What is asked: counts by ``rows`` × ``columns`` over the visits for which ``where`` holds.
 
     Variables and the expression are names and text here; whether they exist and may be used is the codebook's
-    and :mod:`~nskd.governance.policy`'s to say.
+    and :mod:`~nskd.governance.policy`'s to say.  ``permit`` is the id of one that the request keeps to.
     """
 
     title: str
@@ -58,6 +59,7 @@ class TableRequest:
     measure: Measure
     where: str | None
     margins: bool
+    permit: str | None = None
     kind: Literal["table"] = "table"
 
     @property
@@ -92,6 +94,15 @@ def parse_request(raw: bytes, *, where: str = "request") -> TableRequest:
         if "where" in keys
         else None,
         margins=keys.boolean("margins", default=False),
+        permit=keys.text(
+            "permit",
+            chars_max=limits.PERMIT_ID_CHARS_MAX,
+            example='"HDAB-NL-2026-0042"',
+            pattern=PERMIT_ID,
+            meaning="the id of a permit: letters, digits and . _ / -",
+        )
+        if "permit" in keys
+        else None,
     )
 
 

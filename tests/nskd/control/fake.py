@@ -136,6 +136,23 @@ class FakeService:
         rows[0] = msgspec.structs.replace(rows[0], requested=2_345_678, marks="history", per_second=1_005_000.4)
         return a.StockAnswer(epoch="ef" * 32, generating=True, rows=[*rows, a.StockRow(kind="bit", level=0)])
 
+    async def permits(self, call: Call, params: m.Params, /) -> a.PermitsAnswer:
+        row = a.PermitRow(
+            id="HDAB-1",
+            kind="health-data-permit",
+            issuer="A body",
+            holder="noord",
+            purposes=["research"],
+            categories=["sex"],
+            first="2024-01",
+            last="2024-12",
+            valid_from="2026-01-01",
+            valid_until="2026-12-31",
+            retention_end="2027-12-31",
+            state="valid",
+        )
+        return a.PermitsAnswer(permits=[row], required=True)
+
     def _row(self) -> a.RequestRow:
         return a.RequestRow(
             request=DIGEST,

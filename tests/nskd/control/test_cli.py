@@ -66,6 +66,9 @@ async def test_what_people_see(running: Running) -> None:
     for shown in ("1,234,567", "524,288", "2,345,678", "10,000,000*", "* raised: past runs", "1,005,000"):
         assert shown in stock
     assert "0.1.0" in (await nskctl(running, "version")).output
+    permits = (await nskctl(running, "permits")).output
+    for shown in ("HDAB-1", "2024-01 – 2024-12", "2027-12-31", "without a permit is refused"):
+        assert shown in permits
     assert "draining" in (await nskctl(running, "drain")).output
     assert "stock.low" in (await nskctl(running, "reload", "--check")).output
     assert running.service.changed == ["drain"]

@@ -15,6 +15,7 @@ import attrs
 import structlog
 import trio
 
+from nskd.analysis.contribution import Contributions
 from nskd.control import methods
 from nskd.control.events import EventBus, Subscription
 from nskd.control.roles import Credentials, Role
@@ -22,6 +23,7 @@ from nskd.control.service import Call
 from nskd.daemon.auditor import Auditor
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.notices import Notices, request_notice
+from nskd.daemon.permits import PermitKeeper
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.governance import sshsig
@@ -31,6 +33,7 @@ from nskd.governance.charter import Charter, parse_charter
 from nskd.governance.ledger import Entry, Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.own_policy import OwnPolicy
+from nskd.governance.permit import Permits
 from nskd.governance.request import SignedRequest
 from nskd.governance.standing_policy import NAMESPACE, parse_standing_policy
 from nskd.governance.statement import Verdict
@@ -78,6 +81,9 @@ class Seat:
     decisions: Decisions
     mesh: MemoryMesh
     heard: list[dict[str, Any]]
+    audit: AuditFile
+    contributions: Contributions
+    keeper: PermitKeeper
 
     def entry(self, request: SignedRequest) -> Entry:
         return self.ledger.get(request.digest)
@@ -173,7 +179,13 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(directory: Path, *, policies: Mapping[str, bytes] | None = None, **extra: str) -> AsyncIterator[World]:
+async def world(
+    directory: Path,
+    *,
+    policies: Mapping[str, bytes] | None = None,
+    permits: Mapping[str, Permits] | None = None,
+    **extra: str,
+) -> AsyncIterator[World]:
     """Five centres; ``policies`` are standing policies by centre, ``extra`` are lines of a centre's charter entry."""
     charter = parse_charter(papers.charter_toml(names=NAMES, **extra))
     here = World(charter, await trio.to_thread.run_sync(load_pack, "nsk"))
@@ -183,11 +195,20 @@ async def world(directory: Path, *, policies: Mapping[str, bytes] | None = None,
             sign = papers.signing_key(name).sign
             log = AuditFile.open(directory / f"{name}.ndjson", centre=name, sign=sign, now=here.now, entropy=bytes)
             stack.callback(log.close)
-            here.seats[name] = _seat(here, name, ledger, log, (policies or {}).get(name))
+            known = (permits or {}).get(name, Permits())
+            here.seats[name] = _seat(here, name, ledger, log, (policies or {}).get(name), known, directory)
         yield here
 
 
-def _seat(here: World, name: str, ledger: Ledger, audit: AuditFile, policy: bytes | None) -> Seat:
+def _seat(
+    here: World,
+    name: str,
+    ledger: Ledger,
+    audit: AuditFile,
+    policy: bytes | None,
+    permits: Permits,
+    directory: Path,
+) -> Seat:
     events, heard = EventBus(), []  # type: ignore[var-annotated]
     subscription = Subscription(("approval",), 1000, lambda: heard.append(subscription.take()))
     events.attach(subscription)
@@ -201,6 +222,7 @@ def _seat(here: World, name: str, ledger: Ledger, audit: AuditFile, policy: byte
         ledger=LedgerThread(ledger),
         events=events,
         log=log,
+        permits=permits,
         audit=Auditor(audit, charter=here.charter.digest, clock=lambda: here.now, log=log),
     )
     mesh = MemoryMesh(name, here.post)
@@ -208,4 +230,6 @@ def _seat(here: World, name: str, ledger: Ledger, audit: AuditFile, policy: byte
     own = None
     if policy is not None:
         own = OwnPolicy(parse_standing_policy(policy), (papers.signed_by(name, policy, namespace=NAMESPACE),))
-    return Seat(workshop, ledger, notices, Decisions(workshop, notices, own), mesh, heard)
+    contributions = Contributions(directory / f"{name}-contributions", lambda label: label)
+    keeper = PermitKeeper(workshop, contributions)
+    return Seat(workshop, ledger, notices, Decisions(workshop, notices, own), mesh, heard, audit, contributions, keeper)

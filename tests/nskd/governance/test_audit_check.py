@@ -161,7 +161,10 @@ SYSTEMS: dict[str, dict[str, str]] = {
         "110121": "Application Stop",
         "110150": "Application",
     },
-    f"{HL7}iso-21089-lifecycle": {"attest": "Attest Record Lifecycle Event"},
+    f"{HL7}iso-21089-lifecycle": {
+        "attest": "Attest Record Lifecycle Event",
+        "destroy": "Destroy/Delete Record Lifecycle Event",
+    },
     f"{HL7}audit-entity-type": {"1": "Person", "2": "System Object", "3": "Organization", "4": "Other"},
     f"{HL7}object-role": {"3": "Report", "13": "Security Resource", "17": "Data Repository", "24": "Query"},
     f"{HL7}security-source-type": {"4": "Application Server"},
