@@ -120,6 +120,8 @@ def _review_policy(
         return refusal(Rule.APPROVAL_VALIDITY, "it holds for longer than its standing policy allows")
     if request is None:
         return None
+    if approval.issued_at < request.submitted_at - limits.CLOCK_SKEW_MAX_S:
+        return refusal(Rule.APPROVAL_VALIDITY, "it is dated before the request was made")
     return next(
         iter(
             review_by_policy(

@@ -220,6 +220,22 @@ def test_a_policy_covers_no_more_than_it_says(rule: Rule, changes: dict[str, Any
     assert breaks(rule, refused(given_))
 
 
+def test_a_policy_does_not_speak_before_the_request_was_made() -> None:
+    """Or a daemon could date an approval back, into a month that has room."""
+    before = NOW - limits.CLOCK_SKEW_MAX_S
+    validity_s = 10 * limits.DAY_S
+    receive_approval(
+        (good := policy_approval(REQUEST, policy_text(), now=before, validity_s=validity_s)).body,
+        "zuid",
+        good.signature,
+        charter=CHARTER,
+        now=NOW,
+        request=SENT,
+    )
+    early = policy_approval(REQUEST, policy_text(), now=before - 1, validity_s=validity_s)
+    assert breaks(Rule.APPROVAL_VALIDITY, refused(early))
+
+
 def test_margins_are_covered_when_the_policy_says_so() -> None:
     text = SENT.text + b"margins = true\n"
     asked = request(text)
@@ -258,12 +274,18 @@ BY_POLICY = policy_approval(REQUEST, policy_text())
 @given(st.sampled_from((GOOD, BY_POLICY)).flatmap(lambda good: st.tuples(st.just(good), mutated(good.body))))
 def test_mutated_bodies_are_never_accepted(pair: tuple[SignedApproval, bytes]) -> None:
     good, body = pair
-    if body != good.body:
-        for signature in (good.signature, signing_key("zuid").sign(signing.framed(SIGN_LABEL, body))):
-            with pytest.raises(RemoteProtocolError) as caught:
-                receive_approval(body, "zuid", signature, charter=CHARTER, now=NOW, request=SENT)
-            assert caught.value.fault is Fault.APPROVAL
-            assert caught.value.detail.isprintable()
+    if body == good.body:
+        return
+    for signature in (good.signature, resigned(body).signature):
+        try:
+            got = receive_approval(body, "zuid", signature, charter=CHARTER, now=NOW, request=SENT)
+        except RemoteProtocolError as exc:
+            assert exc.fault is Fault.APPROVAL
+            assert exc.detail.isprintable()
+        else:  # under a standing policy the daemon says when, and nothing else
+            assert signature != good.signature and good is BY_POLICY
+            when = attrs.evolve(BY_POLICY.statement, issued_at=got.issued_at, expires_at=got.expires_at)
+            assert (got.statement, got.policy, got.signatures) == (when, BY_POLICY.policy, BY_POLICY.signatures)
 
 
 @given(signature=mutated(GOOD.signature))

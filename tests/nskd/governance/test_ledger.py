@@ -191,7 +191,7 @@ def test_a_policy_approves_so_many_in_a_calendar_month(tmp_path: Path) -> None:
     policy = policy_text()
     digest = parse_standing_policy(policy).digest
     month, following = month_of(NOW)
-    sent = [request(nonce=bytes([number]) * 16) for number in range(4)]
+    sent = [request(nonce=bytes([number]) * 16, now=month - 1) for number in range(4)]
     for number, of in enumerate((sent[0], sent[1])):
         with Ledger.open(tmp_path / "l.db", now=NOW) as ledger:
             ledger.add_request(of, now=NOW)

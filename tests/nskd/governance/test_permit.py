@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nskd.data.months import months_selected
@@ -141,6 +141,7 @@ ATOMS = st.sampled_from(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     st.recursive(
         ATOMS,
