@@ -169,8 +169,10 @@ class Daemon:
             runs=self.runs,
             history=history,
         )
-        self.sessions.register(GENERATE, judge=self.generator.judge, run=self.generator.run)
-        self.sessions.register(ANALYSIS, judge=self.runs.judge, run=self.runs.run, finished=self.runs.finished)
+        self.sessions.register(GENERATE, lane=Lane.OFFLINE, judge=self.generator.judge, run=self.generator.run)
+        self.sessions.register(
+            ANALYSIS, lane=Lane.ONLINE, judge=self.runs.judge, run=self.runs.run, finished=self.runs.finished
+        )
         service = DaemonService(
             workshop=self.workshop,
             mesh=self.mesh,

@@ -281,11 +281,10 @@ class Runs:
         approvals = await workshop.ledger(Ledger.approvals, entry.request.digest)
         self._recheck(entry, approvals)
         with watch.phase("joint part"):
-            if self._epochs.current_id() != session.proposal.epoch:
-                raise epoch_has_ended()
+            self._require(session.proposal.epoch)
             impossible = await trio.to_thread.run_sync(impossible_cells, workshop.codebook, plan)
             also_hide = AlsoHide(plan.shape, impossible)
-            outcome = await self._joint(party, material, own, plan, also_hide, entry, approvals)
+            outcome = await self._joint(party, material, own, plan, also_hide, entry, approvals, session.proposal.epoch)
         with watch.phase("compare releases"):
             released = release_bytes(
                 plan,
@@ -325,6 +324,11 @@ class Runs:
             remedy = "Have it approved anew; it then runs again."
             raise PolicyError((RuleRefusal(Rule.APPROVAL_EXPIRED, entry.request.centre, what, remedy),))
 
+    def _require(self, epoch: bytes) -> None:
+        """Nothing is opened under keys that have been given up meanwhile (5.9)."""
+        if self._epochs.current_id() != epoch:
+            raise epoch_has_ended()
+
     async def _joint(
         self,
         party: Party,
@@ -334,11 +338,17 @@ class Runs:
         also_hide: AlsoHide,
         entry: Entry,
         approvals: Collection[SignedApproval],
+        epoch: bytes,
     ) -> Release:
         request = entry.request.digest
         evaluator = Evaluator(party, self._epochs.mac_key(), material)
 
+        def before_pattern() -> None:
+            self._require(epoch)
+            self._contributions.venture(request)
+
         def hold_and_hide(safe: Pattern) -> Pattern:
+            self._require(epoch)
             self._recheck(entry, approvals)
             # Before any value is opened: two patterns of one request would show what secondary suppression hides.
             if not self._contributions.hold_pattern(request, safe):
@@ -355,7 +365,7 @@ class Runs:
                 self._workshop.rules(plan),
                 hold_and_hide,
                 differences=own.differences,
-                before_pattern=lambda: self._contributions.venture(request),
+                before_pattern=before_pattern,
             )
         except BaseException as error:
             await self._epochs.destroy_if_tested(party, error, "a run")

@@ -2,8 +2,8 @@
 
 A MAC check that fails shows the MAC key to whoever made it fail, a moment before anybody else notices.  That is
 harmless only if nothing else is under way that relies on the same key: a cheat could spoil the check of a batch, and
-use what it learns in the run beside it.  Within one lane one session at a time makes or checks a
-batch, or runs; this is for the two lanes.
+use what it learns in the run beside it.  Each kind of session has a lane of its own, and one session at a time there
+makes or checks a batch, or runs; this is for the two lanes, and refuses what should not even come here.
 
 Making a batch, all but its check, may go on beside a run, but gives way: its threads pause.
 """
@@ -32,17 +32,28 @@ class OutOfTurnError(OperatorError):
     """The other kind of session took too long."""
 
 
+def _beside(what: str) -> OutOfTurnError:
+    return OutOfTurnError(
+        f"a second {what} was begun beside the first",
+        where="this centre",
+        remedy="Ask the centre that proposed it why.",
+    )
+
+
 class Turns:
     """Lets a batch be checked, or runs be under way, never both."""
 
     def __init__(self) -> None:
         self._runs = 0
-        self._checking = False
+        self._checking = False  # new runs wait
+        self._in_check = False  # from the first question whether anybody runs
         self._changed = trio.lowlevel.ParkingLot()
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
-        """Announce a run, until it has ended."""
+        """Announce a run, until it has ended; :class:`OutOfTurnError` while there is another."""
+        if self._runs:
+            raise _beside("run")
         self._runs += 1
         try:
             yield
@@ -70,6 +81,17 @@ class Turns:
         All say at once whether one is announced here.  Those that wait for a run to end do so without keeping others
         from beginning: two centres would otherwise wait for each other, one in a run, one before the check.
         """
+        if self._in_check:
+            raise _beside("check of a batch")
+        self._in_check = True
+        try:
+            async with self._checked_alone(party):
+                yield
+        finally:
+            self._in_check = False
+
+    @asynccontextmanager
+    async def _checked_alone(self, party: Party) -> AsyncIterator[None]:
         for _ in range(ASKS_MAX):
             if await self._all_ready(party):
                 break

@@ -9,6 +9,7 @@ import attrs
 
 from nskd.errors import OperatorError
 from nskd.peers.channel import SessionChannel
+from nskd.peers.lanes import Lane
 from nskd.sessions.proposal import Offer, Proposal
 from protocol.party import Entropy, Party, Worker
 
@@ -99,9 +100,12 @@ class SessionKind:
     once for each offer that was judged and not refused, however it ended (``None`` for success): the place to
     burn what was reserved and not used.  It is shielded from cancellation, and bounded by
     ``SESSION_CLEANUP_TIMEOUT_S``.
+
+    ``lane`` is the only one it may take place on: what may be under way beside what follows from it (step 5.9).
     """
 
     name: str
+    lane: Lane
     judge: Judge
     run: Run
     finished: Finished = nothing_to_finish

@@ -62,11 +62,13 @@ class SessionManager:
         mesh.register(Start, self._on_start)
         mesh.register(Abort, self._on_abort)
 
-    def register(self, kind: str, *, judge: Judge, run: Run, finished: Finished = nothing_to_finish) -> None:
+    def register(
+        self, kind: str, *, lane: Lane, judge: Judge, run: Run, finished: Finished = nothing_to_finish
+    ) -> None:
         """Take part in sessions of this kind from now on; see :class:`SessionKind`."""
         if kind in self._kinds:
             raise LocalProtocolError(f"sessions of kind {kind!r} have an owner already")
-        self._kinds[kind] = SessionKind(kind, judge, run, finished)
+        self._kinds[kind] = SessionKind(kind, lane, judge, run, finished)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Answer proposals until cancelled; sessions under way are then aborted."""
@@ -115,10 +117,12 @@ class SessionManager:
         return (*self._mesh.peers, self._mesh.own)
 
     def _admit(self, offer: Offer) -> SessionKind:
-        """Find an offer's kind; :class:`Refusal` if there is none, or the offer is not new."""
+        """Find an offer's kind; :class:`Refusal` if there is none, it has another lane, or the offer is not new."""
         kind = self._kinds.get(offer.proposal.kind)
         if kind is None:
             raise Refusal(f"sessions of kind {offer.proposal.kind!r} are unknown here")
+        if kind.lane.value != offer.proposal.lane:
+            raise Refusal(f"sessions of kind {kind.name!r} take place on the {kind.lane.value} lane alone")
         if offer.session in self._seen:
             raise Refusal("this proposal has been made before")
         return kind

@@ -189,6 +189,16 @@ def evaluate(plain: Words, limbs: Floats, tables: Floats, work: Floats, out: Flo
 
 
 @kernel
+def evaluate_constant(plain: Words, limbs: Floats, out: Floats) -> None:
+    """The same for a constant polynomial: eight copies of its coefficient, uint64[8] in [0, p)."""
+    for limb in range(limbs.shape[0]):
+        q, qi, target = limbs[limb, Q], limbs[limb, Q_INVERSE], out[limb]
+        value = _lifted(load(plain, 0), limbs[limb, PLAIN], limbs[limb, TWO_49], q, qi)
+        for i in range(0, N, LANES):
+            store(target, i, value)
+
+
+@kernel
 def multiply_limb(
     x: Floats,
     flood: Floats,

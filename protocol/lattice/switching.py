@@ -18,7 +18,7 @@ from protocol.field import Elements, P
 from protocol.lattice import kernels, packing, slots
 from protocol.lattice.encryption import Slots, VerifiedCiphertexts, check_count, check_slots, encode
 from protocol.lattice.keys import PRIMES, PublicKey, SecretKey, check_seed
-from protocol.lattice.lanes import aligned
+from protocol.lattice.lanes import LANES, aligned
 from protocol.lattice.packing import PACKED_BYTES, Bytes, Words
 from protocol.lattice.params import FLOOD_DIGIT_BITS, FLOOD_DIGITS, KEPT, PARAMETERS, TIE_BITS
 from protocol.lattice.transform import LIMBS, TABLES, Floats, centred
@@ -134,8 +134,7 @@ def reply_scaled(
     if not 0 <= factor < P:
         raise LocalProtocolError("a factor is not below p")
     evaluations: Floats = aligned(len(PRIMES), N)
-    lifted = factor - P * (factor > P // 2)
-    evaluations[:] = np.array([centred(lifted, q) for q in PRIMES])[:, np.newaxis]
+    kernels.evaluate_constant(np.full(LANES, factor, dtype=np.uint64), LIMBS, evaluations)
     repliers = _repliers(questions, count, out)
     for index in range(count):
         for replier in repliers:

@@ -132,7 +132,7 @@ async def take_part(setup: Setup) -> None:
         mesh, log = await _mesh(setup, charter, own, keys)
         sessions = SessionManager(mesh, charter_digest=charter.digest, log=log)
         seat = Seat(setup, stock, epoch)
-        sessions.register(KIND, judge=seat.judge, run=seat.run, finished=seat.finished)
+        sessions.register(KIND, lane=Lane.ONLINE, judge=seat.judge, run=seat.run, finished=seat.finished)
         async with trio.open_nursery() as nursery:
             await nursery.start(mesh.run)
             await nursery.start(sessions.run)

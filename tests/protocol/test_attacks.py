@@ -248,6 +248,26 @@ async def test_a_batch_gives_way_but_not_for_ever(
     assert trio.current_time() == pytest.approx(3 * BATCH_PATIENCE_S)
 
 
+async def test_nothing_is_checked_beside_a_check_nor_run_beside_a_run() -> None:
+    """Whatever sessions were let in: the end of a second check must not let a run go on beside the first."""
+    turns = [Turns(), Turns()]
+
+    async def batch(party: Party) -> None:
+        own = turns[party.index]
+        async with own.check(party):
+            with pytest.raises(OutOfTurnError, match="second check"):
+                async with own.check(party):
+                    raise AssertionError("checked beside a check")
+            assert own._checking
+
+    await Cluster(2).run(batch)
+    async with turns[0].run():
+        with pytest.raises(OutOfTurnError, match="second run"):
+            async with turns[0].run():
+                raise AssertionError("run beside a run")
+        assert turns[0]._runs == 1
+
+
 async def test_a_run_waits_for_a_check_only_so_long(autojump_clock: trio.testing.MockClock) -> None:
     turns = [Turns(), Turns()]
 

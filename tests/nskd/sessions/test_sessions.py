@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import trio
@@ -52,7 +53,8 @@ class Centre:
         self.results: list[int] = []
         self.judge: Callable[[Offer], Awaitable[None]] | None = None
         self.run: Callable[[AgreedSession], Awaitable[Any]] = self.add
-        self.manager.register("analysis", judge=self._judge, run=self._run, finished=self._finished)
+        for kind, lane in (("analysis", Lane.ONLINE), ("generate", Lane.OFFLINE)):
+            self.manager.register(kind, lane=lane, judge=self._judge, run=self._run, finished=self._finished)
 
     async def _judge(self, offer: Offer) -> None:
         await trio.lowlevel.checkpoint()
@@ -331,7 +333,7 @@ async def test_one_session_per_lane_at_a_time(autojump_clock: Clock) -> None:
             assert caught.value.busy
             assert caught.value.reasons == {coordinator: BUSY}
         world["b"].run = world["b"].add
-        assert await world["c"].manager.propose(proposal("c", lane=Lane.OFFLINE)) == 54
+        assert await world["c"].manager.propose(proposal("c", kind="generate", lane=Lane.OFFLINE)) == 54
         assert not world["a"].manager.has_room(Lane.ONLINE)
         release.set()
 
@@ -583,7 +585,7 @@ async def test_a_cleanup_that_fails_or_hangs_frees_the_slot(autojump_clock: Cloc
 
         for name, finished in (("a", fail), ("b", hang)):
             old = kinds[name].pop("analysis")
-            world[name].manager.register("analysis", judge=old.judge, run=old.run, finished=finished)
+            world[name].manager.register("analysis", lane=old.lane, judge=old.judge, run=old.run, finished=finished)
             await nursery.start(world[name].manager.run)
         assert await world["a"].manager.propose(proposal(parties="ab")) == 12
         await trio.sleep(limits.SESSION_CLEANUP_TIMEOUT_S + 1)
@@ -601,4 +603,18 @@ async def test_misuse_is_our_own_fault(autojump_clock: Clock) -> None:
         with pytest.raises(LocalProtocolError, match="can be made"):
             await manager.propose(proposal(parties="a"))
         with pytest.raises(LocalProtocolError, match="an owner already"):
-            manager.register("analysis", judge=world["a"]._judge, run=world["a"]._run)
+            manager.register("analysis", lane=Lane.ONLINE, judge=world["a"]._judge, run=world["a"]._run)
+
+
+@pytest.mark.parametrize(("kind", "lane"), [("analysis", Lane.OFFLINE), ("generate", Lane.ONLINE)])
+async def test_a_kind_of_session_keeps_to_its_lane(autojump_clock: Clock, kind: str, lane: Lane) -> None:
+    """Else a proposer could have two at once of what must never be beside each other (step 5.9)."""
+    async with centres() as (_, world):
+        for admits in (world["a"].manager, None):
+            if admits is None:  # a proposer that does not mind: the others do
+                own = world["a"].manager._kinds
+                own[kind] = attrs.evolve(own[kind], lane=lane)
+            with pytest.raises(SessionRefused, match="take place on the") as caught:
+                await world["a"].manager.propose(proposal(kind=kind, lane=lane))
+            assert ("a" in caught.value.reasons) is (admits is not None)
+        assert not world["b"].judged and not world["c"].judged

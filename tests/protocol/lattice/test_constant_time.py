@@ -43,6 +43,7 @@ KERNELS: list[Any] = [
     encryption._open,
     kernels.encrypt,
     kernels.evaluate,
+    kernels.evaluate_constant,
     kernels.multiply,
     kernels.switch,
     kernels.phase,
