@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -202,7 +202,11 @@ class Daemon:
         await self._record_start()
         await self.epochs.recover()
         await self.objections.readable()  # so that a broken list is known before the first run stumbles over it
-        with control_endpoint(self._config.control.socket) as endpoint:
+        with (
+            # Before the socket is there: whoever can reach the daemon may also ask it to end in good order.
+            trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving,
+            control_endpoint(self._config.control.socket) as endpoint,
+        ):
             async with trio.open_nursery() as nursery:
                 await nursery.start(self.server.serve, endpoint)
                 await nursery.start(self.mesh.run)
@@ -211,7 +215,7 @@ class Daemon:
                 nursery.start_soon(self.requester.drive)
                 nursery.start_soon(self.decisions.drive)
                 nursery.start_soon(self._housekeeping)
-                nursery.start_soon(self._signals, notifier)
+                nursery.start_soon(self._signals, arriving, notifier)
                 nursery.start_soon(self._watchdog, notifier)
                 for peer in self.mesh.peers:
                     nursery.start_soon(self._greet, peer)
@@ -295,18 +299,17 @@ class Daemon:
             notifier.watchdog()
             await trio.sleep(notifier.watchdog_s / 3)
 
-    async def _signals(self, notifier: Notifier) -> None:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as arriving:
-            async for number in arriving:
-                if number != signal.SIGHUP:
-                    self.stop.set()
-                    return
-                notifier.reloading()
-                try:
-                    await self.reload(False)
-                except OperatorError as error:
-                    self._log.error("reload refused", reason=str(error))
-                notifier.ready()
+    async def _signals(self, arriving: AsyncIterator[int], notifier: Notifier) -> None:
+        async for number in arriving:
+            if number != signal.SIGHUP:
+                self.stop.set()
+                return
+            notifier.reloading()
+            try:
+                await self.reload(False)
+            except OperatorError as error:
+                self._log.error("reload refused", reason=str(error))
+            notifier.ready()
 
     async def reload(self, check: bool) -> answers.ReloadAnswer:
         """Read the configuration anew; all of it takes effect, or nothing."""

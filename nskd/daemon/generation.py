@@ -8,10 +8,11 @@ session may begin.
 
 from __future__ import annotations
 
+import math
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final
 
@@ -25,7 +26,7 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.inventory import Held, decode_inventory, encode_inventory
 from nskd.daemon.needs import Needs
 from nskd.daemon.phases import Phase, Stopwatch
-from nskd.daemon.turns import GivesWay, Turns
+from nskd.daemon.turns import BATCH_PATIENCE_S, GivesWay, OutOfTurnError, Turns
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
@@ -44,6 +45,7 @@ from protocol.prg import labelled_hash
 GENERATE: Final = "generate"
 PAUSE_AFTER_FAILURE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
+COMPARE_AFTER_S: Final = 30.0  # of quiet, once after anything was made
 _BATCH_BYTES: Final = 16
 _PRODUCTS: Final = {TRIPLE: Product.TRIPLES, SQUARE: Product.SQUARES, BIT: Product.BITS}  # else masks
 
@@ -61,11 +63,10 @@ class Order(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
 
 @attrs.define(eq=False)
 class _Ordered:
-    """A session that was proposed: when the next may be, and whether this one failed."""
+    """A session that was proposed, and when the next may be."""
 
     proposal: Proposal
     next_may_begin: trio.Event = attrs.field(factory=trio.Event)
-    failed: bool = False
 
 
 class Generator:
@@ -97,6 +98,10 @@ class Generator:
         self._storing = trio.Lock()  # one batch is stored at a time, while the next one is made
         self._stored_soon: dict[str, int] = {}  # items by kind
         self._doubtful = True  # whatever the last life of this daemon left
+        # Another centre may have failed to unlock the last batch after we had; it cannot tell us any more.
+        self._uncompared = False
+        self._pause_s = PAUSE_AFTER_FAILURE_S  # ever longer while sessions fail
+        self._not_before = -math.inf  # on trio's clock
         self._last_problem: str | None = None
         self._rates: dict[str, float] = {}
 
@@ -127,28 +132,28 @@ class Generator:
         """At the first centre: order one batch after another while something is short.  Elsewhere: nothing."""
         if self._workshop.index != 0:
             return
-        pause_s = PAUSE_AFTER_FAILURE_S
         async with trio.open_nursery() as nursery:
             while True:
+                if trio.current_time() < self._not_before:
+                    await trio.sleep_until(self._not_before)
+                    continue  # another failure may have put it off
                 changed = self._changed
                 shortage = await self._shortage()
                 if shortage is None and not (self._doubtful and self._epochs.current_id()):
-                    await changed.wait()
+                    with trio.move_on_after(COMPARE_AFTER_S if self._uncompared else math.inf) as quiet:
+                        await changed.wait()
+                    self._doubtful |= quiet.cancelled_caught
                     continue
                 await self._mesh.wait_connected()
                 if self._doubtful:
                     async with self._storing:  # stock is compared when none is on its way
                         pass
                 ordered = _Ordered(self._order(shortage, compare=self._doubtful))
+                self._uncompared = shortage is not None
                 self._doubtful = False  # what becomes doubtful meanwhile stays so
                 self._ordered = ordered
                 nursery.start_soon(self._see_through, ordered)
                 await ordered.next_may_begin.wait()
-                if ordered.failed:
-                    await trio.sleep(pause_s)
-                    pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-                else:
-                    pause_s = PAUSE_AFTER_FAILURE_S
 
     async def _shortage(self) -> Shortage | None:
         try:
@@ -163,10 +168,12 @@ class Generator:
         try:
             await self._sessions.propose(ordered.proposal)
         except (OperatorError, ProtocolError) as error:
-            self._doubtful = True
-            ordered.failed = True
+            self._not_before = trio.current_time() + self._pause_s
+            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._fault(error)
+            self.doubt()
         else:
+            self._pause_s = PAUSE_AFTER_FAILURE_S
             self._last_problem = None
         finally:
             ordered.next_may_begin.set()
@@ -225,7 +232,7 @@ class Generator:
         try:
             epoch = await self._epochs.agree(party, watch)
             if order.compare:
-                async with self._storing:
+                async with self._storing_turn():
                     await self._reconcile(party)
             if order.ciphertexts:
                 party.work = GivesWay(self._workers, self._turns, partial(self._epochs.require, epoch))
@@ -235,7 +242,8 @@ class Generator:
                     self._epochs.require(epoch)
                     with watch.phase(f"check {order.product.value}"):
                         made = await self._checked(party, draft)
-                async with self._storing:
+                async with self._storing_turn():
+                    self._epochs.require(epoch)  # it is stored under the epoch that is then current
                     session.give_up_slot()
                     with self._on_its_way(made), watch.phase(f"store {order.product.value}"):
                         items = await self._keep(party, session.session, made)
@@ -263,6 +271,22 @@ class Generator:
                 phases=[phase.as_fields() for phase in watch.phases],
             )
             self._workshop.events.publish("generation.end", outcome=outcome, items=items)
+
+    @asynccontextmanager
+    async def _storing_turn(self) -> AsyncIterator[None]:
+        """Wait until the batch before is stored, but less long than the others wait for a message of ours."""
+        with trio.move_on_after(BATCH_PATIENCE_S) as patience:
+            await self._storing.acquire()
+        if patience.cancelled_caught:
+            raise OutOfTurnError(
+                "the batch before is still being stored",
+                where="this centre",
+                remedy="It is tried again; if this stays so, see what holds up its disk or the other centres.",
+            )
+        try:
+            yield
+        finally:
+            self._storing.release()
 
     @contextmanager
     def _on_its_way(self, made: Made) -> Iterator[None]:

@@ -376,7 +376,7 @@ def switch(
 ) -> None:
     """Add r and p·e' to a polynomial and divide it by the last four primes: packed, evaluation form (step L.9).
 
-    c float64[6, N]: evaluations within 2q, overwritten; mask, high, low, garner and spread as for :func:`rounding`;
+    c float64[6, N]: evaluations within 2q; mask, high, low, garner and spread as for :func:`rounding`;
     dropped float64[4, N], rounded float64[2, N] and work float64[N] are scratch; packed uint8[2, 102400].
     """
     kept = rounded.shape[0]

@@ -202,7 +202,7 @@ class Parameters:
 
     @property
     def distance(self) -> Fraction:
-        """Statistical distance between replies with any two x (steps L.8 and L.9)."""
+        """Statistical distance of a reply from one in which nothing of x but x·y + r occurs (steps L.8 and L.9)."""
         ternary, error_0, error_1 = self.proved_spills
         ties = 2 * self.tie_error / (1 << FLOOD_HIGH_BITS)
         return self.slots * (Fraction(ternary, self.flood) + Fraction(error_0 + error_1, self.error_flood) + ties)

@@ -77,7 +77,7 @@ def forward(x: Floats, out: Floats, limb: Floats, table: Floats) -> None:
 
 @kernel
 def inverse(x: Floats, out: Floats, limb: Floats, table: Floats) -> None:
-    """Evaluations |x| ≤ 2q to coefficients |y| ≤ 0.63q."""
+    """Evaluations |x| ≤ 2q to coefficients |y| ≤ 0.60q."""
     q, qi = limb[Q], limb[Q_INVERSE]
     scratch = local(_BLOCK)
     back = table[_HALF:]

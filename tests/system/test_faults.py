@@ -90,6 +90,20 @@ async def test_a_centre_that_cannot_start_says_why_once_and_exits_78(workshop: W
 # --- it does not connect ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("attempt", range(3))
+async def test_told_to_end_as_soon_as_it_listens(workshop: Workshop, attempt: int) -> None:
+    """A daemon that can be reached ends in good order, however young: no socket is left, nothing is half-written."""
+    daemon = workshop["noord"]
+    daemon.start()
+    with trio.fail_after(PATIENCE_S):
+        while not daemon.socket.exists():
+            assert daemon.running.poll() is None, daemon.words()
+            await trio.lowlevel.checkpoint()
+    daemon.running.terminate()
+    assert await daemon.ended() == 0
+    assert not daemon.socket.exists()
+
+
 async def test_other_charter_missing_peer_strangers_and_what_may_not_be_asked(
     workshop: Workshop, tmp_path: Path
 ) -> None:
