@@ -22,7 +22,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from nskd.analysis.durable import write_durably
+from nskd.durable import write_durably
 from nskd.errors import OperatorError
 
 _LABEL = b"nskd contribution v1\0"

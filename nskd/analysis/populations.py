@@ -17,8 +17,8 @@ import numpy as np
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from nskd.analysis.durable import write_durably
 from nskd.analysis.population import Population
+from nskd.durable import write_durably
 from nskd.errors import OperatorError
 
 _SEAL: Final = b"nskd population v1\0"

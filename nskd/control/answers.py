@@ -151,6 +151,18 @@ class RequestDetail(Answer, frozen=True, kw_only=True):
     retryable: bool = False
 
 
+class CharterAnswer(Answer, frozen=True, kw_only=True):
+    """``charter`` and ``charter.sign``: ``text`` is the TOML, ``signatures`` what is for the file beside it.
+
+    With ``check`` nothing was signed, and ``signatures`` has none.
+    """
+
+    version: int
+    digest: str
+    text: str
+    signatures: str
+
+
 class PermitRow(Answer, frozen=True, kw_only=True):
     """One permit; ``state`` is valid, early or expired, days are ISO dates and the last of their kind."""
 

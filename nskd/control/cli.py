@@ -20,6 +20,7 @@ from nskd.control import answers, cli_steward, page, render
 from nskd.control.app import EXIT_NO, App, Cli
 from nskd.control.arguments import language_option, request_name
 from nskd.control.cli_audit import audit
+from nskd.control.cli_charter import charter_group
 from nskd.control.cli_documents import catalogue, dpia
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
@@ -49,6 +50,7 @@ def main(context: click.Context, socket: Path, as_json: bool) -> None:
     context.obj = App(socket=socket, json=as_json)
 
 
+main.add_command(charter_group)
 main.add_command(dpia)
 main.add_command(catalogue)
 

@@ -76,6 +76,12 @@ class StatementParams(Params, frozen=True, kw_only=True):
     )
 
 
+class CharterSignParams(Changing, frozen=True, kw_only=True):
+    """``text`` is the TOML of the version that follows the charter in force."""
+
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=limits.CHARTER_BYTES_MAX)]
+
+
 class DocumentParams(Params, frozen=True, kw_only=True):
     """``kind``: the data protection impact assessment, or the entry for a catalogue of health data."""
 
@@ -134,6 +140,8 @@ METHODS: Final = MappingProxyType(
             Method("peers", Role.READ, Params, "the other centres and the links to them"),
             Method("stock", Role.READ, Params, "preprocessing in stock"),
             Method(SUBSCRIBE, Role.READ, SubscribeParams, "events as they happen"),
+            Method("charter", Role.READ, Params, "the charter in force, and who has signed it"),
+            Method("charter.sign", Role.ADMIN, CharterSignParams, "sign the charter's next version for this centre"),
             Method("permits", Role.READ, Params, "permits that requests may name, and how they stand"),
             Method("request.list", Role.READ, ListParams, "requests, oldest first"),
             Method("request.show", Role.READ, NamedParams, "one request, in plain words too"),

@@ -70,6 +70,12 @@ class Service(Protocol):
     async def stock(self, call: Call, params: methods.Params, /) -> answers.StockAnswer:
         """Tell the stock of preprocessing."""
 
+    async def charter(self, call: Call, params: methods.Params, /) -> answers.CharterAnswer:
+        """Show the charter in force, with the signatures under it."""
+
+    async def charter_sign(self, call: Call, params: methods.CharterSignParams, /) -> answers.CharterAnswer:
+        """Sign the version that follows the one in force."""
+
     async def permits(self, call: Call, params: methods.Params, /) -> answers.PermitsAnswer:
         """List the permits on file."""
 

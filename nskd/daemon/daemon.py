@@ -27,9 +27,11 @@ from nskd.control.roles import RoleMap, user_name
 from nskd.control.server import ControlServer
 from nskd.credentials import CentreKeys, StorageKey
 from nskd.daemon.auditor import Auditor
+from nskd.daemon.charters import Charters
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.demand import Policy, Watermarks, marks_by_kind
 from nskd.daemon.documents import Documents
+from nskd.daemon.endings import end_requests
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
@@ -43,7 +45,7 @@ from nskd.daemon.permits import PermitKeeper
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
-from nskd.daemon.start import Papers, gather, state_directory
+from nskd.daemon.start import Papers, charter_store, gather, state_directory
 from nskd.daemon.turns import Turns
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
@@ -85,6 +87,7 @@ class Daemon:
     ) -> None:
         config, charter = papers.config, papers.charter
         self._config = config
+        self._charter_in_force = papers.in_force
         self._config_path = config_path
         self._log = log
         self._dataset = dataset
@@ -138,6 +141,7 @@ class Daemon:
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
         self.decisions = Decisions(self.workshop, self.notices, papers.own_policy)
         failures = Failures(self.workshop, self.notices)
+        self.charters = Charters(self.workshop, papers.signatures, charter_store(config))
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
         contributions = Contributions(config.state.directory / "contributions", _derived(papers.keys.storage))
         self.permits = PermitKeeper(self.workshop, contributions)
@@ -184,6 +188,7 @@ class Daemon:
             epochs=self.epochs,
             objections=self.objections,
             heads=self.heads,
+            charters=self.charters,
             documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
             decisions=self.decisions,
             reload=self.reload,
@@ -200,7 +205,10 @@ class Daemon:
     async def run(self, notifier: Notifier) -> None:
         """Serve until told to stop; sessions under way are then given up, and their stock burnt."""
         await self._record_start()
+        if not self._charter_in_force:
+            await self.charters.take_up()
         await self.epochs.recover()
+        await end_requests(self.workshop)
         await self.objections.readable()  # so that a broken list is known before the first run stumbles over it
         with (
             # Before the socket is there: whoever can reach the daemon may also ask it to end in good order.
@@ -278,7 +286,7 @@ class Daemon:
                 changed = await self.workshop.ledger(
                     Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
                 )
-                if await self.permits.apply():
+                if await end_requests(self.workshop) | await self.permits.apply():
                     self.notices.poke()
                 await self.notices.tell_again()
                 await self.heads.refresh()

@@ -50,6 +50,9 @@ class Epochs:
         except (LocalProtocolError, RemoteProtocolError) as error:
             self._workshop.log.warning("the stored epoch cannot be used", reason=str(error))
             await self._stock(Stockpile.destroy_epoch, "its keys cannot be read")
+            return
+        if self._epoch.charter != self._workshop.charter.digest:  # step 15.6
+            await self.destroy("it was founded under another charter")
 
     def current_id(self) -> bytes:
         """The current epoch's id; empty when there is none."""

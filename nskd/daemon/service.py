@@ -13,6 +13,7 @@ from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
 from nskd.daemon.answers import audit_page, pages, peer_row, permits_answer, request_detail, request_row, result_answer
+from nskd.daemon.charters import Charters
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
@@ -54,6 +55,7 @@ class DaemonService:
         epochs: Epochs,
         objections: Objections,
         heads: Heads,
+        charters: Charters,
         documents: Documents,
         decisions: Decisions,
         reload: Reload,
@@ -69,6 +71,7 @@ class DaemonService:
         self._epochs = epochs
         self._objections = objections
         self._heads = heads
+        self._charters = charters
         self._documents = documents
         self._decisions = decisions
         self._reload = reload
@@ -113,6 +116,14 @@ class DaemonService:
     async def stock(self, call: Call, params: methods.Params, /) -> answers.StockAnswer:
         """Tell the stock of preprocessing."""
         return await self._generator.stock_answer()
+
+    async def charter(self, call: Call, params: methods.Params, /) -> answers.CharterAnswer:
+        """Show the charter in force, with the signatures under it."""
+        return self._charters.in_force()
+
+    async def charter_sign(self, call: Call, params: methods.CharterSignParams, /) -> answers.CharterAnswer:
+        """Sign the version that follows the one in force."""
+        return await self._charters.sign(call, params)
 
     async def permits(self, call: Call, params: methods.Params, /) -> answers.PermitsAnswer:
         """List the permits on file."""

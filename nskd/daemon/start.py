@@ -11,8 +11,11 @@ from nskd.config import Config
 from nskd.credentials import CentreKeys
 from nskd.errors import OperatorError
 from nskd.governance.charter import Charter, load_charter
+from nskd.governance.charter_signatures import CharterSignatures, load_signatures
+from nskd.governance.charter_store import DIRECTORY, CharterStore
 from nskd.governance.own_policy import OwnPolicy, load_own_policy
 from nskd.governance.permit import Permits, load_permits
+from nskd.governance.succession import require_succession
 from nskd.packs.pack import Pack, load_pack
 
 
@@ -22,10 +25,15 @@ class StartError(OperatorError):
 
 @attrs.frozen
 class Papers:
-    """A centre's configuration, charter, pack and keys, which agree."""
+    """A centre's configuration, charter, pack and keys, which agree.
+
+    ``signatures`` are those of all who have to sign the charter; ``in_force`` tells whether it was taken up before.
+    """
 
     config: Config
     charter: Charter
+    signatures: CharterSignatures
+    in_force: bool
     pack: Pack
     keys: CentreKeys = attrs.field(repr=False)
     own_policy: OwnPolicy | None = None
@@ -36,7 +44,15 @@ def gather(config: Config, keys: CentreKeys) -> Papers:
     """Read charter and pack, and check that all four go together.  Raises an ``OperatorError``."""
     charter = load_charter(config.workshop.charter)
     pack = load_pack(config.data.pack)
-    _check_identity(config, charter, keys)
+    latest = charter_store(config).in_force()
+    before = None if latest is None else latest.charter
+    _check_identity(config, charter, keys, before)
+    in_force = latest is not None and latest.charter.digest == charter.digest
+    if latest is not None and in_force:
+        signatures = latest.signatures
+    else:
+        signatures = load_signatures(charter, config.workshop.charter)
+        require_succession(charter, signatures, before)
     _check_pack(config, charter, pack)
     if config.data.source is None and config.centre.name in charter.contributors:
         raise StartError(
@@ -45,7 +61,21 @@ def gather(config: Config, keys: CentreKeys) -> Papers:
             remedy="Name this centre's CSV or Parquet file.",
         )
     permits = load_permits(config.governance.permits, required=config.governance.require_permit)
-    return Papers(config, charter, pack, keys, _own_policy(config, charter), permits)
+    return Papers(
+        config=config,
+        charter=charter,
+        signatures=signatures,
+        in_force=in_force,
+        pack=pack,
+        keys=keys,
+        own_policy=_own_policy(config, charter),
+        permits=permits,
+    )
+
+
+def charter_store(config: Config) -> CharterStore:
+    """Where this centre keeps the charters it has taken up."""
+    return CharterStore(config.state.directory / DIRECTORY)
 
 
 def _own_policy(config: Config, charter: Charter) -> OwnPolicy | None:
@@ -56,22 +86,29 @@ def _own_policy(config: Config, charter: Charter) -> OwnPolicy | None:
     return load_own_policy(path, centre=centre, workshop=charter.workshop)
 
 
-def _check_identity(config: Config, charter: Charter, keys: CentreKeys) -> None:
+def _check_identity(config: Config, charter: Charter, keys: CentreKeys, before: Charter | None) -> None:
     where = str(config.workshop.charter)
-    centre = charter.find(config.centre.name)
+    name = config.centre.name
+    centre = charter.find(name)
+    if centre is None and before is not None and before.find(name) is not None:
+        raise StartError(
+            f"version {charter.version} of the charter does not list this centre, {name!r}, any more",
+            where=where,
+            remedy="It has left the workshop with it: stop the service for good, and keep the audit log.",
+        )
     if centre is None:
         raise StartError(
-            f"the charter does not list this centre, {config.centre.name!r}",
+            f"the charter does not list this centre, {name!r}",
             where=where,
             remedy=f"Set [centre] name to one of: {', '.join(charter.names)}.",
         )
-    for name, ours, theirs in (
+    for kind, ours, theirs in (
         ("noise", keys.identity.noise_key, centre.noise_key),
         ("signing", keys.identity.signing_key, centre.signing_key),
     ):
         if ours != theirs:
             raise StartError(
-                f"the charter's {name} key for {centre.name} is not the public half of this centre's {name}.key",
+                f"the charter's {kind} key for {name} is not the public half of this centre's {kind}.key",
                 where=where,
                 remedy="Use the key files made for this centre, or have the charter amended with their public halves.",
             )

@@ -38,6 +38,9 @@ class Event(enum.StrEnum):
     LOG_REPAIRED = "log.repaired"  # the daemon died while it wrote an entry, which nothing had relied on yet
     DAEMON_STARTED = "daemon.started"
     DAEMON_STOPPED = "daemon.stopped"
+    CHARTER_SIGNED = "charter.signed"  # this centre agrees to the next version
+    CHARTER_TAKEN_UP = "charter.taken-up"  # from here on it is in force at this centre
+    REQUEST_ENDED = "request.ended"  # by the charter's amendment
     DATA_LOADED = "data.loaded"
     OPT_OUT_APPLIED = "opt-out.applied"
     OPT_OUT_UNREADABLE = "opt-out.unreadable"

@@ -2,7 +2,7 @@
 
 A TOML file, the same bytes at every centre.  Its digest is taken over those bytes and enters every handshake,
 so centres with different charters cannot even connect.  The order of the ``[[centre]]`` entries is the party
-order.
+order.  Who has signed it is kept beside it (``charter_signatures``).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _NAME_MEANING: Final = "a name of small letters, digits and inner hyphens"
 _HOST: Final = re.compile(r"(?=.{1,253}\Z)[a-z0-9_](?:[a-z0-9_-]{0,62})(?:\.[a-z0-9_][a-z0-9_-]{0,62})*")
 
-_TOP: Final = ("workshop", "title", "version", "pack", "pack_digest", "disclosure", "centre", "purpose")
+_TOP: Final = ("workshop", "title", "version", "previous", "pack", "pack_digest", "disclosure", "centre", "purpose")
 _CENTRE: Final = ("name", "title", "address", "noise_key", "signing_key", "roles", "stewards", "approvals_needed")
 _PURPOSE: Final = ("id", "text", "legal_basis", "ehds", "valid_until")
 
@@ -106,13 +106,17 @@ class Purpose:
 
 @attrs.frozen
 class Charter:
-    """A charter that was read and checked.  ``raw`` are the bytes received, ``digest`` is over those."""
+    """A charter that was read and checked.  ``raw`` are the bytes received, ``digest`` is over those.
+
+    ``previous`` is the digest of the version before, which this one amends; None for the first.
+    """
 
     raw: bytes = attrs.field(repr=False)
     digest: bytes = attrs.field(repr=lambda value: value.hex()[:12])
     workshop: str
     title: str
     version: int
+    previous: bytes | None = attrs.field(repr=False)
     pack: str
     pack_digest: bytes | None
     disclosure: DisclosureRules
@@ -175,19 +179,32 @@ def parse_charter(raw: bytes, *, where: str = "charter") -> Charter:
     _check_stewards(top, centres)
     _refuse_idle_workshop(top, centres)
     contributors = sum(Role.CONTRIBUTE in centre.roles for centre in centres)
+    version = top.integer("version", default=1, least=1, most=1_000_000)
     disclosure = read_disclosure(top.table("disclosure", allowed=disclosure_rules.KEYS), contributors=contributors)
     return Charter(
         raw=raw,
         digest=charter_digest(raw),
         workshop=workshop,
         title=_prose(top, "title", workshop, limits.TITLE_CHARS_MAX),
-        version=top.integer("version", default=1, least=1, most=1_000_000),
+        version=version,
+        previous=_previous(top, version),
         pack=_name(top, "pack", "nsk"),
         pack_digest=top.hex_bytes("pack_digest", count=32) if "pack_digest" in top else None,
         disclosure=disclosure,
         centres=centres,
         purposes=_purposes(top),
     )
+
+
+def _previous(top: Keys, version: int) -> bytes | None:
+    if version == 1:
+        if "previous" in top:
+            raise top.fault("previous", "version 1 has no version before it", "Take the line out, or count version up.")
+        return None
+    if "previous" not in top:
+        remedy = "`nskctl charter amend FILE` begins a new version of FILE with that line in it."
+        raise top.fault("previous", f"version {version} does not name the version it amends", remedy)
+    return top.hex_bytes("previous", count=signing.DIGEST_BYTES)
 
 
 def _name(keys: Keys, key: str, example: str) -> str:

@@ -10,6 +10,8 @@ DAY_S: Final = 86_400
 
 # --- charter ------------------------------------------------------------------------------------------------
 CHARTER_BYTES_MAX: Final = 256 * KIB  # sixteen centres and a page of prose per purpose fit many times over
+# A line of 256 characters for every centre of this version and of the one before, and a heading.
+CHARTER_SIGNATURES_BYTES_MAX: Final = 16 * KIB
 CENTRES_MIN: Final = PARTIES_MIN
 CENTRES_MAX: Final = PARTIES_MAX
 ACRO_BYTES_MAX: Final = 64 * KIB  # a dozen lines and their comments

@@ -30,6 +30,17 @@ class Rule(enum.StrEnum):
     VARIABLE_UNKNOWN = "variable-not-in-codebook"
     VARIABLE_PURPOSE = "variable-not-for-purpose"
 
+    # A charter and its signatures (`charter_signatures`, `succession`).
+    CHARTER_SIGNATURES = "charter-signatures-malformed"
+    CHARTER_TRANSPLANTED = "charter-signatures-of-another"
+    CHARTER_SIGNER = "charter-signer-unknown"
+    CHARTER_FORGED = "charter-signature-forged"
+    CHARTER_UNSIGNED = "charter-unsigned"
+    CHARTER_WORKSHOP = "charter-of-another-workshop"
+    CHARTER_OLD = "charter-older-than-in-force"
+    CHARTER_SUCCESSION = "charter-does-not-follow"
+    CHARTER_AMENDED = "charter-amended"
+
     # An approval, refusal or withdrawal (`approval`).
     APPROVAL_MALFORMED = "approval-malformed"
     APPROVAL_FORGED = "approval-forged"

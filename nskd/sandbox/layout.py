@@ -13,8 +13,10 @@ from typing import Final
 import attrs
 
 from nskd.control import steward_key
-from nskd.credentials import PublicIdentity, generate
+from nskd.credentials import PublicIdentity, generate, load_keys
 from nskd.errors import OperatorError
+from nskd.governance.charter import load_charter
+from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_charter, signatures_path
 from nskd.governance.limits import CENTRES_MIN_DEFAULT
 from nskd.governance.steward import Steward
 from nskd.packs.pack import Pack
@@ -85,11 +87,23 @@ def lay_out(directory: Path, pack: Pack, pack_source: str, options: Options) -> 
     ports = _free_ports(options.centres)
     charter = charter_path(directory)
     charter.write_text(_charter(pack, files, identities, stewards, ports, options.rules))
+    _sign(charter, files)
     workers = max(1, (os.cpu_count() or 1) // options.centres)
     for index, centre in enumerate(files):
         source = _own_data(centre, index, pack, options)
         centre.config.write_text(_config(centre, charter, source, ports[index], pack_source, workers))
     return files
+
+
+def _sign(path: Path, files: Sequence[CentreFiles]) -> None:
+    """All centres of a sandbox are the same person's, who signs for each with its own key."""
+    charter = load_charter(path)
+    signatures = [
+        sign_charter(charter, Signer(centre.name, key.public), key.signer())
+        for centre in files
+        for key in (load_keys(centre.credentials).signing,)
+    ]
+    signatures_path(path).write_text(CharterSignatures(charter.digest, tuple(signatures)).text())
 
 
 def _check_socket_paths(files: Sequence[CentreFiles]) -> None:

@@ -18,14 +18,15 @@ from protocol.prg import Prg, labelled_hash
 from protocol.secret import Secret
 from protocol.shares import MacKey
 
-STATE_FORMAT: Final = 2
+STATE_FORMAT: Final = 3
 
 
 @attrs.frozen(eq=False, repr=False)
 class Epoch(Secret):
-    """What a party keeps for as long as material of this epoch may be made or used."""
+    """What a party keeps for as long as material of this epoch may be made or used; ``charter`` is a digest."""
 
     epoch_id: bytes
+    charter: bytes
     mac_key: MacKey
     keys: Keys
     deltas: tuple[VerifiedCiphertexts, ...]  # Enc_k(Δ_k) of every party k, proved to be constant
@@ -34,6 +35,7 @@ class Epoch(Secret):
 class _Stored(msgspec.Struct, array_like=True, frozen=True):
     format: int
     epoch_id: bytes
+    charter: bytes
     index: int
     delta: int
     secret_key: bytes
@@ -49,7 +51,7 @@ async def found(party: Party, charter_digest: bytes) -> Epoch:
     slots = np.full((1, PARAMETERS.slots), delta, dtype=np.uint64)
     deltas = await proved_ciphertexts(party, "delta", keys, slots, constant=True)
     await party.confirm()
-    return Epoch(epoch_id, MacKey(delta, party.index == 0), keys, tuple(deltas))
+    return Epoch(epoch_id, charter_digest, MacKey(delta, party.index == 0), keys, tuple(deltas))
 
 
 def seal(epoch: Epoch, index: int) -> bytes:
@@ -58,6 +60,7 @@ def seal(epoch: Epoch, index: int) -> bytes:
         _Stored(
             STATE_FORMAT,
             epoch.epoch_id,
+            epoch.charter,
             index,
             epoch.mac_key.delta,
             epoch.keys.secret.to_bytes(),
@@ -80,6 +83,7 @@ def unseal(data: bytes) -> Epoch:
     )
     return Epoch(
         stored.epoch_id,
+        stored.charter,
         MacKey(stored.delta, stored.index == 0),
         Keys(SecretKey.from_bytes(owned(stored.epoch_id, stored.index), stored.secret_key), public_keys),
         tuple(VerifiedCiphertexts.from_bytes(delta) for delta in stored.deltas),

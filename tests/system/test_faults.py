@@ -22,6 +22,7 @@ from nskd.control.async_client import AsyncClient
 from nskd.control.client import DaemonError
 from nskd.credentials import StorageKey, generate, load_keys
 from nskd.governance import sshsig
+from nskd.governance.amendment import amended_text
 from nskd.governance.approval import SignedApproval, sign_approval
 from nskd.governance.charter import Charter, load_charter
 from nskd.governance.request import SignedRequest, sign_request
@@ -39,10 +40,10 @@ from tests.system.workshop import (
     Daemon,
     StockBook,
     Workshop,
-    charter_text,
     lay_out,
     request_text,
     shown,
+    sign,
     write_config,
 )
 
@@ -107,24 +108,26 @@ async def test_told_to_end_as_soon_as_it_listens(workshop: Workshop, attempt: in
 async def test_other_charter_missing_peer_strangers_and_what_may_not_be_asked(
     workshop: Workshop, tmp_path: Path
 ) -> None:
-    """midden has another edition of the charter, and at zuid's address nobody, then an impostor, answers."""
+    """midden still has the charter's first version, and at zuid's address nobody, then an impostor, answers."""
     noord, midden, zuid = workshop.daemons
-    other = tmp_path / "other.toml"
-    other.write_text(charter_text(workshop.pack, workshop.daemons, title="Another edition"))
-    write_config(midden, charter=other)
+    first, second = tmp_path / "charter.toml", tmp_path / "second.toml"
+    second.write_bytes(amended_text(load_charter(first)))
+    sign(second, workshop.daemons)
+    for daemon in (noord, zuid):
+        write_config(daemon, charter=second)
     noord.start()
     midden.start()
 
     def says(*words: str) -> Callable[[Any], bool]:
         return lambda status: any(all(word in note for word in words) for note in status["notes"])
 
-    ours = load_charter(tmp_path / "charter.toml").digest.hex()[:16]
-    theirs = load_charter(other).digest.hex()[:16]
+    ours = load_charter(second).digest.hex()[:16]
+    theirs = load_charter(first).digest.hex()[:16]
     await noord.until_status(says("midden", "charter", ours))
     await midden.until_status(says("noord", "charter", theirs))
     status = await noord.until_status(says("zuid", f"127.0.0.1:{zuid.port}", "check that nskd runs there"))
     assert status["state"] == "ready" and status["peers_up"] == 0
-    charter = load_charter(tmp_path / "charter.toml")
+    charter = load_charter(second)
     named = says("zuid", "does not hold the key that the charter gives to zuid")
     await _impostor_answers(noord, zuid, charter, named)
     await _stranger_calls(noord, charter)
@@ -139,9 +142,9 @@ async def test_other_charter_missing_peer_strangers_and_what_may_not_be_asked(
     assert "shoe_size" in words
     assert (await noord.call("request.list"))["requests"] == []
 
-    # The very daemon that had the other charter is let in as soon as it has ours, and one that comes late as well.
+    # The very daemon that had the first version is let in as soon as it has the second; so is one that comes late.
     midden.stop()
-    write_config(midden, charter=tmp_path / "charter.toml")
+    write_config(midden, charter=second)
     midden.start()
     zuid.start()
     await workshop.connected()

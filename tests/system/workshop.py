@@ -26,7 +26,9 @@ import trio
 from nskd.control import steward_key
 from nskd.control.async_client import AsyncClient, open_client
 from nskd.control.client import DaemonError, UnreachableError
-from nskd.credentials import PublicIdentity, generate
+from nskd.credentials import PublicIdentity, generate, load_keys
+from nskd.governance.charter import load_charter
+from nskd.governance.charter_signatures import Signer, load_signatures, sign_charter, signatures_path
 from nskd.governance.statement import Verdict
 from nskd.packs.pack import Pack, load_pack
 from nskd.packs.synthetic import generate as synthesise
@@ -357,6 +359,7 @@ def lay_out(directory: Path, *, visits: int = 300) -> Workshop:
         steward_key.generate(daemons[-1].steward_key, f"Steward of {name}")
     workshop = Workshop(directory, pack, daemons, extracts)
     (directory / "charter.toml").write_text(charter_text(pack, daemons))
+    sign(directory / "charter.toml", daemons)
     for index, daemon in enumerate(daemons):
         rows = synthesise(pack, seed=7, centre=index, visits=visits)
         write_visits(rows, daemon.directory / "visits.csv")
@@ -397,6 +400,16 @@ def charter_text(pack: Pack, daemons: Sequence[Daemon], title: str = "A workshop
         for daemon in daemons
     ]
     return "\n".join(parts)
+
+
+def sign(path: Path, daemons: Sequence[Daemon]) -> None:
+    """Have all these centres sign the charter in a file, beside those who have."""
+    charter = load_charter(path)
+    signatures = load_signatures(charter, path)
+    for daemon in daemons:
+        key = load_keys(daemon.credentials).signing
+        signatures = signatures.adding((sign_charter(charter, Signer(daemon.name, key.public), key.signer()),))
+    signatures_path(path).write_text(signatures.text())
 
 
 # --- the account of the stock ---------------------------------------------------------------------------------

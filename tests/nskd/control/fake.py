@@ -21,11 +21,14 @@ from nskd.control.roles import Credentials, Role, RoleMap
 from nskd.control.server import ControlServer
 from nskd.control.service import Call, Service
 from nskd.errors import OperatorError
+from nskd.governance.charter import Charter, parse_charter
+from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_charter
 from nskd.governance.ledger import UnknownRequestError
 from nskd.governance.lifecycle import StateError
 from nskd.governance.policy import PolicyError, Refusal, Rule
 from nskd.governance.statement import NAMESPACE, Statement, Verdict
 from protocol.errors import Fault, RemoteProtocolError
+from tests.nskd.governance import workshop as papers
 
 DIGEST = "ab" * 32
 PAGES = {
@@ -135,6 +138,27 @@ class FakeService:
         rows = [a.StockRow(kind="triple", level=1_234_567, locked=524_288, low=1_000_000, high=10_000_000)]
         rows[0] = msgspec.structs.replace(rows[0], requested=2_345_678, marks="history", per_second=1_005_000.4)
         return a.StockAnswer(epoch="ef" * 32, generating=True, rows=[*rows, a.StockRow(kind="bit", level=0)])
+
+    async def charter(self, call: Call, params: m.Params, /) -> a.CharterAnswer:
+        names = list(papers.NAMES)
+        return self._charter(papers.CHARTER, names)
+
+    async def charter_sign(self, call: Call, params: m.CharterSignParams, /) -> a.CharterAnswer:
+        self._name("charter.sign", call, params)
+        return self._charter(parse_charter(params.text.encode()), ["noord"])
+
+    def _charter(self, charter: Charter, names: list[str]) -> a.CharterAnswer:
+        keys = {name: papers.signing_key(name) for name in names}
+        signatures = CharterSignatures(charter.digest).adding(
+            sign_charter(charter, Signer(name, key.public_key().public_bytes_raw()), key.sign)
+            for name, key in keys.items()
+        )
+        return a.CharterAnswer(
+            version=charter.version,
+            digest=charter.digest.hex(),
+            text=charter.raw.decode(),
+            signatures=signatures.text(),
+        )
 
     async def permits(self, call: Call, params: m.Params, /) -> a.PermitsAnswer:
         row = a.PermitRow(

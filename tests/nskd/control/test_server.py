@@ -20,6 +20,7 @@ from nskd.control.limits import LINE_BYTES_MAX, Bounds
 from nskd.control.methods import METHODS, SUBSCRIBE, Changing
 from nskd.control.roles import Role, RoleMap
 from nskd.control.service import Service
+from tests.nskd.governance import workshop as papers
 
 from .fake import DIGEST, ROLES, Running, serving
 
@@ -38,6 +39,7 @@ def code(answer: dict[str, Any]) -> Code:
 
 async def test_every_method_answers(running: Running) -> None:
     params: dict[str, dict[str, Any]] = {
+        "charter.sign": {"text": papers.OTHER_CHARTER.raw.decode()},
         "document": {"kind": "dpia"},
         "request.show": {"request": DIGEST},
         "request.submit": {"text": "x"},

@@ -123,7 +123,7 @@ def _moved(here: World, sent: SignedRequest) -> SignedApproval:
     return sign_approval(said, (papers.signed_by(LIAR, other),), centre=LIAR, sign=papers.signing_key(LIAR).sign)
 
 
-OTHER_CHARTER = parse_charter(papers.charter_toml(head=papers.HEAD + "version = 2\n", names=NAMES))
+OTHER_CHARTER = parse_charter(papers.charter_toml(head=papers.AMENDED_HEAD, names=NAMES))
 LIES: list[tuple[Rule, Lie]] = [
     (Rule.APPROVAL_FORGED, lambda here, sent: papers.approval(sent.digest, LIAR, under=here.charter, key="west")),
     (Rule.APPROVAL_CHARTER, lambda here, sent: papers.approval(sent.digest, LIAR, under=OTHER_CHARTER)),

@@ -11,11 +11,25 @@ from nskd.control import steward_key
 from nskd.credentials import CentreKeys, generate, load_keys
 from nskd.daemon.start import gather
 from nskd.errors import OperatorError
+from nskd.governance.charter import load_charter
+from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_charter, signatures_path
 from nskd.governance.standing_policy import NAMESPACE
 from tests.nskd.governance import workshop as papers
 from tests.nskd.governance.workshop import policy_text
 
 CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+def sign(path: Path, own: CentreKeys) -> None:
+    """All three sign; the other two with keys that tests know."""
+    charter = load_charter(path)
+    signers = {"noord": papers.signing_key("noord").sign, "midden": papers.signing_key("midden").sign}
+    signers["zuid"] = own.signing.signer()
+    signatures = [
+        sign_charter(charter, Signer(centre.name, centre.signing_key), signers[centre.name])
+        for centre in charter.centres
+    ]
+    signatures_path(path).write_text(CharterSignatures(charter.digest, tuple(signatures)).text())
 
 
 def laid_out(directory: Path, governance: str) -> tuple[Config, CentreKeys]:
@@ -27,9 +41,10 @@ def laid_out(directory: Path, governance: str) -> tuple[Config, CentreKeys]:
         line = (directory / "steward.pub").read_text().strip()
         entry = public.charter_entry(name="zuid", address="zuid.example:1", stewards=[line])
         charter.write_bytes(papers.charter_toml(names=("noord", "midden")) + entry.encode())
+        sign(charter, load_keys(directory / "keys"))
     text = (
         f'[centre]\nname = "zuid"\n[workshop]\ncharter = "{charter}"\n[network]\nlisten = "127.0.0.1:1"\n'
-        f'[data]\nsource = "/srv/visits.csv"\n[governance]\n{governance}\n'
+        f'[data]\nsource = "/srv/visits.csv"\n[governance]\n{governance}\n[state]\ndirectory = "{directory}/state"\n'
     )
     return parse_config(text.encode(), "nskd.toml"), load_keys(directory / "keys")
 

@@ -26,7 +26,9 @@ def refused(raw: bytes | str) -> str:
 
 def test_reads_all_there_is() -> None:
     raw = charter_toml(
-        head='workshop = "w-1"\ntitle = "W"\nversion = 3\npack = "nsk"\npack_digest = "'
+        head='workshop = "w-1"\ntitle = "W"\nversion = 3\nprevious = "'
+        + "cd" * 32
+        + '"\npack = "nsk"\npack_digest = "'
         + "ab" * 32
         + '"\n[disclosure]\nthreshold = 12\ninsider = false\ncentres_min = 2\n'
         + 'dominance = 90\nrounding = 3\nzeros = "show"\n',
@@ -36,6 +38,7 @@ def test_reads_all_there_is() -> None:
     )
     charter = parse_charter(raw)
     assert (charter.workshop, charter.title, charter.version, charter.pack) == ("w-1", "W", 3, "nsk")
+    assert charter.previous == b"\xcd" * 32
     assert charter.pack_digest == b"\xab" * 32
     assert charter.disclosure == DisclosureRules(12, False, 2, 90, 100, 0, 3, Zeros.SHOW)
     assert charter.names == charter.contributors == NAMES

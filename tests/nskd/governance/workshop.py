@@ -67,7 +67,8 @@ def charter(**changes: str) -> Charter:
 
 
 CHARTER = charter()
-OTHER_CHARTER = charter(head=HEAD + "version = 2\n")
+AMENDED_HEAD = HEAD + f'version = 2\nprevious = "{CHARTER.digest.hex()}"\n'
+OTHER_CHARTER = charter(head=AMENDED_HEAD)
 
 
 def request(
