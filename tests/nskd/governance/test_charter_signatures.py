@@ -152,6 +152,13 @@ def test_nobody_signs_for_another(liar: str, victim: str) -> None:
     assert rules(FIRST, others.adding((replayed,)), None) == {(victim, Rule.CHARTER_FORGED)}
 
 
+def test_a_line_is_of_one_centre() -> None:
+    """Even where two names have one key, which a charter does not allow."""
+    genuine = signature(FIRST, "noord")
+    assert genuine.holds(FIRST.digest)
+    assert not CharterSignature(Signer("midden", genuine.signer.key), genuine.signature).holds(FIRST.digest)
+
+
 def test_signatures_of_another_charter_are_of_no_use() -> None:
     assert {rule for _, rule in rules(SECOND, signed(FIRST, NAMES), FIRST)} == {Rule.CHARTER_TRANSPLANTED}
     moved = CharterSignatures(SECOND.digest, signed(FIRST, NAMES).signatures)
@@ -184,6 +191,8 @@ def test_never_back_never_over_never_aside() -> None:
     assert only(OTHER_SECOND, SECOND) is Rule.CHARTER_OLD
     assert only(THIRD, FIRST) is Rule.CHARTER_SUCCESSION
     assert only(THIRD, OTHER_SECOND) is Rule.CHARTER_SUCCESSION
+    leaping = parse_charter(charter_toml(head=AFTER.replace("version = 2", "version = 3")))
+    assert only(leaping, FIRST) is Rule.CHARTER_SUCCESSION
     elsewhere = parse_charter(charter_toml(head=AFTER.replace('"test"', '"other"')))
     assert only(elsewhere, FIRST) is Rule.CHARTER_WORKSHOP
 
