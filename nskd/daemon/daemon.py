@@ -40,6 +40,7 @@ from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.permits import PermitKeeper
+from nskd.daemon.presence import PresenceKeeper
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
@@ -136,6 +137,7 @@ class Daemon:
         )
         self.heads = Heads(workshop=self.workshop, mesh=self.mesh)
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
+        self.presence = PresenceKeeper(self.workshop, self.mesh, self.notices.poke)
         self.decisions = Decisions(self.workshop, self.notices, papers.own_policy)
         failures = Failures(self.workshop, self.notices)
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
@@ -186,6 +188,7 @@ class Daemon:
             heads=self.heads,
             documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
             decisions=self.decisions,
+            presence=self.presence,
             reload=self.reload,
             stop=self.stop,
         )
@@ -200,6 +203,7 @@ class Daemon:
     async def run(self, notifier: Notifier) -> None:
         """Serve until told to stop; sessions under way are then given up, and their stock burnt."""
         await self._record_start()
+        await self.presence.recover()  # first of all: nothing may begin that a pause forbids
         await self.epochs.recover()
         await self.objections.readable()  # so that a broken list is known before the first run stumbles over it
         with (
@@ -264,6 +268,7 @@ class Daemon:
             known = await self.mesh.wait_link(peer, Lane.CONTROL, known)
             self.generator.doubt()
             self.heads.greet(peer)
+            await self.presence.tell_all(peer)
             try:
                 await self.notices.tell_all(peer)
             except OperatorError as error:
@@ -278,6 +283,7 @@ class Daemon:
                 changed = await self.workshop.ledger(
                     Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
                 )
+                await self.presence.refresh()
                 if await self.permits.apply():
                     self.notices.poke()
                 await self.notices.tell_again()

@@ -54,6 +54,10 @@ class Event(enum.StrEnum):
     RUN_RELEASED = "run.released"
     PERMIT_ENDED = "permit.ended"  # an open request ends with its permit
     RESULT_ERASED = "result.erased"  # after the retention of its permit; the digest stays
+    PRESENCE_SAID = "presence.said"  # this centre pauses, resumes or leaves
+    PRESENCE_HEARD = "presence.heard"  # another centre does
+    PRESENCE_REJECTED = "presence.rejected"  # a word of presence that was forged, malformed, elsewhere's or old
+    REQUEST_ENDED = "request.ended"  # an open request ends because a centre has left
     EPOCH_FOUNDED = "epoch.founded"
     EPOCH_ENDED = "epoch.ended"
     HEAD_KEPT = "head.kept"  # another centre's signed head

@@ -181,7 +181,7 @@ def parse_charter(raw: bytes, *, where: str = "charter") -> Charter:
         digest=charter_digest(raw),
         workshop=workshop,
         title=_prose(top, "title", workshop, limits.TITLE_CHARS_MAX),
-        version=top.integer("version", default=1, least=1, most=1_000_000),
+        version=top.integer("version", default=1, least=1, most=limits.CHARTER_VERSION_MAX),
         pack=_name(top, "pack", "nsk"),
         pack_digest=top.hex_bytes("pack_digest", count=32) if "pack_digest" in top else None,
         disclosure=disclosure,
