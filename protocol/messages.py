@@ -65,6 +65,14 @@ class ApprovalNotice(_Control, tag="approval", frozen=True):
     signature: Signature
 
 
+class PresenceNotice(_Control, tag="presence", frozen=True):
+    """A centre's signed word that it pauses, resumes or leaves; anybody may pass it on (step 14.1)."""
+
+    word: Document
+    centre: CentreName
+    signature: Signature
+
+
 class Propose(_Control, tag="propose", frozen=True):
     """The coordinator proposes a session; ``body`` says everything that must be agreed first."""
 
@@ -142,6 +150,7 @@ class Bye(_Control, tag="bye", frozen=True):
 ControlMessage: TypeAlias = (
     RequestNotice
     | ApprovalNotice
+    | PresenceNotice
     | Propose
     | Accept
     | Refuse

@@ -23,7 +23,7 @@ class VersionAnswer(Answer, frozen=True, kw_only=True):
 
 
 class StatusAnswer(Answer, frozen=True, kw_only=True):
-    """``status``: ``state`` is starting, ready or draining; ``requests`` counts them by state.
+    """``status``: ``state`` is starting, ready, paused, left or draining; ``requests`` counts them by state.
 
     ``kernels`` says which instructions of this machine the arithmetic uses.
     """
@@ -126,7 +126,9 @@ class ApprovalRow(Answer, frozen=True, kw_only=True):
 
 
 class PageSection(Answer, frozen=True, kw_only=True):
-    """A part of a page of plain words; ``key`` is asked, purpose, leaves, results, learnt, rules or earlier."""
+    """A part of a page of plain words; ``key`` is asked, purpose, absent (only if a centre is), leaves,
+    results, learnt, rules or earlier.
+    """
 
     key: str
     title: str
@@ -134,7 +136,10 @@ class PageSection(Answer, frozen=True, kw_only=True):
 
 
 class RequestDetail(Answer, frozen=True, kw_only=True):
-    """``request.show``: ``text`` is the document as submitted, ``pages`` what it means and what leaves, by language."""
+    """``request.show``: ``text`` is the document as submitted, ``pages`` what it means and what leaves, by language.
+
+    ``waits_for``: who has paused or left, while that keeps it from running.
+    """
 
     row: RequestRow
     rows: list[str]
@@ -149,6 +154,7 @@ class RequestDetail(Answer, frozen=True, kw_only=True):
     refusals: list[str] = []
     fault: str | None = None
     retryable: bool = False
+    waits_for: list[str] = []
 
 
 class CharterAnswer(Answer, frozen=True, kw_only=True):
@@ -254,6 +260,23 @@ class DrainAnswer(Answer, frozen=True, kw_only=True):
 
     state: str
     running: int
+    checked: bool
+
+
+class PresenceAnswer(Answer, frozen=True, kw_only=True):
+    """``pause``, ``resume`` and ``leave``: ``state`` is present, paused or left, afterwards.
+
+    ``waiting`` requests are open here, ``running`` are under way: one to which this centre's data has been given is
+    seen through, another stops.  ``not_told`` are centres that are away; they are told when they come back.
+    """
+
+    centre: str
+    state: str
+    since: int | None
+    reason: str | None
+    waiting: int
+    running: int
+    not_told: list[str]
     checked: bool
 
 

@@ -22,6 +22,7 @@ from nskd.control.arguments import language_option, request_name
 from nskd.control.cli_audit import audit
 from nskd.control.cli_charter import charter_group
 from nskd.control.cli_documents import catalogue, dpia
+from nskd.control.cli_presence import leave, pause, resume
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
 from nskd.errors import OperatorError
@@ -50,9 +51,8 @@ def main(context: click.Context, socket: Path, as_json: bool) -> None:
     context.obj = App(socket=socket, json=as_json)
 
 
-main.add_command(charter_group)
-main.add_command(dpia)
-main.add_command(catalogue)
+for _command in (charter_group, dpia, catalogue, pause, resume, leave):
+    main.add_command(_command)
 
 
 @main.command()

@@ -103,6 +103,12 @@ class DecideParams(Changing, frozen=True, kw_only=True):
     signature: Annotated[str, msgspec.Meta(min_length=1, max_length=2 * limits.SSH_SIGNATURE_BYTES_MAX)]
 
 
+class WithdrawParams(Changing, frozen=True, kw_only=True):
+    """``reason``: one line that all centres are shown."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=limits.PRESENCE_REASON_CHARS_MAX)] = ""
+
+
 class SubscribeParams(Params, frozen=True, kw_only=True):
     """``kinds``: only events of these kinds; ``peer`` stands for ``peer.up`` and so on; all when empty."""
 
@@ -156,6 +162,9 @@ METHODS: Final = MappingProxyType(
             Method("document", Role.READ, DocumentParams, "a document about this centre, from what is in force now"),
             Method("audit.heads", Role.READ, Params, "what this centre holds of the others' audit logs"),
             Method("audit.read", Role.APPROVE, AuditParams, "the audit log, a page at a time"),
+            Method("pause", Role.APPROVE, WithdrawParams, "let nothing of this centre enter a run until it resumes"),
+            Method("resume", Role.APPROVE, Changing, "take part again after a pause"),
+            Method("leave", Role.APPROVE, WithdrawParams, "leave the workshop under its present charter, for good"),
             Method("reload", Role.ADMIN, Changing, "read the configuration anew"),
             Method("drain", Role.ADMIN, Changing, "finish what runs, take on nothing new"),
         )

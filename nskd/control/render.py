@@ -18,7 +18,7 @@ SUPPRESSED: Final = "."
 TOTAL: Final = "total"
 RAISED: Final = "*"
 _GOOD: Final = frozenset({"up", "ready", "done", "approve", "approved"})
-_BAD: Final = frozenset({"down", "failed", "refused", "refuse", "expired"})
+_BAD: Final = frozenset({"down", "failed", "refused", "refuse", "expired", "paused", "left"})
 
 
 def plain(value: object) -> str:
@@ -203,6 +203,8 @@ def request(console: Console, answer: answers.RequestDetail) -> None:
         ),
         right=5,
     )
+    for who in answer.waits_for:
+        console.print(Text(f"nothing runs: {plain(who)}", style="yellow"))
     for refusal in answer.refusals:
         console.print(Text(f"this centre's own check refuses it: {plain(refusal)}", style="red"))
 
@@ -241,6 +243,25 @@ def decision(console: Console, answer: answers.DecisionAnswer) -> None:
             ("state", answer.state),
         ],
     )
+
+
+def presence(console: Console, answer: answers.PresenceAnswer) -> None:
+    """``nskctl pause``, ``resume`` and ``leave``."""
+    pairs(
+        console,
+        [
+            ("centre", answer.centre),
+            ("state", f"{answer.state} (only checked)" if answer.checked else answer.state),
+            ("since", time(answer.since)),
+            ("reason", answer.reason),
+            ("open requests", answer.waiting),
+            ("runs under way", answer.running),
+            *((("told on return", ", ".join(answer.not_told)),) if answer.not_told else ()),
+        ],
+    )
+    if answer.running and answer.state != "present":
+        line = "a run to which this centre's data has been given is seen through; any other stops"
+        console.print(Text(line, style="yellow"))
 
 
 def result(console: Console, answer: answers.ResultAnswer) -> None:

@@ -118,6 +118,15 @@ class Service(Protocol):
     async def audit_read(self, call: Call, params: methods.AuditParams, /) -> answers.AuditPage:
         """A page of the audit log."""
 
+    async def pause(self, call: Call, params: methods.WithdrawParams, /) -> answers.PresenceAnswer:
+        """Let nothing of this centre enter a run until it resumes."""
+
+    async def resume(self, call: Call, params: methods.Changing, /) -> answers.PresenceAnswer:
+        """Take part again."""
+
+    async def leave(self, call: Call, params: methods.WithdrawParams, /) -> answers.PresenceAnswer:
+        """Leave the workshop under its present charter, for good."""
+
     async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
         """Read the configuration anew."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import msgspec
@@ -17,8 +18,9 @@ from nskd.governance.audit_file import AuditFile
 from nskd.governance.explain import Earlier, Page, Question, explain
 from nskd.governance.explain.page import LANGUAGES, say
 from nskd.governance.ledger import Entry, Ledger, Result
-from nskd.governance.lifecycle import State
+from nskd.governance.lifecycle import OPEN, State
 from nskd.governance.policy import Rule, day_of
+from nskd.governance.presence import Absence
 from nskd.governance.request import TableRequest
 from nskd.governance.statement import Verdict
 from nskd.governance.tally import standing, withdrawn_until
@@ -27,15 +29,16 @@ from nskd.peers.mesh import PeerStatus
 
 
 async def pages(
-    workshop: Workshop, table: TableRequest, requester: str, *, opt_out: bool
+    workshop: Workshop, table: TableRequest, requester: str, *, opt_out: bool, absent: bool = True
 ) -> dict[str, list[answers.PageSection]]:
     """What is asked, what leaves and how it compares with what was released here before, in Dutch and English.
 
-    ``opt_out``: whether this centre has a list of people who object.
+    ``opt_out``: whether this centre has a list of people who object; ``absent``: whether to say who has paused or left.
     """
     done = await workshop.ledger(Ledger.entries, states=(State.DONE,))
     # In a thread: reading the conditions of some hundred releases takes a good part of a second.
-    page = await trio.to_thread.run_sync(_page, workshop, table, requester, opt_out, done)
+    absences = workshop.attendance.absences if absent else ()
+    page = await trio.to_thread.run_sync(_page, workshop, table, requester, opt_out, absences, done)
     return {
         language: [
             answers.PageSection(
@@ -49,7 +52,14 @@ async def pages(
     }
 
 
-def _page(workshop: Workshop, table: TableRequest, requester: str, opt_out: bool, done: list[Entry]) -> Page:
+def _page(
+    workshop: Workshop,
+    table: TableRequest,
+    requester: str,
+    opt_out: bool,
+    absences: Sequence[Absence],
+    done: list[Entry],
+) -> Page:
     try:
         cells = workshop.plan(table).size
     except OperatorError:  # refused here, and explained all the same
@@ -60,6 +70,7 @@ def _page(workshop: Workshop, table: TableRequest, requester: str, opt_out: bool
         charter=workshop.charter,
         codebook=workshop.codebook,
         opt_out=opt_out,
+        absences=absences,
         released=[
             Earlier(
                 Question(entry.request.table, entry.request.centre, _filter(workshop, entry.request.table), None),
@@ -103,6 +114,7 @@ async def request_detail(
 ) -> answers.RequestDetail:
     """All of one request, this centre's own check included."""
     table = entry.request.table
+    still_runs = entry.state in OPEN or entry.retryable
     return answers.RequestDetail(
         row=request_row(workshop, entry, approvals),
         rows=list(table.rows),
@@ -112,11 +124,12 @@ async def request_detail(
         margins=table.margins,
         permit=table.permit,
         approvals=_approval_rows(workshop, approvals),
-        pages=await pages(workshop, table, entry.request.centre, opt_out=opt_out),
+        pages=await pages(workshop, table, entry.request.centre, opt_out=opt_out, absent=still_runs),
         text=entry.request.text.decode(),
         refusals=workshop.refusals(entry.request),
         fault=entry.fault,
         retryable=entry.retryable,
+        waits_for=[absence.what for absence in workshop.attendance.absences] if still_runs else [],
     )
 
 

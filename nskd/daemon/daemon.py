@@ -42,6 +42,7 @@ from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.permits import PermitKeeper
+from nskd.daemon.presence import PresenceKeeper
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
@@ -139,6 +140,7 @@ class Daemon:
         )
         self.heads = Heads(workshop=self.workshop, mesh=self.mesh)
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
+        self.presence = PresenceKeeper(self.workshop, self.mesh, self.notices.poke)
         self.decisions = Decisions(self.workshop, self.notices, papers.own_policy)
         failures = Failures(self.workshop, self.notices)
         self.charters = Charters(self.workshop, papers.signatures, charter_store(config))
@@ -191,6 +193,7 @@ class Daemon:
             charters=self.charters,
             documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
             decisions=self.decisions,
+            presence=self.presence,
             reload=self.reload,
             stop=self.stop,
         )
@@ -207,6 +210,7 @@ class Daemon:
         await self._record_start()
         if not self._charter_in_force:
             await self.charters.take_up()
+        await self.presence.recover()  # before anything else: nothing may begin that a pause forbids
         await self.epochs.recover()
         await end_requests(self.workshop)
         await self.objections.readable()  # so that a broken list is known before the first run stumbles over it
@@ -272,6 +276,7 @@ class Daemon:
             known = await self.mesh.wait_link(peer, Lane.CONTROL, known)
             self.generator.doubt()
             self.heads.greet(peer)
+            await self.presence.tell_all(peer)
             try:
                 await self.notices.tell_all(peer)
             except OperatorError as error:
@@ -286,6 +291,7 @@ class Daemon:
                 changed = await self.workshop.ledger(
                     Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
                 )
+                await self.presence.refresh()
                 if await end_requests(self.workshop) | await self.permits.apply():
                     self.notices.poke()
                 await self.notices.tell_again()

@@ -64,6 +64,8 @@ class Decisions:
             self._workshop.check(entry.request.table, entry.request.centre)
         given = await self._own_words(entry)
         self._refuse_if_too_late(entry, verdict, given)
+        if verdict is Verdict.APPROVE:
+            self._workshop.attendance.require_own()
         steward = _chosen(self.centre, params.steward)
         now = self._workshop.clock()
         issued_at = _after(now, verdict, given)
@@ -95,6 +97,8 @@ class Decisions:
             workshop.check(entry.request.table, entry.request.centre)
         given = await self._own_words(entry)
         self._refuse_if_too_late(entry, verdict, given)
+        if verdict is Verdict.APPROVE:
+            self._workshop.attendance.require_own()
         approval = self._signed(params)
         found = self._review(approval, entry, verdict, given, now)
         if found is not None:
@@ -214,7 +218,8 @@ class Decisions:
         if await self._own_words(entry):
             return
         workshop, request, now = self._workshop, entry.request, self._workshop.clock()
-        why = [*workshop.refusals(request), *await self._outside(entry, own, now)]
+        outside = await self._outside(entry, own, now)
+        why = [*self._held_back(entry), *workshop.refusals(request), *outside]
         if why:
             if self._passed_over.get(request.digest) != why[0]:
                 self._passed_over[request.digest] = why[0]
@@ -239,6 +244,16 @@ class Decisions:
             await self._keep(entry, approval, None)
         except RemoteProtocolError as error:  # the month filled up meanwhile, or the policy is not what it was
             workshop.log.warning("not for the standing policy", request=request.digest.hex(), reasons=[error.detail])
+
+    def _held_back(self, entry: Entry) -> list[str]:
+        """Why the policy is silent: this centre is absent, or was when the request came (14.6)."""
+        attendance = self._workshop.attendance
+        if attendance.own is not None:
+            refusal = attendance.refusal(attendance.own)
+            return [f"{refusal.rule}: {refusal.what}"]
+        if entry.received_at <= attendance.resumed_at:
+            return [f"{Rule.CENTRE_PAUSED}: it came before this centre resumed; a steward decides on it"]
+        return []
 
     async def _outside(self, entry: Entry, own: OwnPolicy, now: int) -> list[str]:
         workshop, policy = self._workshop, own.policy

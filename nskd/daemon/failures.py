@@ -12,11 +12,14 @@ from nskd.errors import OperatorError
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import StateError
+from nskd.governance.policy import PolicyError, Rule
 from nskd.governance.request import SignedRequest
 from protocol.errors import Fault, RemoteProtocolError
 
 # Faults that a crash, a bad line or chance explains; anything else shows that somebody cheats or is broken.
 _ACCIDENTS: Final = frozenset({Fault.DISCONNECTED, Fault.TIMEOUT, Fault.SESSION, Fault.UNLUCKY})
+
+_ABSENT: Final = frozenset({Rule.CENTRE_PAUSED, Rule.CENTRE_LEFT})
 
 
 class Failures:
@@ -77,6 +80,8 @@ def describe_failure(error: BaseException) -> tuple[str, str, bool]:
     """A failure's name, one sentence on it, and whether trying again makes sense."""
     if isinstance(error, RemoteProtocolError):
         return error.fault.value, error.detail, error.fault in _ACCIDENTS
+    if isinstance(error, PolicyError) and error.rule in _ABSENT:
+        return error.rule.value, str(error), True
     if isinstance(error, OperatorError):
         return "local-error", str(error), True
     if isinstance(error, trio.Cancelled):

@@ -138,6 +138,9 @@ class Generator:
                     await trio.sleep_until(self._not_before)
                     continue  # another failure may have put it off
                 changed = self._changed
+                if self._workshop.attendance.left:  # nothing can use it any more (14.7)
+                    await changed.wait()
+                    continue
                 shortage = await self._shortage()
                 if shortage is None and not (self._doubtful and self._epochs.current_id()):
                     with trio.move_on_after(COMPARE_AFTER_S if self._uncompared else math.inf) as quiet:
@@ -203,6 +206,8 @@ class Generator:
     async def judge(self, offer: Offer) -> None:
         """Any order of a sane size by the first centre is filled: material is nobody's data."""
         names = self._workshop.charter.names
+        for absence in self._workshop.attendance.left:  # one that has paused goes on making material (14.7)
+            raise Refusal(absence.what)
         if offer.sender != names[0]:
             raise Refusal(f"generation is for {names[0]} to coordinate")
         if offer.proposal.parties != names:

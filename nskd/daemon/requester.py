@@ -76,13 +76,19 @@ class Requester:
         while True:
             changed = self._notices.changed
             await self._failures.record()
-            entry = None if self._runs.draining else await self._next_due()
+            entry = None if self._held_up else await self._next_due()
             if entry is None:
                 with trio.move_on_after(RECORD_AGAIN_S if self._failures.pending else math.inf):
                     await changed.wait()
                 continue
             await trio.sleep(self._attempts.pause_s(entry.request.digest))
-            await self._attempt(entry)
+            if not self._held_up:
+                await self._attempt(entry)
+
+    @property
+    def _held_up(self) -> bool:
+        """Nothing is to begin: we are stopping, or a centre has paused or left (14.7)."""
+        return self._runs.draining or bool(self._workshop.attendance.absences)
 
     async def _next_due(self) -> Entry | None:
         workshop = self._workshop
@@ -140,7 +146,7 @@ class Requester:
             while True:
                 changed = self._notices.changed
                 entry = await self._workshop.ledger(Ledger.get, digest)
-                if not (entry.state is State.APPROVED or self._is_wanted(entry)) or self._runs.draining:
+                if not (entry.state is State.APPROVED or self._is_wanted(entry)) or self._held_up:
                     nursery.cancel_scope.cancel()
                 await changed.wait()
         return ready

@@ -125,6 +125,7 @@ class Runs:
             raise Refusal("this centre is stopping")
         proposal = offer.proposal
         try:
+            self._workshop.attendance.require_all()
             await self._failures.record()
             entry = await self._workshop.ledger(Ledger.get, proposal.request)
             if entry.request.centre != offer.sender:
@@ -357,6 +358,7 @@ class Runs:
                 )
             return also_hide(safe)
 
+        self._workshop.attendance.require_all()  # the last moment: what follows tells our data, in shares (14.6)
         try:
             return await release(
                 evaluator,

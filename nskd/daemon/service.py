@@ -22,6 +22,7 @@ from nskd.daemon.heads import Heads
 from nskd.daemon.history import History
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
+from nskd.daemon.presence import PresenceKeeper
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import Runs
 from nskd.daemon.workshop import Workshop
@@ -58,6 +59,7 @@ class DaemonService:
         charters: Charters,
         documents: Documents,
         decisions: Decisions,
+        presence: PresenceKeeper,
         reload: Reload,
         stop: trio.Event,
     ) -> None:
@@ -74,6 +76,7 @@ class DaemonService:
         self._charters = charters
         self._documents = documents
         self._decisions = decisions
+        self._presence = presence
         self._reload = reload
         self._stop = stop
         self._started_at = workshop.clock()
@@ -93,13 +96,13 @@ class DaemonService:
         peers = self._mesh.status()
         counts = await workshop.ledger(Ledger.counts)
         notes = [f"{peer.name} is not connected: {peer.last_error}" for peer in peers if not peer.connected]
-        notes += [*self._generator.notes(), *self._objections.notes(), *self._heads.notes()]
+        notes += [*self._presence.notes(), *self._generator.notes(), *self._objections.notes(), *self._heads.notes()]
         return answers.StatusAnswer(
             centre=workshop.own,
             workshop=workshop.charter.workshop,
             charter=workshop.charter.digest.hex(),
             version=self._version,
-            state="draining" if self._stop.is_set() or self._runs.draining else "ready",
+            state=self._state(),
             uptime_s=workshop.clock() - self._started_at,
             peers_up=sum(peer.connected for peer in peers),
             peers=len(peers),
@@ -108,6 +111,12 @@ class DaemonService:
             kernels=kernel_path(),
             notes=notes,
         )
+
+    def _state(self) -> str:
+        if self._stop.is_set() or self._runs.draining:
+            return "draining"
+        own = self._workshop.attendance.own
+        return "ready" if own is None else own.presence.value
 
     async def peers(self, call: Call, params: methods.Params, /) -> answers.PeersAnswer:
         """List the other centres."""
@@ -154,6 +163,8 @@ class DaemonService:
         """Check by our own rules, sign, keep, send."""
         workshop = self._workshop
         self._refuse_when_draining()
+        workshop.attendance.require_own()
+        workshop.attendance.require_nobody_left()
         text = params.text.encode()
         table = parse_request(text)
         plan = workshop.check(table, workshop.own)
@@ -200,6 +211,7 @@ class DaemonService:
         state = entry.state
         if state in (State.DONE, State.REFUSED, State.EXPIRED):
             raise ControlError(Code.CONFLICT, f"the request is {state.value}; nothing is left to run.")
+        workshop.attendance.require_all()
         if not params.check:
             if state is State.FAILED:
                 state = await workshop.ledger(
@@ -272,6 +284,18 @@ class DaemonService:
         return await audit_page(self._workshop, params.after, params.limit)
 
     # --- the daemon itself ----------------------------------------------------------------------------------
+
+    async def pause(self, call: Call, params: methods.WithdrawParams, /) -> answers.PresenceAnswer:
+        """Let nothing of this centre enter a run until it resumes."""
+        return await self._presence.pause(call, params)
+
+    async def resume(self, call: Call, params: methods.Changing, /) -> answers.PresenceAnswer:
+        """Take part again."""
+        return await self._presence.resume(call, params)
+
+    async def leave(self, call: Call, params: methods.WithdrawParams, /) -> answers.PresenceAnswer:
+        """Leave the workshop under its present charter."""
+        return await self._presence.leave(call, params)
 
     async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
         """Read the configuration anew."""

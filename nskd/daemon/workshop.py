@@ -13,6 +13,7 @@ from nskd.analysis.table import TablePlan, plan_table
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
 from nskd.data.months import months_selected
+from nskd.governance.attendance import Attendance
 from nskd.governance.charter import Charter
 from nskd.governance.lifecycle import State
 from nskd.governance.permit import Permits, Use
@@ -32,7 +33,7 @@ Clock = Callable[[], int]  # whole seconds since 1970
 class Workshop:
     """One centre's view of its workshop.
 
-    Nothing in it changes while the daemon runs, but the ledger's rows and the audit log's entries.
+    Nothing in it changes while the daemon runs, but the ledger's rows, the audit log's entries, and who takes part.
     """
 
     own: str
@@ -45,6 +46,9 @@ class Workshop:
     events: EventBus = attrs.field(repr=False)
     log: structlog.typing.FilteringBoundLogger = attrs.field(repr=False)
     permits: Permits = attrs.field(factory=Permits)
+    attendance: Attendance = attrs.field(
+        init=False, default=attrs.Factory(lambda self: Attendance(self.own, self.charter), takes_self=True), repr=False
+    )
 
     @property
     def codebook(self) -> Codebook:

@@ -40,7 +40,7 @@ class Event(enum.StrEnum):
     DAEMON_STOPPED = "daemon.stopped"
     CHARTER_SIGNED = "charter.signed"  # this centre agrees to the next version
     CHARTER_TAKEN_UP = "charter.taken-up"  # from here on it is in force at this centre
-    REQUEST_ENDED = "request.ended"  # by the charter's amendment
+    REQUEST_ENDED = "request.ended"  # its charter was amended, its purpose is over, or a centre has left
     DATA_LOADED = "data.loaded"
     OPT_OUT_APPLIED = "opt-out.applied"
     OPT_OUT_UNREADABLE = "opt-out.unreadable"
@@ -57,6 +57,9 @@ class Event(enum.StrEnum):
     RUN_RELEASED = "run.released"
     PERMIT_ENDED = "permit.ended"  # an open request ends with its permit
     RESULT_ERASED = "result.erased"  # after the retention of its permit; the digest stays
+    PRESENCE_SAID = "presence.said"  # this centre pauses, resumes or leaves
+    PRESENCE_HEARD = "presence.heard"  # another centre does
+    PRESENCE_REJECTED = "presence.rejected"  # a word of presence that was forged, malformed, elsewhere's or old
     EPOCH_FOUNDED = "epoch.founded"
     EPOCH_ENDED = "epoch.ended"
     HEAD_KEPT = "head.kept"  # another centre's signed head

@@ -179,7 +179,7 @@ def parse_charter(raw: bytes, *, where: str = "charter") -> Charter:
     _check_stewards(top, centres)
     _refuse_idle_workshop(top, centres)
     contributors = sum(Role.CONTRIBUTE in centre.roles for centre in centres)
-    version = top.integer("version", default=1, least=1, most=1_000_000)
+    version = top.integer("version", default=1, least=1, most=limits.CHARTER_VERSION_MAX)
     disclosure = read_disclosure(top.table("disclosure", allowed=disclosure_rules.KEYS), contributors=contributors)
     return Charter(
         raw=raw,

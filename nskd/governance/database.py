@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 from nskd.errors import OperatorError
+
+_NONE: Final[Mapping[int, str]] = MappingProxyType({})
 
 
 class LedgerError(OperatorError):
@@ -23,10 +27,11 @@ class Database:
         self._where = where
 
     @classmethod
-    def open(cls, path: Path, *, schema: str, version: int) -> Database:
+    def open(cls, path: Path, *, schema: str, version: int, migrations: Mapping[int, str] = _NONE) -> Database:
         """Open or create the file (mode 0600) and take it for this process alone.
 
-        ``schema`` is run, in one transaction, on a new file; ``version`` is its number.
+        ``schema`` is run, in one transaction, on a new file; ``version`` is its number.  ``migrations[n]`` makes a file
+        of version n one of version n + 1; an older file goes through all it takes in one transaction.
         """
         try:
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -37,7 +42,7 @@ class Database:
             ) from None
         database = cls(connection, str(path))
         try:
-            database._prepare(schema, version)
+            database._prepare(schema, version, migrations)
         except BaseException:
             connection.close()
             raise
@@ -83,7 +88,7 @@ class Database:
             f"is damaged ({what})", where=self._where, remedy="Restore it from a backup, or begin a new one."
         )
 
-    def _prepare(self, schema: str, version: int) -> None:
+    def _prepare(self, schema: str, version: int, migrations: Mapping[int, str]) -> None:
         connection = self._connection
         try:
             # Exclusive: a second daemon on the same file fails here at once, and no shared memory is needed.
@@ -102,14 +107,25 @@ class Database:
             ) from None
         except sqlite3.DatabaseError as exc:
             raise self.damaged(str(exc)) from None
-        if found not in (0, version):
+        steps = _steps(found, schema, version, migrations)
+        if steps is None:
             raise LedgerError(
                 f"was written by another version (format {found}, this one reads {version})",
                 where=self._where,
                 remedy="Install the version that wrote it.",
             )
         with self.writing():
-            if found == 0:
-                for statement in schema.split(";"):
+            for statements in steps:
+                for statement in statements.split(";"):
                     connection.execute(statement)
+            if steps:  # a file that is as it should be is opened on a full disk too
                 connection.execute(f"PRAGMA user_version = {version:d}")
+
+
+def _steps(found: int, schema: str, version: int, migrations: Mapping[int, str]) -> list[str] | None:
+    """What makes a file of version ``found`` (0: a new one) one of ``version``; None if nothing does."""
+    if found == 0:
+        return [schema]
+    if not 0 < found <= version or not all(step in migrations for step in range(found, version)):
+        return None
+    return [migrations[step] for step in range(found, version)]

@@ -15,12 +15,13 @@ from typing import Any, Final
 import attrs
 
 from nskd.errors import OperatorError
-from nskd.governance import limits, retention_table, signing, words
+from nskd.governance import limits, presence_table, retention_table, signing, words
 from nskd.governance.approval import SignedApproval
 from nskd.governance.charter import Charter
 from nskd.governance.database import Database, LedgerError
 from nskd.governance.lifecycle import Event, State, StateError, advance
 from nskd.governance.policy import Rule
+from nskd.governance.presence import Word
 from nskd.governance.request import SignedRequest, read_request
 from nskd.governance.standing_policy import parse_standing_policy
 from nskd.governance.tally import standing
@@ -32,7 +33,8 @@ INTERRUPTED: Final = "interrupted"
 ERASED: Final = "erased"
 """Stands in place of a fault where a release was erased."""
 
-_VERSION: Final = 3
+_VERSION: Final = 4
+_MIGRATIONS: Final = {3: presence_table.SCHEMA}
 _SCHEMA: Final = (
     """
 CREATE TABLE request (
@@ -51,12 +53,18 @@ CREATE TABLE result (
     + words.SCHEMA
     + ";"
     + retention_table.SCHEMA
+    + ";"
+    + presence_table.SCHEMA
 )
 _SELECT: Final = (
     "SELECT body, centre, signature, received_at, state, changed_at, runs, session, fault, detail, retryable"
     " FROM request "
 )
 _IN_STATES: Final = "WHERE state IN (SELECT value FROM json_each(?)) ORDER BY rowid DESC LIMIT ?"
+_UNDECIDED: Final = (
+    "SELECT digest, state FROM request WHERE state IN ('submitted', 'approved') OR (state = 'failed' AND retryable)"
+    " ORDER BY rowid"
+)
 _COUNT_BY_CENTRE: Final = (
     "SELECT COUNT(*), COALESCE(SUM(state IN ('submitted', 'approved', 'running')), 0) FROM request WHERE centre = ?"
 )
@@ -108,7 +116,7 @@ class Ledger:
     @classmethod
     def open(cls, path: Path, *, now: int) -> Ledger:
         """Open or create the file and recover from a crash; raises :class:`LedgerError`."""
-        ledger = cls(Database.open(path, schema=_SCHEMA, version=_VERSION))
+        ledger = cls(Database.open(path, schema=_SCHEMA, version=_VERSION, migrations=_MIGRATIONS))
         try:
             ledger._recover(now)
         except BaseException:
@@ -250,10 +258,7 @@ class Ledger:
         """Apply the clock: lapsed approvals, requests open for too long.  Returns what changed."""
         changed: list[tuple[bytes, State]] = []
         with self._database.writing() as db:
-            rows = db.execute(
-                "SELECT digest, state FROM request WHERE state IN ('submitted', 'approved')"
-                " OR (state = 'failed' AND retryable)"
-            ).fetchall()
+            rows = db.execute(_UNDECIDED).fetchall()
             for digest, before in rows:
                 after = self._settle(db, digest, charter, now)
                 if after != before:
@@ -335,6 +340,30 @@ class Ledger:
             raise self._database.damaged(f"the release of request {digest.hex()[:12]}")
         return result
 
+    # --- presence -------------------------------------------------------------------------------------------
+
+    def keep_presence(self, word: Word, *, now: int) -> bool:
+        """Record a verified word of presence, unless one that counts for more is here; whether it was."""
+        with self._database.writing() as db:
+            try:
+                return presence_table.keep(db, word, now=now)
+            except OperatorError:
+                raise self._database.damaged("a word of presence") from None
+
+    def presence(self, workshop: str) -> list[Word]:
+        """Return all words of presence kept in one workshop."""
+        with self._database.reading() as db:
+            try:
+                return presence_table.kept(db, workshop)
+            except OperatorError:
+                raise self._database.damaged("a word of presence") from None
+
+    def undecided(self) -> list[bytes]:
+        """Return the digests of all requests that could still run, but for those that run now."""
+        with self._database.reading() as db:
+            rows = db.execute(_UNDECIDED).fetchall()
+        return [bytes(digest) for digest, _ in rows]
+
     # --- under a permit -------------------------------------------------------------------------------------
 
     def under_permit(self) -> list[retention_table.UnderPermit]:
@@ -342,8 +371,11 @@ class Ledger:
         with self._database.reading() as db:
             return retention_table.kept(db)
 
-    def end(self, digest: bytes, *, rule: str, detail: str, now: int) -> State:
-        """End a request that is open, or has failed and could be retried, by a rule shown with it: its state after."""
+    def end(self, digest: bytes, *, rule: str, detail: str, now: int, event: Event = Event.EXPIRE) -> State:
+        """End a request that is open, or has failed and could be retried, by a rule shown with it: its state after.
+
+        ``event`` is ``EXPIRE`` or ``REFUSE``.
+        """
         with self._database.writing() as db:
             entry = self._entry(db.execute(_SELECT + "WHERE digest = ?", (digest,)).fetchone())
             if entry.state not in (State.SUBMITTED, State.APPROVED) and not entry.retryable:
@@ -351,7 +383,7 @@ class Ledger:
             db.execute(
                 "UPDATE request SET fault = ?, detail = ?, retryable = 0 WHERE digest = ?", (rule, detail, digest)
             )
-            return self._move(db, digest, Event.EXPIRE, now)
+            return self._move(db, digest, event, now)
 
     def erase(self, digest: bytes, *, now: int) -> None:
         """Erase what was released for a request under a permit, in the file and in its log; the digest stays."""

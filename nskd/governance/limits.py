@@ -73,6 +73,13 @@ YEAR_MIN: Final = 1970  # times are seconds since then, and not negative
 YEAR_MAX: Final = 9000  # leaves room for a day more in every calendar that Python knows
 TIME_MAX: Final = 1 << 40  # some thirty thousand years: keeps arithmetic on a peer's times inside 64 bits
 
+# --- presence -----------------------------------------------------------------------------------------------
+PRESENCE_WORD_BYTES_MAX: Final = 2 * KIB  # two names, a digest, and a reason in any script
+PRESENCE_REASON_CHARS_MAX: Final = 200  # a line in the status of every centre
+PRESENCE_NUMBER_MAX: Final = 1 << 48  # clocks count seconds: room for a word each second for millions of years
+CHARTER_VERSION_MAX: Final = 1_000_000
+MOMENT_MAX: Final = 221_845_392_000  # the beginning of YEAR_MAX: what is shown as a date can be one
+
 # --- ledger -------------------------------------------------------------------------------------------------
 # Per requesting centre, so that one centre's flood cannot lock out another's request.
 REQUESTS_OPEN_PER_CENTRE_MAX: Final = 64

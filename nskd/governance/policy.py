@@ -79,6 +79,10 @@ class Rule(enum.StrEnum):
     PERMIT_CATEGORY = "permit-category"
     PERMIT_PERIOD = "permit-period"
 
+    # Who takes part (`presence`).
+    CENTRE_PAUSED = "centre-paused"
+    CENTRE_LEFT = "centre-left"
+
 
 @attrs.frozen
 class Refusal:

@@ -211,6 +211,7 @@ class FakeService:
             pages=PAGES,
             text='kind = "table"',
             refusals=["rule variable-not-for-purpose: no"],
+            waits_for=["zuid has paused since 2026-05-28 20:26 UTC [b]x[/b]"],
         )
 
     async def request_submit(self, call: Call, params: m.SubmitParams, /) -> a.SubmitAnswer:
@@ -304,6 +305,28 @@ class FakeService:
         self._name("document", call, params)
         gaps = ["1.1 Wie besloot?"] if params.kind == "dpia" else []
         return a.DocumentAnswer(kind=params.kind, text=f"# {params.kind} [b]\n", gaps=gaps)
+
+    def _presence(self, method: str, state: str, call: Call, params: m.Changing) -> a.PresenceAnswer:
+        self._name(method, call, params)
+        return a.PresenceAnswer(
+            centre="noord",
+            state=state,
+            since=1_780_000_000,
+            reason=getattr(params, "reason", None) or None,
+            waiting=3,
+            running=1,
+            not_told=["zuid"],
+            checked=params.check,
+        )
+
+    async def pause(self, call: Call, params: m.WithdrawParams, /) -> a.PresenceAnswer:
+        return self._presence("pause", "paused", call, params)
+
+    async def resume(self, call: Call, params: m.Changing, /) -> a.PresenceAnswer:
+        return self._presence("resume", "present", call, params)
+
+    async def leave(self, call: Call, params: m.WithdrawParams, /) -> a.PresenceAnswer:
+        return self._presence("leave", "left", call, params)
 
     async def reload(self, call: Call, params: m.Changing, /) -> a.ReloadAnswer:
         self._name("reload", call, params)

@@ -21,7 +21,7 @@ import trio
 from click.testing import CliRunner, Result
 from rich.console import Console
 
-from nskd.control import answers, app, cli, cli_steward, client, page, render, steward_key
+from nskd.control import answers, app, cli, cli_presence, cli_steward, client, page, render, steward_key
 from nskd.control.async_client import open_client
 from nskd.control.client import Client, DaemonError, UnreachableError
 from nskd.control.codes import Code
@@ -246,6 +246,29 @@ async def test_decisions_are_on_what_was_read(running: Running, key: Path, monke
     assert running.service.calls[-1][2].request == DIGEST
     await nskctl(running, "request", "refuse", "abab", "--key", str(key), stdin="n\n", code=130)
     assert running.service.changed == ["request.approve"]
+
+
+async def test_presence(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    paused = (await nskctl(running, "pause", "--reason", "[b]why[/b]")).output
+    for word in ("paused", "[b]why[/b]", "told on return", "zuid", "is seen through; any other stops"):
+        assert word in paused
+    assert running.service.calls[-1][2].reason == "[b]why[/b]"
+    resumed = (await nskctl(running, "resume")).output
+    assert "present" in resumed and "is seen through" not in resumed
+    assert "only checked" in (await nskctl(running, "leave", "--check")).output
+    assert running.service.changed == ["pause", "resume"]
+    nobody = await nskctl(running, "leave", code=3)  # nobody is here to be asked
+    assert "--yes" in nobody.stderr
+    await nskctl(running, "--json", "leave", code=3)
+    assert running.service.changed == ["pause", "resume"]
+    assert "left" in (await nskctl(running, "leave", "--yes", "--reason", "merged")).output
+    monkeypatch.setattr(cli_presence, "sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    assert "no way back" in (await nskctl(running, "leave", stdin="n\n", code=130)).output
+    assert running.service.changed == ["pause", "resume", "leave"]
+    await nskctl(running, "leave", stdin="y\n")
+    assert running.service.changed == ["pause", "resume", "leave", "leave"]
+    shown = (await nskctl(running, "request", "show", "abab")).output
+    assert "nothing runs: zuid has paused since 2026-05-28 20:26 UTC [b]x[/b]" in shown
 
 
 async def test_results(running: Running) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import attrs
+import msgspec
 import structlog
 import trio
 
@@ -24,6 +25,7 @@ from nskd.daemon.auditor import Auditor
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.notices import Notices, request_notice
 from nskd.daemon.permits import PermitKeeper
+from nskd.daemon.presence import PresenceKeeper, presence_notice
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.governance import sshsig
@@ -34,6 +36,7 @@ from nskd.governance.ledger import Entry, Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.own_policy import OwnPolicy
 from nskd.governance.permit import Permits
+from nskd.governance.presence import Word
 from nskd.governance.request import SignedRequest
 from nskd.governance.standing_policy import NAMESPACE, parse_standing_policy
 from nskd.governance.statement import Verdict
@@ -51,7 +54,7 @@ CALL = Call(credentials=Credentials(pid=1, uid=0, gid=0), role=Role.ADMIN)
 class MemoryMesh:
     """What notices need of a mesh: names, handlers, and a queue that the world empties."""
 
-    def __init__(self, own: str, post: Callable[[str, str, ControlMessage], None]) -> None:
+    def __init__(self, own: str, post: Callable[[str, str, ControlMessage], bool]) -> None:
         self.own = own
         self._post = post
         self.handlers: dict[type[Any], Callable[[str, Any], Awaitable[None]]] = {}
@@ -63,9 +66,8 @@ class MemoryMesh:
     def register(self, kind: type[Any], handler: Callable[[str, Any], Awaitable[None]]) -> None:
         self.handlers[kind] = handler
 
-    def broadcast_control(self, message: ControlMessage) -> None:
-        for name in self.peers:
-            self._post(self.own, name, message)
+    def broadcast_control(self, message: ControlMessage) -> tuple[str, ...]:
+        return tuple(name for name in self.peers if not self._post(self.own, name, message))
 
     async def send_control(self, name: str, message: ControlMessage) -> None:
         self._post(self.own, name, message)
@@ -84,6 +86,7 @@ class Seat:
     audit: AuditFile
     contributions: Contributions
     keeper: PermitKeeper
+    presence: PresenceKeeper
 
     def entry(self, request: SignedRequest) -> Entry:
         return self.ledger.get(request.digest)
@@ -113,9 +116,9 @@ class Seat:
         )
         return State((await self.decisions.decide(CALL, self.entry(request), params, verdict)).state)
 
-    def rejected(self) -> list[str]:
-        """Why approvals were not taken, since last asked."""
-        details = [event["detail"] for event in self.heard if event["kind"] == "approval.rejected"]
+    def rejected(self, kind: str = "approval.rejected") -> list[str]:
+        """Why approvals, or words of another kind, were not taken, since last asked."""
+        details = [event["detail"] for event in self.heard if event["kind"] == kind]
         self.heard.clear()
         return details
 
@@ -137,10 +140,11 @@ class World:
     def others(self, name: str) -> list[Seat]:
         return [seat for other, seat in self.seats.items() if other != name]
 
-    def post(self, sender: str, receiver: str, message: ControlMessage) -> None:
-        if receiver in self.deaf:
-            return
+    def post(self, sender: str, receiver: str, message: ControlMessage) -> bool:
+        if receiver in self.deaf or sender in self.deaf:
+            return False
         self.under_way.append((sender, receiver, decode_control(encode_control(message))))
+        return True
 
     async def settle(self) -> None:
         """Deliver everything, and what it causes, until nobody has anything to say."""
@@ -170,6 +174,20 @@ class World:
         )
         await self.settle()
 
+    async def tell_word(self, liar: str, word: Word, *, centre: str | None = None) -> None:
+        """The same of a word of presence."""
+        self.seats[liar].mesh.broadcast_control(
+            msgspec.structs.replace(presence_notice(word), centre=centre or word.centre)
+        )
+        await self.settle()
+
+    async def greet(self, one: str, other: str) -> None:
+        """What two centres tell each other when they connect."""
+        for teller, told in ((one, other), (other, one)):
+            await self.seats[teller].presence.tell_all(told)
+            await self.seats[teller].notices.tell_all(told)
+        await self.settle()
+
     async def tell_request(self, request: SignedRequest) -> None:
         self.seats[request.centre].mesh.broadcast_control(request_notice(request))
         await self.settle()
@@ -197,6 +215,7 @@ async def world(
             stack.callback(log.close)
             known = (permits or {}).get(name, Permits())
             here.seats[name] = _seat(here, name, ledger, log, (policies or {}).get(name), known, directory)
+            await here.seats[name].presence.recover()
         yield here
 
 
@@ -210,7 +229,7 @@ def _seat(
     directory: Path,
 ) -> Seat:
     events, heard = EventBus(), []  # type: ignore[var-annotated]
-    subscription = Subscription(("approval",), 1000, lambda: heard.append(subscription.take()))
+    subscription = Subscription(("approval", "presence"), 1000, lambda: heard.append(subscription.take()))
     events.attach(subscription)
     log = structlog.get_logger()
     workshop = Workshop(
@@ -232,4 +251,15 @@ def _seat(
         own = OwnPolicy(parse_standing_policy(policy), (papers.signed_by(name, policy, namespace=NAMESPACE),))
     contributions = Contributions(directory / f"{name}-contributions", lambda label: label)
     keeper = PermitKeeper(workshop, contributions)
-    return Seat(workshop, ledger, notices, Decisions(workshop, notices, own), mesh, heard, audit, contributions, keeper)
+    return Seat(
+        workshop,
+        ledger,
+        notices,
+        Decisions(workshop, notices, own),
+        mesh,
+        heard,
+        audit,
+        contributions,
+        keeper,
+        PresenceKeeper(workshop, cast(Mesh, mesh), notices.poke),
+    )

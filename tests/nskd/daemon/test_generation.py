@@ -34,7 +34,9 @@ class Centre:
         self.session: Callable[[Order], Awaitable[None]] = self.make
         names = ("noord", "zuid")
         charter = SimpleNamespace(names=names, digest=bytes(32))
-        workshop = SimpleNamespace(index=0, own="noord", charter=charter, log=structlog.get_logger())
+        everybody = SimpleNamespace(left=())
+        named = {"index": 0, "own": "noord", "charter": charter, "attendance": everybody}
+        workshop = SimpleNamespace(**named, log=structlog.get_logger())
         connected = SimpleNamespace(wait_connected=trio.lowlevel.checkpoint)
         epochs = SimpleNamespace(current_id=lambda: b"an epoch")
         here: dict[str, Any] = {"workshop": workshop, "mesh": connected, "sessions": self, "needs": self}

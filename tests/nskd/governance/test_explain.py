@@ -23,6 +23,7 @@ from nskd.governance.explain.earlier import SHOWN_MAX
 from nskd.governance.explain.page import LANGUAGES, Language, say
 from nskd.governance.explain.rules import DISCLOSURE
 from nskd.governance.explain.words import EHDS
+from nskd.governance.presence import Absence, Presence
 from nskd.governance.request import Measure, TableRequest, parse_request
 from nskd.packs.pack import load_pack
 
@@ -113,6 +114,33 @@ def test_a_typical_request_reads_as_it_stands_in_the_file(language: str) -> None
 def test_the_sections_stand_in_reading_order() -> None:
     keys = [section.key for section in typical().sections]
     assert keys == ["asked", "purpose", "leaves", "results", "learnt", "rules", "earlier"]
+
+
+def with_absences(*absences: Absence, own: str = "midden") -> Page:
+    return explain(question(TYPICAL), own=own, charter=agreed(), codebook=BOOK, absences=absences)
+
+
+def test_who_has_paused_or_left_stands_before_what_leaves() -> None:
+    paused = Absence("zuid", Presence.PAUSED, NOW, "the extract")
+    left = Absence("noord", Presence.LEFT, NOW, "")
+    page = with_absences(paused)
+    complete(page)
+    assert [section.key for section in page.sections][1:4] == ["purpose", "absent", "leaves"]
+    assert words(page, "absent").splitlines() == [
+        "Ziekenhuis Zuid has paused since 28 May 2026.",
+        "Reason given: the extract",
+        "As long as that is so, nothing is computed. Approvals that have been given stay.",
+    ]
+    assert "Goedkeuringen die er al zijn, blijven staan." in words(page, "absent", "nl")
+    page = with_absences(left, paused, own="zuid")
+    complete(page)
+    assert words(page, "absent", "nl").splitlines() == [
+        "Ziekenhuis Noord heeft de samenwerking op 28 mei 2026 verlaten.",
+        "Dit centrum (Ziekenhuis Zuid) heeft zijn deelname sinds 28 mei 2026 onderbroken.",
+        "Opgegeven reden: the extract",
+        "Onder dit handvest kan deze vraag niet meer worden uitgerekend: dat kan alleen samen.",
+    ]
+    assert "cannot be computed any more" in words(page, "absent")
 
 
 # --- no missing label, whatever is asked ------------------------------------------------------------------------
