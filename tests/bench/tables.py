@@ -88,25 +88,30 @@ def _request(axes: Axes) -> str:
 
 
 async def measure(directory: Path, parties: int, sizes: tuple[Axes, ...], findings: Findings) -> None:
-    """The named table from nothing, then tables of several sizes from stock."""
-    async with workshop(directory, parties) as running:
+    """The named table from nothing, then tables of several sizes from stock.
+
+    Each is the first of its workshop: what comparing with earlier tables takes is a benchmark of its own
+    (``python -m tests.bench.differencing``), and between tables of a thousand cells it is more than the table.
+    """
+    async with workshop(directory / "cold", parties) as running:
         await running.fill({Product.SQUARES: 1})  # founds the epoch; no table takes squares
         made = await table(running, NAMED)
-        findings.figures.append(_figure("table1000_cold_s", parties, made, "an epoch and no stock"))
-        findings.traffic.append(made.traffic("table1000_cold_s", parties))
-        for axes in sizes:
+    findings.figures.append(_figure("table1000_cold_s", parties, made, "an epoch and no stock"))
+    findings.traffic.append(made.traffic("table1000_cold_s", parties))
+    for number, axes in enumerate(sizes):
+        async with workshop(directory / str(number), parties) as running:
             await running.fill(need(axes, parties))
             made = await table(running, axes)
-            findings.figures.append(_figure(f"table_stock_s@{made.cells}", parties, made, "all in stock"))
-            if axes == NAMED:
-                findings.figures.append(_figure("table1000_stock_s", parties, made, "all in stock"))
-                findings.traffic.append(made.traffic("table1000_stock_s", parties))
+        findings.figures.append(_figure(f"table_stock_s@{made.cells}", parties, made, "all in stock"))
+        if axes == NAMED:
+            findings.figures.append(_figure("table1000_stock_s", parties, made, "all in stock"))
+            findings.traffic.append(made.traffic("table1000_stock_s", parties))
 
 
 def _figure(name: str, parties: int, made: Made, stock: str) -> Figure:
     note = (
         f"{made.cells:,} cells with margins, threshold {RULES.threshold}, all other rules as they are usually, "
-        "secondary suppression"
+        "secondary suppression; no earlier table"
         f" ({made.shown:,} shown); from submission to release; {stock}"
     )
     return Figure(name, parties, made.seconds, "s", note)
