@@ -21,6 +21,7 @@ from nskd.control.app import EXIT_NO, App, Cli
 from nskd.control.arguments import language_option, request_name
 from nskd.control.cli_audit import audit
 from nskd.control.cli_documents import catalogue, dpia
+from nskd.control.cli_sql import from_sql
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
 from nskd.errors import OperatorError
@@ -286,7 +287,7 @@ def request_run(app: App, name: str, check: bool) -> None:
     )
 
 
-for _command in (cli_steward.approve, cli_steward.refuse, cli_steward.revoke):
+for _command in (from_sql, cli_steward.approve, cli_steward.refuse, cli_steward.revoke):
     request.add_command(_command)
 main.add_command(cli_steward.steward_group)
 
