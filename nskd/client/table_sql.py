@@ -13,16 +13,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 import attrs
-import sqlglot
 from sqlglot import exp
-from sqlglot.tokenizer_core import TokenType
 
 from nskd.analysis.table import GROUP_VARIABLES_MAX, Measure, plan_table
 from nskd.client.sql import SOURCE, Select, bare, read_select
 from nskd.client.sql_gate import FORM, refuse
 from nskd.data.errors import RequestError
 from nskd.packs.codebook import Codebook
-from nskd.packs.conditions import identifier
 
 CHILD: Final = "child"  # who is counted, as people say it; the codebook's own name for the pseudonym will do as well
 _SETS_MAX: Final = 4  # with totals: all variables, the rows, the columns, nothing
@@ -66,8 +63,7 @@ def _with_totals(rows: Sequence[str], columns: Sequence[str]) -> str:
 
 def _word(name: str) -> str:
     """A name as SQL: quoted where the word means something else to it."""
-    (token, *more) = sqlglot.tokenize(name, read="duckdb")
-    return name if token.token_type is TokenType.VAR and not more else identifier(name)
+    return exp.column(name).sql(dialect="duckdb")
 
 
 class _Reader:
@@ -221,7 +217,7 @@ class _Reader:
                 (columns,) = (side for side in sides if names[0] not in side)
                 if not asked:
                     return tuple(name for name in names if name in columns)
-                if set(asked) == columns:
+                if frozenset(asked) in sides:
                     return asked
         columns_like = asked or names[1:]
         rows_like = tuple(name for name in names if name not in columns_like)
@@ -242,7 +238,7 @@ class _Reader:
             raise self.refusal("a table comes in the order of the codebook, which this is not", order, remedy)
 
     def _ordered(self, node: object) -> str:
-        if isinstance(node, exp.Ordered) and bare(node, "nulls_first"):
+        if isinstance(node, exp.Ordered) and isinstance(node.this, exp.Column) and bare(node, "nulls_first"):
             return self._variable(node.this)
         raise self.refusal("a table comes in the order of the codebook", node, "Leave ORDER BY out.")
 
