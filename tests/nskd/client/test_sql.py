@@ -233,7 +233,7 @@ def test_the_place_is_a_line_and_a_character() -> None:
         ask("SELECT sxe, COUNT(*) FROM visits GROUP BY sxe")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(request=tables())
 def test_a_request_comes_back_from_its_sql_and_from_its_text(request: Table) -> None:
     assert request.title is not None
@@ -254,7 +254,7 @@ BETWEEN IS NULL TRUE 'M' 'ja' 1 1.5 -1 + - / % :: $1 ? @ { } [ ] . \\ \0 é COUN
 WORDS = [*_WORDS.split(), "\n", "SELECT sex, COUNT(*) FROM visits", "GROUP BY sex", "WHERE sex = 'M'"]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     source=st.one_of(
         st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join),
@@ -292,7 +292,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory):
         yield dataset
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(request=tables())
 def test_sql_means_on_an_extract_what_the_request_means(visits, request: Table) -> None:
     """The SQL of a request, run as it is by an engine that knows nothing of requests, gives the request's numbers."""
