@@ -12,6 +12,10 @@ class OperatorError(Exception):
         self.remedy = remedy
         super().__init__(f"{where}: {what}. {remedy}")
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback."""
+        return [str(self)]
+
 
 def innermost(error: BaseException) -> BaseException:
     """Unwrap the groups that nurseries put around an error: the first error itself."""

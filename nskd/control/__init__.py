@@ -12,7 +12,7 @@ Newline-delimited JSON-RPC 2.0 on a Unix socket; it can be driven with ``socat``
     requests and answers as lines; from a line to its answer
 ``events``, ``endpoint``, ``server``
     events for subscribers; the socket file; connections
-``client``, ``async_client``, ``app``, ``cli``, ``cli_audit``, ``render``
+``client``, ``async_client``, ``app``, ``cli``, ``cli_audit``, ``cli_sql``, ``render``
     small clients; what all commands of ``nskctl`` share; the commands; its tables
 
 Nothing here returns keys, shares or rows.

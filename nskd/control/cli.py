@@ -23,6 +23,7 @@ from nskd.control.cli_audit import audit
 from nskd.control.cli_charter import charter_group
 from nskd.control.cli_documents import catalogue, dpia
 from nskd.control.cli_presence import leave, pause, resume
+from nskd.control.cli_sql import from_sql
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
 from nskd.errors import OperatorError
@@ -288,7 +289,7 @@ def request_run(app: App, name: str, check: bool) -> None:
     )
 
 
-for _command in (cli_steward.approve, cli_steward.refuse, cli_steward.revoke):
+for _command in (from_sql, cli_steward.approve, cli_steward.refuse, cli_steward.revoke):
     request.add_command(_command)
 main.add_command(cli_steward.steward_group)
 

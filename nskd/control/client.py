@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -117,14 +117,26 @@ class Client:
 
     def call(self, method: str, params: dict[str, Any] | None = None, progress: Progress | None = None) -> Any:
         """Call and wait; raises :class:`DaemonError` or :class:`UnreachableError`."""
-        request_id, line = self._exchange.request(method, params or {})
-        # A daemon that refuses the connection itself says why and closes, so a failed write is not the last
-        # word.
-        with contextlib.suppress(OSError):
-            self._socket.sendall(line)
+        request_id = self._send(method, params or {})
         while True:
             reply = self._reply()
             if self._exchange.outcome(reply, request_id, progress):
+                return reply.result
+
+    def follow(
+        self, method: str, params: dict[str, Any], kinds: tuple[str, ...]
+    ) -> Generator[dict[str, Any], None, Any]:
+        """Subscribe, call, and yield the events that come before the answer, which is what the generator returns.
+
+        On one connection, so that nothing is missed between the subscription and the answer.
+        """
+        self.call("subscribe", {"kinds": list(kinds)})
+        request_id = self._send(method, params)
+        while True:
+            reply = self._reply()
+            if reply.method == "event":
+                yield reply.params
+            elif self._exchange.outcome(reply, request_id, None):
                 return reply.result
 
     def events(self, kinds: tuple[str, ...] = ()) -> Iterator[dict[str, Any]]:
@@ -144,6 +156,14 @@ class Client:
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
         self.close()
+
+    def _send(self, method: str, params: dict[str, Any]) -> int:
+        request_id, line = self._exchange.request(method, params)
+        # A daemon that refuses the connection itself says why and closes, so a failed write is not the last
+        # word.
+        with contextlib.suppress(OSError):
+            self._socket.sendall(line)
+        return request_id
 
     def _reply(self) -> Reply:
         while (reply := self._exchange.next_reply()) is None:

@@ -12,7 +12,11 @@ FINDINGS_SHOWN_MAX = 20  # a screenful; the total count tells the rest
 
 
 class RequestError(OperatorError):
-    """A request cannot be carried out as written."""
+    """A request cannot be carried out as written; `position` is the character of its condition, from 0, if known."""
+
+    def __init__(self, what: str, *, where: str, remedy: str, position: int | None = None) -> None:
+        self.position = position
+        super().__init__(what, where=where, remedy=remedy)
 
 
 @attrs.frozen

@@ -34,7 +34,7 @@ _TOKENS = frozenset(
 def refuse(what: str, position: int | None, remedy: str) -> RequestError:
     """Return the error for a condition that is refused at a character (from 0), or as a whole."""
     where = "where" if position is None else f"where, character {position + 1}"
-    return RequestError(what, where=where, remedy=remedy)
+    return RequestError(what, where=where, remedy=remedy, position=position)
 
 
 def allowed_tokens(source: str, codebook: Codebook) -> Sequence[Token]:

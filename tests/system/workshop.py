@@ -233,7 +233,7 @@ class Daemon:
 
 @attrs.define(eq=False)
 class Workshop:
-    """Three centres under one charter."""
+    """Centres under one charter."""
 
     directory: Path
     pack: Pack
@@ -348,11 +348,11 @@ def request_text(title: str, rows: str = "sex", **more: str) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
 
 
-def lay_out(directory: Path, *, visits: int = 300) -> Workshop:
+def lay_out(directory: Path, *, visits: int = 300, names: Sequence[str] = NAMES) -> Workshop:
     """Keys, charter, configuration and extracts on disk; nothing started yet."""
     pack = load_pack("nsk")
     daemons, extracts = [], []
-    for name, port in zip(NAMES, free_ports(len(NAMES)), strict=True):
+    for name, port in zip(names, free_ports(len(names)), strict=True):
         home = directory / name
         home.mkdir(parents=True)
         daemons.append(Daemon(name, home, port, generate(home / "credentials")))

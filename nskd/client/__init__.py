@@ -1,0 +1,36 @@
+"""Asking from Python: for notebooks and scripts on a machine with a daemon, and for rehearsals on any.
+
+    from nskd.client import Client
+
+    client = Client()
+    request = client.table(rows="age_band", columns="nsk_positive").titled("…").for_purpose("improvement")
+    client.rehearse(request)          # synthetic data, no daemon
+    client.check(request)             # what it means, and whether this centre would take it
+    client.submit(request).wait()     # the result, once all centres have approved
+
+Reading order: ``client`` (all of the above), ``table`` (a request built step by step, and its TOML), ``sql_gate``,
+``sql`` and ``table_sql`` (SQL, word by word, clause by clause, as a table), ``rehearsal``, ``daemon``, ``progress`` and
+``submitted`` (a request on its way), ``result``, ``frames`` and ``html`` (what came out), ``errors``.
+
+What is particular to tables is in ``table``, ``table_sql``, ``rehearsal`` and two methods of ``Client`` that name them;
+another kind of request has these of its own.  No package is loaded before it is needed: neither the SQL parser, nor the
+engine of a rehearsal, nor the library of a frame.  No daemon imports anything of this.
+"""
+
+from nskd.client.client import Checked, Client
+from nskd.client.errors import MissingPackageError, RefusedError, SqlError, UnansweredError
+from nskd.client.result import Result
+from nskd.client.submitted import Submitted
+from nskd.client.table import Table
+
+__all__ = [
+    "Checked",
+    "Client",
+    "MissingPackageError",
+    "RefusedError",
+    "Result",
+    "SqlError",
+    "Submitted",
+    "Table",
+    "UnansweredError",
+]

@@ -1,0 +1,121 @@
+"""A request over made-up extracts, here and now: what the answer would look like, without a daemon or anybody's data.
+
+Each centre's extract comes from the pack's generator and goes through what a hospital's does: validation, the same SQL.
+The numbers are then added up, tested by the charter's rules, closed and rounded in the clear.  Nothing is compared with
+earlier tables: a made-up workshop has none.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import attrs
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from nskd.analysis.agreed import rules_for
+from nskd.analysis.clear_rules import broken, rounded, safe_of
+from nskd.analysis.impossible import impossible_cells
+from nskd.analysis.release import AlsoHide, release_bytes
+from nskd.analysis.table import TablePlan, plan_table
+from nskd.client.result import Result, Synthetic
+from nskd.client.table import Table
+from nskd.data.load import load_visits
+from nskd.data.query import LocalTable, check_values, local_table
+from nskd.errors import OperatorError
+from nskd.governance.charter import load_charter
+from nskd.governance.disclosure import KEYS, DisclosureRules, read_disclosure
+from nskd.governance.explain.page import Language, say
+from nskd.governance.explain.rules import DISCLOSURE
+from nskd.governance.limits import CENTRES_MIN_DEFAULT
+from nskd.governance.toml import Keys
+from nskd.packs.pack import Pack
+from nskd.packs.synthetic import generate, write_visits
+from protocol.limits import PARTIES_MAX, PARTIES_MIN
+
+MARGINS: Final = "margins"  # the reason of a cell that is closed to protect another
+
+
+@attrs.frozen
+class Cast:
+    """Who takes part in a rehearsal: so many made-up centres with so many visits each; None: as the pack has it."""
+
+    centres: int = 3
+    seed: int = 1
+    visits: int | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if not PARTIES_MIN <= self.centres <= PARTIES_MAX:
+            raise OperatorError(
+                f"{self.centres} centres are not a workshop",
+                where="centres",
+                remedy=f"Give {PARTIES_MIN} to {PARTIES_MAX}.",
+            )
+
+
+def rules_of(charter: Path | None, centres: int) -> DisclosureRules:
+    """The disclosure rules of a charter; without one those that a charter for so many centres begins with."""
+    if charter is not None:
+        return load_charter(charter).disclosure
+    table: dict[str, object] = {"centres_min": min(centres, CENTRES_MIN_DEFAULT)}
+    return read_disclosure(
+        Keys(table, allowed=KEYS, where="the usual rules", error=OperatorError), contributors=centres
+    )
+
+
+def rehearse(table: Table, cast: Cast, agreed: DisclosureRules, language: Language) -> Result:
+    """Compute a table over made-up extracts.  Raises an ``OperatorError``."""
+    plan = plan_table(
+        table.pack.codebook,
+        rows=table.rows,
+        columns=table.columns,
+        measure=table.measure,
+        where=table.condition or "",
+        margins=table.totals,
+    )
+    locals_ = [_contribution(table.pack, plan, cast, centre) for centre in range(cast.centres)]
+    values = np.array([each.values for each in locals_], dtype=np.int64)
+    children = np.array([each.children for each in locals_], dtype=np.int64)
+    impossible = impossible_cells(table.pack.codebook, plan)
+    reasons = broken(values, children, rules_for(agreed, plan))
+    safe = safe_of(reasons)
+    shown = AlsoHide(plan.shape, impossible)(safe)
+    reasons[MARGINS] = safe & ~shown
+    raw = release_bytes(
+        plan,
+        shown,
+        np.where(shown, rounded(values.sum(axis=0), agreed.rounding), 0),
+        impossible,
+        rounding=agreed.rounding,
+        request=b"",
+        title=table.title or "",
+    )
+    release: dict[str, Any] = msgspec.json.decode(raw)
+    del release["request"]  # nobody was asked
+    return Result(
+        title=table.title or "",
+        release=release,
+        rules=tuple(say(stated(agreed), language) for key, stated in DISCLOSURE.items() if key != "differencing"),
+        synthetic=Synthetic(cast.centres, cast.seed, _counted(reasons, impossible)),
+    )
+
+
+def _contribution(pack: Pack, plan: TablePlan, cast: Cast, centre: int) -> LocalTable:
+    """What one made-up centre counts, in the way a real one does."""
+    with tempfile.TemporaryDirectory(prefix="nskd-rehearsal-") as name:
+        path = Path(name) / "visits.parquet"
+        write_visits(generate(pack, seed=cast.seed, centre=centre, visits=cast.visits), path)
+        with load_visits(path, pack.codebook) as dataset:
+            own = local_table(dataset, plan)
+    check_values(own, plan, cast.centres)
+    return own
+
+
+def _counted(reasons: dict[str, NDArray[np.bool_]], impossible: NDArray[np.bool_]) -> dict[str, int]:
+    """How many closed cells broke each rule; a cell may break several."""
+    counts = Counter({rule: int((cells & ~impossible).sum()) for rule, cells in reasons.items()})
+    return {rule: count for rule, count in counts.items() if count}
