@@ -31,8 +31,8 @@ from nskd.statistics.special import chi_square_tail, normal_quantile
 
 VERIFICATION_BIAS: Final = Text(
     "Let op, verificatiebias: van kinderen met een negatieve screening wordt de uitkomst in de regel niet nagegaan. "
-    "Gemiste gevallen tellen dan mee als terecht negatief. Sensitiviteit en specificiteit zijn hier daarom geen zuivere "
-    "schattingen: de sensitiviteit valt zo te hoog uit. Lees ze niet als eigenschappen van het instrument.",
+    "Gemiste gevallen tellen dan mee als terecht negatief. Sensitiviteit en specificiteit zijn hier daarom geen "
+    "zuivere schattingen: de sensitiviteit valt zo te hoog uit. Lees ze niet als eigenschappen van het instrument.",
     "Mind verification bias: of children with a negative screen the outcome is as a rule not looked into. Missed cases "
     "then count as true negatives. Sensitivity and specificity are therefore no unbiased estimates here: the "
     "sensitivity comes out too high. Do not read them as properties of the instrument.",

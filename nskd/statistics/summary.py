@@ -6,9 +6,8 @@ Quantiles as in :mod:`~nskd.statistics.quantile`.
 With a suppressed count among the levels there is no figure: the ones left out are the rare ones, often the
 extremes.  Below ``least`` people there is none either.  From rounded counts figures are those of the histogram as
 released, and ``mean_range`` holds every mean that compatible counts can have: Σvc/Σc over lᵥ ≤ cᵥ ≤ hᵥ is largest
-with c = h above some cut and c = l below it (raising cᵥ raises the mean
-exactly if v is above it), so trying every
-cut finds it; smallest the other way round.
+with c = h above some cut and c = l below it (raising cᵥ raises the mean exactly if v is above the mean), so trying
+every cut finds it; smallest the other way round.
 """
 
 from __future__ import annotations
