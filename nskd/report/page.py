@@ -83,17 +83,22 @@ def _summary(document: Document, language: Language) -> Markup:
 
 def _section(section: Section, index: int, language: Language) -> Markup:
     parts = [_heading(section.title, language)]
+    tables: list[Table] = []
     for place, block in enumerate(section.blocks):
         if isinstance(block, Text):
             parts.append(element("p", None, text(say(block, language))))
         elif isinstance(block, Table):
-            parts += [_table(block, language), _legend([block], language)]
+            parts += [element("p", {"class": "caption"}, text(say(block.caption, language))), _table(block, language)]
+            tables.append(block)
         else:
-            parts.append(_figure(block, f"p{index}-{place}", language))
-    return element("section", None, *parts)
+            data = block.data()
+            parts.append(_figure(block, data, f"p{index}-{place}", language))
+            tables.append(data)
+    # Once a section: it stands near every dot, and is not read out after each figure.
+    return element("section", None, *parts, _legend(tables, language))
 
 
-def _figure(plot: Plot, key: str, language: Language) -> Markup:
+def _figure(plot: Plot, data: Table, key: str, language: Language) -> Markup:
     title, description = say(plot.title, language), say(plot.describe(), language)
     drawings = []
     for css, width in (("wide", WIDE), ("narrow", NARROW)):
@@ -102,19 +107,16 @@ def _figure(plot: Plot, key: str, language: Language) -> Markup:
         drawings.append(
             drawing(width, height, key=f"{key}-{css}", title=title, description=description, css=css, inside=inside)
         )
-    data = plot.data()
     numbers = element(
         "details",
         None,
         element("summary", None, text(say(words.NUMBERS, language))),
-        _table(data, language, captioned=False),
+        _table(data, language),
     )
-    return element(
-        "figure", None, element("figcaption", None, text(title)), *drawings, _legend([data], language), numbers
-    )
+    return element("figure", None, element("figcaption", None, text(title)), *drawings, numbers)
 
 
-def _table(table: Table, language: Language, *, captioned: bool = True) -> Markup:
+def _table(table: Table, language: Language) -> Markup:
     def css(index: int) -> dict[str, Value]:
         return {"class": "n"} if index >= table.labels else {}
 
@@ -128,11 +130,9 @@ def _table(table: Table, language: Language, *, captioned: bool = True) -> Marku
         element("tr", None, *(_cell(cell, index, table.labels, language) for index, cell in enumerate(row)))
         for row in table.rows
     )
-    caption = element("caption", None, text(say(table.caption, language))) if captioned else EMPTY
     grid = element(
         "table",
-        None,
-        caption,
+        {"aria-label": say(table.caption, language)},
         element("thead", None, element("tr", None, *head)),
         element("tbody", None, *rows),
     )

@@ -23,6 +23,7 @@ from nskd.statistics.figure import Count
 from nskd.statistics.rounding import Rounding
 
 _YES_NO: Final = (("ja", "nee"), ("yes", "no"))  # keys of levels between which a share makes sense
+_EVERYBODY: Final = "TRUE"  # the filter of a request without one
 _TOTAL: Final = Text("totaal", "total")
 _MEASURES: Final = {
     "children": Text("aantal kinderen", "number of children"),
@@ -128,7 +129,8 @@ class _Labels:
         return Text(" × ".join(label.nl for label in labels), " × ".join(label.en for label in labels))
 
     def variables(self, names: tuple[str, ...]) -> Text:
-        return listed([self.variable(name) for name in names]) if names else same("")
+        """Several, inside a sentence."""
+        return listed([_inside(self.variable(name)) for name in names]) if names else same("")
 
 
 def _count(value: Any) -> Count:
@@ -256,7 +258,7 @@ def _method(release: Mapping[str, Any], rates: bool, rounding: Rounding) -> tupl
                 "Children are counted per centre; a child seen at two centres counts once in each.",
             )
         )
-    if where:
+    if where not in ("", _EVERYBODY):
         said.append(Text(f"Alleen bezoeken waarvoor geldt: {where}", f"Only visits for which: {where}"))
     if rates:
         said.append(
@@ -282,6 +284,15 @@ def _rounded(base: int) -> Text:
         f"Getallen zijn afgerond op veelvouden van {base}; totalen apart, dus niet altijd de som van hun delen.",
         f"Numbers are rounded to multiples of {base}; totals by themselves, so not always the sum of their parts.",
     )
+
+
+def _inside(label: Text) -> Text:
+    """A label as it is written inside a sentence: small, unless it begins with an abbreviation."""
+
+    def small(words: str) -> str:
+        return words if words[1:2].isupper() else words[:1].lower() + words[1:]
+
+    return Text(small(label.nl), small(label.en))
 
 
 def _capital(words: Text) -> Text:

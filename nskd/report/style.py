@@ -76,15 +76,15 @@ padding:.9rem 1.1rem;margin:1.5rem 0 0}
 .scroll{overflow-x:auto;margin:.5rem 0}
 .scroll:focus-visible,summary:focus-visible{outline:3px solid var(--c1);outline-offset:2px}
 table{border-collapse:collapse;font-size:.95rem;font-variant-numeric:tabular-nums}
-caption{text-align:left;font-weight:600;padding:.2rem 0 .5rem}
+.caption{font-weight:600;margin:.8rem 0 .2rem}
 th,td{padding:.32rem .8rem .32rem 0;border-bottom:1px solid var(--rule);text-align:left;vertical-align:top}
 thead th{border-bottom:2px solid var(--muted);vertical-align:bottom;font-weight:600}
 tbody th{font-weight:400}
 th+th,td{padding-left:.4rem}
 .n{text-align:right;white-space:nowrap}
 thead .n{white-space:normal}
-.hidden,.legend{color:var(--muted)}
-.legend{font-size:.875rem}
+td.hidden{font-weight:700}
+.legend{color:var(--muted);font-size:.875rem}
 figure{margin:1.25rem 0;break-inside:avoid}
 figcaption{font-weight:600;margin-bottom:.5rem}
 details{margin:.5rem 0 0;font-size:.95rem}
@@ -98,6 +98,9 @@ svg text{fill:var(--text)}
 svg .small{font-size:12px}
 svg .strong{font-weight:600}
 svg .muted{fill:var(--muted)}
+svg .hidden{font-size:18px;font-weight:700}
+svg .halo{stroke:var(--ground);stroke-width:5}
+svg .tip{fill:var(--text)}
 svg line,svg path{fill:none;stroke:var(--muted);stroke-width:1}
 svg .grid{stroke:var(--rule)}
 svg .axis{stroke:var(--muted)}
@@ -115,9 +118,10 @@ svg .track{fill:var(--panel)}
     "main{padding:1rem .9rem 2rem}h1{font-size:1.4rem}"
     ".summary{grid-template-columns:1fr;row-gap:.8rem}"
     ".facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.4rem}"
+    "table{font-size:.875rem}th,td{padding-right:.5rem}th+th,td{padding-left:.2rem}"
     "svg.wide{display:none}svg.narrow{display:block}}"
     "@media print{body{font-size:10.5pt}main{max-width:none;padding:0}.summary{background:none}"
     "h2{break-after:avoid}tr{break-inside:avoid}.scroll{overflow:visible}"
     "svg.wide{display:block}svg.narrow{display:none}"
-    "details>summary{display:none}}"
+    "details>summary{display:none}details::details-content{content-visibility:visible}}"
 )

@@ -13,9 +13,11 @@ from typing import Final, Literal
 import attrs
 
 from nskd.report.markup import Markup, Value, element, join, number, text
+from nskd.report.words import SUPPRESSED
 
 FONT: Final = 13  # pixels, as the style sheet has it
-_WIDE: Final = 7.4  # pixels a character, on the safe side for the fonts of the style sheet
+_WIDE: Final = 7.4  # pixels a character, about that of the widest font of the style sheet
+_WIDE_SMALL: Final = 6.8
 Anchor = Literal["start", "middle", "end"]
 
 
@@ -85,14 +87,14 @@ def digits(ticks: Sequence[float], scale: float = 1.0) -> int:
     return 7
 
 
-def wide(words: str) -> float:
+def wide(words: str, *, small: bool = False) -> float:
     """About how many pixels a text takes."""
-    return _WIDE * len(words)
+    return (_WIDE_SMALL if small else _WIDE) * len(words)
 
 
-def shortened(words: str, pixels: float) -> str:
+def shortened(words: str, pixels: float, *, small: bool = False) -> str:
     """As much of a text as fits, with an ellipsis where some is lost."""
-    fits = max(int(pixels / _WIDE), 1)
+    fits = max(int(pixels / (_WIDE_SMALL if small else _WIDE)), 1)
     return words if len(words) <= fits else words[: max(fits - 1, 1)].rstrip() + "…"
 
 
@@ -142,6 +144,11 @@ def box(x: float, y: float, width: float, height: float, css: str) -> Markup:
     return element("rect", sides)
 
 
+def hidden(x: float, y: float, *, anchor: Anchor = "start") -> Markup:
+    """The dot of a suppressed number, large enough to be seen."""
+    return words(x, y, SUPPRESSED, anchor=anchor, css="hidden")
+
+
 def path(points: Sequence[tuple[float, float] | None], css: str) -> Markup:
     """A broken line through ``points``; None lifts the pen."""
     steps, pen_down = [], False
@@ -152,7 +159,7 @@ def path(points: Sequence[tuple[float, float] | None], css: str) -> Markup:
     return element("path", {"d": " ".join(steps), "class": css}) if steps else Markup("")
 
 
-Shape = Literal["dot", "up", "down", "diamond", "square"]
+Shape = Literal["dot", "up", "down", "left", "right", "diamond", "square"]
 
 
 def mark(shape: Shape, x: float, y: float, size: float, css: str) -> Markup:
@@ -162,6 +169,8 @@ def mark(shape: Shape, x: float, y: float, size: float, css: str) -> Markup:
     corners: dict[str, tuple[tuple[float, float], ...]] = {
         "up": ((0, -1.25), (1.15, 0.85), (-1.15, 0.85)),
         "down": ((0, 1.25), (1.15, -0.85), (-1.15, -0.85)),
+        "left": ((-1.25, 0), (0.85, -1.15), (0.85, 1.15)),
+        "right": ((1.25, 0), (-0.85, 1.15), (-0.85, -1.15)),
         "diamond": ((0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0)),
         "square": ((-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)),
     }
@@ -184,7 +193,7 @@ def legend(entries: Sequence[LegendEntry], x: float, y: float, width: float) -> 
     left, top = x, y
     for entry in entries:
         room = x + width
-        taken = 24 + wide(entry.meaning) + 14
+        taken = 24 + wide(entry.meaning, small=True) + 14
         if left > x and left + taken - 14 > room:
             left, top = x, top + 20
         sign = (
@@ -192,6 +201,6 @@ def legend(entries: Sequence[LegendEntry], x: float, y: float, width: float) -> 
             if entry.shape is None
             else mark(entry.shape, left + 9, top + 8, 5, entry.css)
         )
-        parts += [sign, words(left + 24, top + 12, shortened(entry.meaning, room - left - 24), css="small")]
+        parts += [sign, words(left + 24, top + 12, shortened(entry.meaning, room - left - 24, small=True), css="small")]
         left += taken
     return (top - y + 20 if entries else 0.0), join(parts)

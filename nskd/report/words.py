@@ -17,9 +17,8 @@ _TINY: Final = 1e-4
 _HUGE: Final = 1e6
 
 SUPPRESSED_LEGEND: Final = Text(
-    f"{SUPPRESSED} = niet getoond, om kinderen in kleine groepen te beschermen, of zonder zo'n aantal niet te "
-    "berekenen",
-    f"{SUPPRESSED} = not shown, to protect children in small groups, or not computable without such a number",
+    f"{SUPPRESSED} = niet getoond, om kinderen in kleine groepen te beschermen, of niet te berekenen",
+    f"{SUPPRESSED} = not shown, to protect children in small groups, or not computable",
 )
 
 

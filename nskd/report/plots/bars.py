@@ -63,7 +63,7 @@ class BarChart:
         labels = [say(group, language) for group in self.groups]
         left = min(max(map(svg.wide, labels), default=0.0) + 10, 0.36 * width) if beside else 0.0
         largest = max((value for row in self.values for value in row if value is not None), default=0)
-        room = svg.wide(count(largest)) + 8
+        room = svg.wide(count(largest), small=True) + 8
         scale = svg.Scale(0.0, float(max(largest, 1)), left, width - room)
         entries = [
             svg.LegendEntry("square", f"c{index + 1}", say(one, language)) for index, one in enumerate(self.series)
@@ -72,7 +72,6 @@ class BarChart:
         y = 22 + taken + (8 if taken else 2)
         parts = [svg.words(0, svg.FONT, say(self.axis, language), css="small"), head]
         thick = len(self.series) * (_BAR + _GAP) - _GAP
-        top = y
         for label, row in zip(labels, self.values, strict=True):
             if beside:
                 middle = y + thick / 2 + 4
@@ -80,15 +79,16 @@ class BarChart:
             else:
                 parts.append(svg.words(0, y + 12, svg.shortened(label, width)))
                 y += _LABEL_LINE
+            parts.append(svg.line(left, y - 2, left, y + thick + 2, "axis"))
             for index, value in enumerate(row):
                 long = scale(float(value or 0)) - left
-                if value is not None:
+                if value is None:
+                    parts.append(svg.hidden(left + 5, y + 11))
+                else:
                     parts.append(svg.box(left, y, long, _BAR, f"c{index + 1}"))
-                css = "small" if value is not None else "small muted"
-                parts.append(svg.words(left + long + 5, y + 12, count(value), css=css))
+                    parts.append(svg.words(left + long + 5, y + 12, count(value), css="small"))
                 y += _BAR + _GAP
             y += _BETWEEN - _GAP
-        parts.append(svg.line(left, top - 2, left, y - _BETWEEN + 4, "axis"))
         return round(y - _BETWEEN + 8), join(parts)
 
     def data(self) -> Table:

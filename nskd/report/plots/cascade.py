@@ -11,12 +11,13 @@ from nskd.packs.codebook import Text
 from nskd.report import svg
 from nskd.report.document import Cell, Table
 from nskd.report.markup import Markup, join
+from nskd.report.plots.frame import NARROW
 from nskd.report.words import SUPPRESSED, count, percent, percent_figure
 from nskd.statistics.binomial import Proportion
 from nskd.statistics.cascade import Stage
 
 _BAR: Final = 24
-_STEP: Final = 74
+_TEXT: Final = 16  # a line of it
 OF_BEFORE: Final = Text("van de stap ervoor", "of the step before")
 OF_FIRST: Final = Text("van de eerste stap", "of the first step")
 
@@ -54,15 +55,22 @@ class CascadePlot:
             if share.interval is not None and stage.of_before is not None:
                 middle = y + 22 + _BAR / 2
                 low, high = scale(share.interval.low), scale(share.interval.high)
-                parts.append(svg.line(low, middle, high, middle, "whisker over"))
-                parts += [svg.line(x, middle - 5, x, middle + 5, "whisker over") for x in (low, high)]
-            css = "" if stage.step.count is not None else "muted"
-            parts.append(svg.words(width, y + 22 + 17, count(stage.step.count), anchor="end", css=css))
+                for css in ("halo", "whisker"):  # seen on the bar and beyond it, in light and in dark
+                    parts.append(svg.line(low, middle, high, middle, css))
+                    parts += [svg.line(x, middle - 5, x, middle + 5, css) for x in (low, high)]
+            if stage.step.count is None:
+                parts.append(svg.hidden(width, y + 22 + 16, anchor="end"))
+            else:
+                parts.append(svg.words(width, y + 22 + 17, count(stage.step.count), anchor="end"))
+            y += 22 + _BAR
             if stage.of_before is not None:
-                line = f"{_share(stage.of_before, language)} {say(OF_BEFORE, language)}"
-                more = f" · {_share(stage.of_first, language)} {say(OF_FIRST, language)}"
-                parts.append(svg.words(0, y + 62, svg.shortened(line + more, width), css="small muted"))
-            y += _STEP if stage.of_before is not None else _STEP - 16
+                before = f"{_share(stage.of_before, language)} {say(OF_BEFORE, language)}"
+                first_words = f"{_share(stage.of_first, language)} {say(OF_FIRST, language)}"
+                lines = [f"{before} · {first_words}"] if width >= NARROW else [before, first_words]
+                for line in lines:
+                    y += _TEXT
+                    parts.append(svg.words(0, y, line, css="small muted"))
+            y += 14
         return round(y), join(parts)
 
     def data(self) -> Table:

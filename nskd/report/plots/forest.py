@@ -14,7 +14,7 @@ from nskd.report import svg
 from nskd.report.document import Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import NARROW
-from nskd.report.words import decimal, percent_figure, ratio, ratio_figure
+from nskd.report.words import decimal, percent_figure, ratio_figure
 from nskd.statistics.figure import REASONS, Figure, Interval
 
 ROWS_MAX: Final = 60
@@ -73,21 +73,24 @@ class ForestPlot:
         left, right, step = 8.0, width - 8.0, _LINE_NARROW
         if beside:
             left = min(max(map(svg.wide, labels), default=0.0), 0.3 * width) + 14
-            right = width - max(map(svg.wide, shown), default=0.0) - 10
+            right = width - max((svg.wide(each, small=True) for each in shown), default=0.0) - 10
             step = _LINE
         scale = self._scale(left, right)
         top = 24.0
         bottom = top + step * len(self.rows)
-        parts = self._axis(scale, top, bottom, language)
+        # Where words stand above the intervals, the lines leave room for them.
+        above = 0.0 if beside else _LINE_NARROW - 24.0
+        bands = [(top + step * index + above, top + step * (index + 1)) for index in range(len(self.rows))]
+        parts = self._axis(scale, bands if above else [(top, bottom)], bottom, language)
         for index, (row, label, numbers) in enumerate(zip(self.rows, labels, shown, strict=True)):
             y = top + step * index + step / 2
             if beside:
                 parts.append(svg.words(left - 12, y + 4, svg.shortened(label, left - 12), anchor="end"))
-                parts.append(svg.words(width, y + 4, numbers, anchor="end", css="small"))
+                parts.append(_numbers(row, numbers, width, y + 4))
             else:
-                rest = width - svg.wide(numbers) - 8
+                rest = width - svg.wide(numbers, small=True) - 8
                 parts.append(svg.words(0, y - 6, svg.shortened(label, rest)))
-                parts.append(svg.words(width, y - 6, numbers, anchor="end", css="small"))
+                parts.append(_numbers(row, numbers, width, y - 6))
                 y += 8
             parts += _whisker(scale, row.figure, y)
         return round(bottom + _AXIS), join(parts)
@@ -115,24 +118,32 @@ class ForestPlot:
         ratios = [end for end in ends if end > 0.0]
         return svg.Scale(min([*ratios, 0.5]) / 1.1, max([*ratios, 2.0]) * 1.1, left, right, log=True)
 
-    def _axis(self, scale: svg.Scale, top: float, bottom: float, language: Language) -> list[Markup]:
+    def _axis(
+        self, scale: svg.Scale, bands: list[tuple[float, float]], bottom: float, language: Language
+    ) -> list[Markup]:
         parts = [svg.words(0, svg.FONT, say(self.axis, language), css="small")]
-        ticks = scale.ticks(max(int((scale.end - scale.start) / 70), 2))
+        ticks = scale.ticks(max(int((scale.end - scale.start) / 54), 2))
         digits = svg.digits(ticks, 100.0)
         for tick in ticks:
             x = scale(tick)
             if self.kind is Kind.SHARE:
                 label = f"{decimal(100.0 * tick, language, digits)}\u00a0%"
             else:
-                label = ratio(tick, language) if tick < 1.0 else decimal(tick, language, 0)
-            parts.append(svg.line(x, top, x, bottom, "grid"))
+                label = decimal(tick, language, svg.digits([tick]))
+            parts += [svg.line(x, top, x, end, "grid") for top, end in bands]
             parts.append(svg.words(x, bottom + 18, label, anchor="middle", css="small"))
         if self.kind is Kind.RATIO:
-            parts.append(svg.line(scale(1.0), top, scale(1.0), bottom, "ref"))
+            parts += [svg.line(scale(1.0), top, scale(1.0), end, "ref") for top, end in bands]
         words = f"{decimal(100.0 * self.level, language, 1 if self.level * 100 % 1 else 0)}\u00a0%"
         caption = Text(f"punt: schatting; streep: {words}-interval", f"dot: estimate; bar: {words} interval")
         parts.append(svg.words(0, bottom + 38, say(caption, language), css="small muted"))
         return parts
+
+
+def _numbers(row: Row, numbers: str, x: float, y: float) -> Markup:
+    if row.figure.value is None:
+        return svg.hidden(x, y, anchor="end")
+    return svg.words(x, y, numbers, anchor="end", css="small")
 
 
 def _ends(figure: Figure) -> tuple[float, ...]:
@@ -144,18 +155,19 @@ def _ends(figure: Figure) -> tuple[float, ...]:
 
 def _whisker(scale: svg.Scale, figure: Figure, y: float) -> list[Markup]:
     if figure.value is None:
-        return [svg.words((scale.start + scale.end) / 2, y + 4, ".", anchor="middle", css="muted")]
+        return [svg.hidden((scale.start + scale.end) / 2, y + 4, anchor="middle")]
     parts = []
     if figure.interval is not None:
         low, high = figure.interval.low, figure.interval.high
-        # A log scale has no 0: an end there is at the edge, as one beyond it is.
-        ends = [scale(max(low, scale.low)), scale(min(high, scale.high))]
-        parts.append(svg.line(ends[0], y, ends[1], y, "whisker"))
-        parts += [
-            svg.line(x, y - 5, x, y + 5, "whisker")
-            for x, end in zip(ends, (low, high), strict=True)
-            if scale.low <= end <= scale.high
-        ]
+        parts.append(svg.line(scale(low), y, scale(high), y, "whisker"))
+        # An arrow says that it goes on: a log scale has no 0, and none has an infinity.
+        arrows: tuple[tuple[float, svg.Shape], ...] = ((low, "left"), (high, "right"))
+        for end, arrow in arrows:
+            x = scale(end)
+            if scale.low <= end <= scale.high:
+                parts.append(svg.line(x, y - 5, x, y + 5, "whisker"))
+            else:
+                parts.append(svg.mark(arrow, x, y, 4, "tip"))
     if math.isfinite(figure.value) and figure.value >= scale.low:
         parts.append(svg.mark("dot", scale(figure.value), y, 5, "c1"))
     return parts

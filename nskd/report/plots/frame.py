@@ -14,7 +14,7 @@ NARROW: Final = 520  # below it, labels stand above what they name instead of be
 _BELOW: Final = 48
 _ABOVE: Final = 26
 _TICK_GAP: Final = 6
-_PER_TICK_X: Final = 80
+_PER_TICK_X: Final = 64
 _PER_TICK_Y: Final = 48
 
 
@@ -30,7 +30,7 @@ class Frame:
 
 def frame(width: int, height: int, tick_labels: Sequence[str], *, right: float = 14) -> Frame:
     """Leave room for the labels of the upright axis, and for the level one's and its title."""
-    room = max((wide(label) for label in tick_labels), default=0.0)
+    room = max((wide(label, small=True) for label in tick_labels), default=0.0)
     return Frame(room + _TICK_GAP + 4, _ABOVE, width - right, height - _BELOW)
 
 

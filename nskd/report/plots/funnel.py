@@ -185,8 +185,8 @@ def _names(seen: Sequence[Point], levels: Sequence[float], x: svg.Scale, y: svg.
         if _outside(point) is None:
             continue
         px, py = x(point.group.size or 1), y(point.rate.value or 0.0)
-        name = svg.shortened(point.group.name, 0.4 * (box.right - box.left))
-        long = svg.wide(name)
+        name = svg.shortened(point.group.name, 0.4 * (box.right - box.left), small=True)
+        long = svg.wide(name, small=True)
         for left, base in (
             (px + 9, py + 4),
             (px - 9 - long, py + 4),

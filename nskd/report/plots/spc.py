@@ -87,7 +87,7 @@ class ControlPlot:
         parts.append(svg.path([None if v is None else (x, y(v)) for x, v in zip(xs, values, strict=True)], "series"))
         for x, point in zip(xs, chart.points, strict=True):
             if point.value.value is None:
-                parts.append(svg.words(x, box.bottom - 5, ".", anchor="middle", css="muted"))
+                parts.append(svg.hidden(x, box.bottom - 5, anchor="middle"))
             else:
                 shape: svg.Shape = "diamond" if point.signals else "dot"
                 parts.append(svg.mark(shape, x, y(point.value.value), 4, "c2" if point.signals else "c1"))
@@ -139,14 +139,15 @@ class ControlPlot:
     def _periods(self, xs: list[float], box: Frame) -> list[Markup]:
         """As many names of periods as fit, the first among them."""
         names = [point.period.name for point in self.chart.points]
-        long = max(map(svg.wide, names)) + 12
+        long = max(svg.wide(name, small=True) for name in names) + 12
         every = max(-(-len(names) * long // (box.right - box.left)), 1)
         parts = []
         for index, (x, name) in enumerate(zip(xs, names, strict=True)):
             if index % int(every) == 0:
                 parts.append(svg.line(x, box.bottom, x, box.bottom + 4, "axis"))
                 # The outermost stay inside the picture.
-                left = min(max(x, svg.wide(name) / 2), box.right + 10 - svg.wide(name) / 2)
+                half = svg.wide(name, small=True) / 2
+                left = min(max(x, half), box.right + 10 - half)
                 parts.append(svg.words(left, box.bottom + 18, name, anchor="middle", css="small"))
         return parts
 

@@ -104,11 +104,11 @@ def funnel_plot() -> FunnelPlot:
 def control_plot() -> ControlPlot:
     rng = np.random.default_rng(12)
     months = [f"{year}-{month:02d}" for year in (2024, 2025) for month in range(1, 13)]
-    periods = [
-        Period(month, int(rng.binomial(5800, 0.60 + 0.05 * (t >= 14) + 0.001 * t)), int(rng.integers(5800, 6600)))
-        for t, month in enumerate(months)
-    ]
-    periods[7] = Period(months[7], None, 6000)
+    periods = []
+    for t, month in enumerate(months):
+        size = int(rng.integers(1500, 2100))
+        periods.append(Period(month, int(rng.binomial(size, 0.60 + 0.05 * (t >= 14) + 0.001 * t)), size))
+    periods[7] = Period(months[7], None, 1800)
     return ControlPlot(
         Text("Screening per maand", "Screening by month"),
         Text("aandeel gescreend", "share screened"),
