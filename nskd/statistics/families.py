@@ -29,31 +29,28 @@ class Binomial:
 
     family: Final = Family.LOGISTIC
 
-    def start(self, size: Array, total: Array) -> Array:
-        """Expected events near the data and inside (0, size)."""
-        return size * (total + 0.5) / (size + 1.0)
-
-    def link(self, size: Array, mean: Array) -> Array:
-        """The predictor of ``mean``."""
-        return np.log(mean / (size - mean))
+    def overall(self, size: Array, total: Array) -> float:
+        """The predictor of all cells together."""
+        return math.log(total.sum() / (size - total).sum())
 
     def mean(self, size: Array, eta: Array) -> Array:
         """The events expected."""
-        with np.errstate(over="ignore"):
-            return size / (1.0 + np.exp(-eta))
+        return size * np.exp(-np.logaddexp(0.0, -eta))
 
-    def weight(self, size: Array, mean: Array) -> Array:
-        """The variance of ``total``, which is the weight too."""
-        return mean * (1.0 - mean / size)
+    def weight(self, size: Array, eta: Array) -> Array:
+        """The variance of ``total``, which is the weight too; above 0 as long as a float can be."""
+        return size * np.exp(-np.logaddexp(0.0, -eta) - np.logaddexp(0.0, eta))
 
-    def deviance(self, size: Array, total: Array, mean: Array) -> float:
+    def deviance(self, size: Array, total: Array, eta: Array) -> float:
         """Twice what the log likelihood is below the best possible one."""
-        return 2.0 * float((_entropy(total, mean) + _entropy(size - total, size - mean)).sum())
-
-    def log_likelihood(self, size: Array, total: Array, mean: Array) -> float:
-        """As if each person were a row: no binomial coefficients."""
         rest = size - total
-        return float((_times_log(total, mean / size) + _times_log(rest, 1.0 - mean / size)).sum())
+        events = _times(total, _log(total / size) + np.logaddexp(0.0, -eta))
+        others = _times(rest, _log(rest / size) + np.logaddexp(0.0, eta))
+        return 2.0 * float((events + others).sum())
+
+    def log_likelihood(self, size: Array, total: Array, eta: Array) -> float:
+        """As if each person were a row: no binomial coefficients."""
+        return -float((total * np.logaddexp(0.0, -eta) + (size - total) * np.logaddexp(0.0, eta)).sum())
 
 
 class Poisson:
@@ -61,44 +58,38 @@ class Poisson:
 
     family: Final = Family.POISSON
 
-    def start(self, size: Array, total: Array) -> Array:
-        """Expected events near the data and above 0."""
-        return total + 0.5
-
-    def link(self, size: Array, mean: Array) -> Array:
-        """The predictor of ``mean``."""
-        return np.log(mean / size)
+    def overall(self, size: Array, total: Array) -> float:
+        """The predictor of all cells together."""
+        return math.log(total.sum() / size.sum())
 
     def mean(self, size: Array, eta: Array) -> Array:
         """The events expected."""
         with np.errstate(over="ignore"):
             return size * np.exp(eta)
 
-    def weight(self, size: Array, mean: Array) -> Array:
+    def weight(self, size: Array, eta: Array) -> Array:
         """The variance of ``total``, which is the weight too."""
-        return mean
+        return self.mean(size, eta)
 
-    def deviance(self, size: Array, total: Array, mean: Array) -> float:
-        """Twice what the log likelihood is below the best possible one."""
-        with np.errstate(invalid="ignore"):
-            return 2.0 * float((_entropy(total, mean) - (total - mean)).sum())
+    def deviance(self, size: Array, total: Array, eta: Array) -> float:
+        """Twice what the log likelihood is below the best possible one; infinite where a mean overflows."""
+        away = _times(total, _log(total / size) - eta)
+        return 2.0 * float((away + self.mean(size, eta) - total).sum())
 
-    def log_likelihood(self, size: Array, total: Array, mean: Array) -> float:
+    def log_likelihood(self, size: Array, total: Array, eta: Array) -> float:
         """Of the cells' totals, factorials included."""
         factorials = sum(math.lgamma(each + 1.0) for each in total)
-        return float((_times_log(total, mean) - mean).sum()) - factorials
+        return float((total * (eta + np.log(size)) - self.mean(size, eta)).sum()) - factorials
 
 
 BINOMIAL: Final = Binomial()
 POISSON: Final = Poisson()
 
 
-def _entropy(observed: Array, expected: Array) -> Array:
-    """Observed · log(observed/expected), 0 where nothing was observed, NaN where that was impossible."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(observed > 0.0, observed * np.log(observed / expected), 0.0)
+def _log(ratio: Array) -> Array:
+    """The logarithm, and 0 of 0: it is always multiplied by a count that is 0 there."""
+    return np.log(np.where(ratio > 0.0, ratio, 1.0))
 
 
-def _times_log(count: Array, probability: Array) -> Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(count > 0.0, count * np.log(probability), 0.0)
+def _times(counted: Array, value: Array) -> Array:
+    return np.where(counted > 0.0, counted * value, 0.0)

@@ -110,15 +110,16 @@ def summarise(
     size: Array,
     total: Array,
     beta: Array,
-    mean: Array,
     level: float,
     iterations: int,
 ) -> Fit:
     """Put a converged logistic or Poisson fit into words and figures."""
-    weight = law.weight(size, mean)
+    eta = design @ beta
+    mean, weight = law.mean(size, eta), law.weight(size, eta)
     covariance = inverse_information(design, weight)
     freedom = len(size) - len(beta)
-    pearson = float(((total - mean) ** 2 / weight).sum())
+    # A mean below what a float can be is that of a cell without events, and has no residual.
+    pearson = float(((total - mean) ** 2 / np.where(weight > 0.0, weight, np.inf)).sum())
     z = normal_quantile((1.0 + level) / 2.0)
     errors = np.sqrt(np.diag(covariance))
     coefficients = tuple(
@@ -129,8 +130,8 @@ def summarise(
         law.family,
         coefficients,
         level,
-        Figure(law.log_likelihood(size, total, mean)),
-        Figure(law.deviance(size, total, mean)),
+        Figure(law.log_likelihood(size, total, eta)),
+        Figure(law.deviance(size, total, eta)),
         Figure(pearson / freedom) if freedom else missing(Reason.SATURATED),
         freedom,
         float(size.sum()),

@@ -5,12 +5,13 @@ Soc. A 135 (1972) 370–384), the linear one by a single weighted fit of the cel
 estimates are the maximum-likelihood ones and the expected information is the observed one; aggregation loses
 nothing: estimates, standard errors and likelihood ratios are those of the rows.
 
-Every model has an intercept, first.  Each weighted problem is solved by QR of √W·X with columns scaled to length 1.
-Iteration ends with a step of 10⁻⁸ standard errors or less (its length in the metric of the information); Newton's
-method then leaves an error of the order of that squared, below what rounding leaves.  Before it starts,
-collinearity is looked for by singular values, and separation by a linear programme
-(:mod:`~nskd.statistics.separation`): with either there are no estimates, and the fit says why.  A suppressed count
-in any cell does the same: leaving cells out for being small would bend every estimate.
+Every model has an intercept, first. Each weighted problem is solved by QR of √W·X with columns scaled to length 1.
+Iteration begins at the rate of all cells together, moves no log odds or log rate by more than 4 at once, halves a
+step that would raise the deviance, and ends with a step of 10⁻⁸ standard errors or less (its length in the metric of
+the information); Newton's method then leaves an error of the order of that squared, below what rounding leaves.
+Before it starts, collinearity is looked for by singular values, and separation by a linear programme
+(:mod:`~nskd.statistics.separation`): with either there are no estimates, and the fit says why. A suppressed count in
+any cell does the same: leaving cells out for being small would bend every estimate.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from nskd.statistics.figure import Reason, StatisticsError, check_level
 from nskd.statistics.fit import Fit, HypothesisTest, failed, gaussian_fit, summarise
 from nskd.statistics.separation import separated
 
-ITERATIONS_MAX: Final = 50
+ITERATIONS_MAX: Final = 100
 _SETTLED: Final = 1e-8  # standard errors
 _NO_GROWTH: Final = 1e-9  # of the deviance: rounding errors are no growth
+_REACH: Final = 4.0  # how far a step may move any log odds or log rate
 _HALVINGS_MAX: Final = 30
 _RANK: Final = 1e-10
 INTERCEPT: Final = "(intercept)"
@@ -101,42 +103,44 @@ def likelihood_ratio(smaller: Fit, larger: Fit) -> HypothesisTest:
 def _iterate(
     law: Binomial | Poisson, columns: tuple[str, ...], design: Array, size: Array, total: Array, level: float
 ) -> Fit:
-    mean = law.start(size, total)
-    eta = law.link(size, mean)
-    beta, deviance = np.zeros(design.shape[1]), np.inf
+    beta = np.zeros(design.shape[1])
+    beta[0] = law.overall(size, total)
+    deviance = law.deviance(size, total, design @ beta)
     for iteration in range(1, ITERATIONS_MAX + 1):
-        weight = law.weight(size, mean)
-        wanted = solve(design, weight, eta + (total - mean) / weight)
-        step = float(np.sqrt(weight @ (design @ wanted - eta) ** 2))
-        beta, eta, mean, deviance = _towards(law, design, size, total, beta, wanted, deviance)
-        # The first fitted values are near the data, not from any beta: what is left of them is no step.
-        if iteration > 1 and step <= _SETTLED:
-            return summarise(law, columns, design, size, total, beta, mean, level, iteration)
-    return failed(columns, level, Reason.NOT_CONVERGED, iterations=ITERATIONS_MAX)
-
-
-def _towards(
-    law: Binomial | Poisson, design: Array, size: Array, total: Array, before: Array, wanted: Array, deviance: float
-) -> tuple[Array, Array, Array, float]:
-    """Go to ``wanted``, or half as far until the deviance does not grow."""
-    beta = wanted
-    for _ in range(_HALVINGS_MAX):
         eta = design @ beta
-        mean = law.mean(size, eta)
-        after = law.deviance(size, total, mean)
-        if after <= deviance + _NO_GROWTH * (abs(deviance) + 1.0):  # never true of NaN
+        weight = law.weight(size, eta)
+        try:
+            step = newton(design, weight, design.T @ (total - law.mean(size, eta)))
+        except np.linalg.LinAlgError:  # weights so far apart that some columns have none left
             break
-        beta = (beta + before) / 2.0
-    return beta, eta, mean, after
+        moves = design @ step
+        length = float(np.sqrt(weight @ moves**2))
+        # Far from the solution the quadratic that a step follows holds only nearby; beyond, weights vanish for good.
+        step = step * min(1.0, _REACH / float(np.abs(moves).max(initial=_REACH)))
+        beta, deviance = _forward(law, design, size, total, beta, step, deviance)
+        if length <= _SETTLED:
+            return summarise(law, columns, design, size, total, beta, level, iteration)
+    return failed(columns, level, Reason.NOT_CONVERGED, iterations=iteration)
 
 
-def solve(design: Array, weight: Array, response: Array) -> Array:
-    """Weighted least squares by QR, columns scaled."""
-    root = np.sqrt(weight)
-    scaled = design * root[:, None]
+def _forward(
+    law: Binomial | Poisson, design: Array, size: Array, total: Array, beta: Array, step: Array, deviance: float
+) -> tuple[Array, float]:
+    """Take the step, or half of it and so on until the deviance does not grow."""
+    for _ in range(_HALVINGS_MAX):
+        after = law.deviance(size, total, design @ (beta + step))
+        if after <= deviance + _NO_GROWTH * (abs(deviance) + 1.0):
+            return beta + step, after
+        step = step / 2.0
+    return beta, deviance
+
+
+def newton(design: Array, weight: Array, gradient: Array) -> Array:
+    """(XᵀWX)⁻¹ times ``gradient``, by the R of QR and columns scaled: a weight may be as small as a float can be."""
+    scaled = design * np.sqrt(weight)[:, None]
     lengths = np.linalg.norm(scaled, axis=0)
-    q, r = np.linalg.qr(scaled / lengths)
-    found: Array = np.linalg.solve(r, q.T @ (root * response)) / lengths
+    r = np.linalg.qr(scaled / lengths, mode="r")
+    found: Array = np.linalg.solve(r, np.linalg.solve(r.T, gradient / lengths)) / lengths
     return found
 
 

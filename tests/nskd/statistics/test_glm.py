@@ -133,6 +133,28 @@ def test_rare_events_and_large_sizes_converge() -> None:
     agree(fit(Family.LOGISTIC, NAMES, cells), theirs(cells, sm.families.Binomial()), rel=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("family", "cells"),
+    [
+        # From the rate of all together, a full first step overshoots so far that no weight is left.
+        (Family.LOGISTIC, [(1.06, 10, 10), (-1.83, 1_000_000, 4610), (-0.3, 10, 9), (0.03, 1, 1)]),
+        (Family.LOGISTIC, [(-8.4, 2, 1), (1.07, 1_000_000, 8059), (-4.2, 1000, 988), (2.3, 10, 10)]),
+        (Family.POISSON, [(0.59, 10, 1), (-0.67, 1, 1_000_000), (-0.24, 1000, 5)]),
+        # Hundreds of standard errors of misfit, and a slope of a hundred.
+        (Family.LOGISTIC, [(0.59, 1000, 621), (0.05, 10, 9), (-1.1, 1_000_000, 794_572), (-1.13, 1_000_000, 220_969)]),
+    ],
+)
+def test_extreme_cells_converge_to_where_the_likelihood_is_flat(
+    family: Family, cells: list[tuple[float, int, int]]
+) -> None:
+    found = fit(family, ("x",), [Cell((x,), size, total) for x, size, total in cells])
+    assert found.converged
+    residuals = np.array([total for _, _, total in cells]) - np.array(found.fitted)
+    errors = np.array([c.error.value for c in found.coefficients])
+    for column, error in zip(([1.0] * len(cells), [x for x, _, _ in cells]), errors, strict=True):
+        assert abs(residuals @ np.array(column)) * error < 1e-6  # of a standard error
+
+
 def test_collinear_covariates_have_no_estimate() -> None:
     cells = [Cell((float(i), 2.0 * i + 1.0), 50, 10 + i) for i in range(5)]
     assert fit(Family.LOGISTIC, NAMES, cells).reason is Reason.COLLINEAR
