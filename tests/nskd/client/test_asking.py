@@ -150,7 +150,7 @@ async def test_commands_and_notebook_among_real_daemons(monkeypatch: pytest.Monk
     begin, built, sql, rehearsal, frame, checked, waited, result, printed, caught, wrong = map(texts, code)
     assert "pack nsk" in begin
     assert 'title = "Children screened, by age band"' in built
-    assert "COUNT(DISTINCT person_link)" in sql
+    assert sql.startswith("True\nSELECT age_band, screened, COUNT(DISTINCT person_link)\n")
     assert rehearsal.count("SYNTHETIC DATA") == 2  # as text and as a page
     assert "synthetic" in frame
     assert "What is asked" in checked

@@ -140,6 +140,16 @@ def test_the_rules_are_those_of_the_charter_given(tmp_path: Path) -> None:
     assert "minstens 10 verschillende kinderen" in repr(dutch)
 
 
+def test_every_closed_cell_is_counted_under_a_rule() -> None:
+    result = CLIENT.rehearse(CLIENT.table(rows="age_band", columns="sex").with_totals(), visits=60)
+    assert result.synthetic is not None
+    counts = result.synthetic.closed
+    closed = sum(cell["value"] is None for cell in result.cells)
+    assert 0 < max(counts.values()) <= closed <= sum(counts.values())
+    assert counts["threshold"] <= counts["insider"]  # who has too few has too few without any one centre
+    assert "margins" in counts
+
+
 def test_what_cannot_be_rehearsed_is_said_in_a_sentence() -> None:
     request = CLIENT.table(rows="sex")
     for options, words in (({"centres": 1}, "2 to 16"), ({"visits": 0}, "visits"), ({"seed": -1}, "seed")):

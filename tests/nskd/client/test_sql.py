@@ -140,6 +140,7 @@ G = "GROUP BY sex"
         (f"SELECT sex, COUNT(DISTINCT visit_id) FROM visits {G}", "COUNT", "COUNT(*) for visits"),
         (f"SELECT sex, COUNT(DISTINCT child, sex) FROM visits {G}", "COUNT", "COUNT(*) for visits"),
         (f"SELECT sex, COUNT(1) FROM visits {G}", "COUNT", "COUNT(*) for visits"),
+        (f"SELECT sex, COUNT(*, sex) FROM visits {G}", "COUNT", "COUNT(*) for visits"),
         (f"SELECT sex, COUNT() FROM visits {G}", "COUNT", "COUNT(*) for visits"),
         (f"SELECT sex, COUNT(*) AS n FROM visits {G}", "COUNT", "the result will call this visits, not n"),
         (f"SELECT sex AS ehr, COUNT(*) FROM visits {G}", "sex AS", "the result will call this sex, not ehr"),
@@ -162,6 +163,12 @@ G = "GROUP BY sex"
             "GROUPING SETS ((sex, ehr),",
         ),
         ("SELECT sex, ehr, COUNT(*) FROM visits GROUP BY CUBE (sex, ehr), sex", "sex, ehr)", "not the totals"),
+        (
+            "SELECT sex, ehr, triage, COUNT(*) FROM visits"
+            " GROUP BY GROUPING SETS ((sex, ehr, triage), (sex, ehr), (ehr, triage), ())",
+            "sex, ehr, triage)",
+            "not the totals",
+        ),
         ("SELECT sex, COUNT(*) FROM visits GROUP BY ROLLUP (sex), ROLLUP (sex)", "sex), R", "not the totals"),
         (
             "SELECT age_band, COUNT(*) FROM visits GROUP BY age_band ORDER BY age_band",
@@ -195,6 +202,7 @@ G = "GROUP BY sex"
             None,
             "flatter",
         ),
+        (f"SELECT {'(' * 200}sex{')' * 200}, COUNT(*) FROM visits {G}", "(", "the SQL is nested deeper"),
         (f"SELECT sex, COUNT(*) FROM visits WHERE {'NOT ' * (DEPTH_MAX + 1)}true {G}", None, "flatter"),
         (f"SELECT sex, COUNT(*) FROM visits WHERE {' OR '.join(['true'] * TOKENS_MAX)} {G}", None, "words"),
         ("x" * (SQL_CHARS_MAX + 1), None, "longer than"),
