@@ -25,7 +25,7 @@ from tests.system.workshop import PATIENCE_S, Daemon, Event, Workshop
 
 Pair = tuple[str, str]
 _RULE: Final = re.compile(rf"(?<![\w-])(?:{'|'.join(sorted(Rule, key=len, reverse=True))})(?![\w-])")
-_EVENTS: Final = ("approval", "request", "run.begin", "run.failed", "centre")
+_EVENTS: Final = ("approval", "request", "run.begin", "run.failed", "presence")
 _PASSED_OVER: Final = "not for the standing policy"
 
 
@@ -36,10 +36,9 @@ def rules_in(words: str) -> set[str]:
 
 @attrs.define
 class Step:
-    """A part of a walk: what was done, and who refused what, by where that was heard."""
+    """A part of a walk: who refused what, by where that was heard, and the requests to look at when it ends."""
 
     title: str
-    told: list[str] = attrs.field(factory=list)
     heard: dict[Pair, set[str]] = attrs.field(factory=dict)
     requests: set[str] = attrs.field(factory=set)
 
@@ -62,17 +61,29 @@ class Account:
     async def step(self, title: str) -> AsyncIterator[Step]:
         """What is done inside belongs to this step, and so does every refusal found at its end."""
         self.steps.append(Step(title))
+        print(f"\n{len(self.steps)}. {title}")  # shown by pytest -s, and when the walk fails
         yield self.steps[-1]
-        await self._look()
+        await self.look()
+        for (name, rule), where in sorted(self.steps[-1].heard.items()):
+            print(f"   × {name:<8}{rule:<34}{', '.join(sorted(where))}")
 
     def tell(self, sentence: str) -> None:
         """Something for the reader of the account."""
-        self.steps[-1].told.append(sentence)
+        for line in filter(str.strip, sentence.splitlines()):
+            print(f"   {line}")
 
     def about(self, digest: str) -> str:
         """What this request shows is looked at when the step ends."""
         self.steps[-1].requests.add(digest)
         return digest
+
+    def forget(self, digest: str) -> None:
+        """What this request shows is not looked at again."""
+        self.steps[-1].requests.discard(digest)
+
+    def noted(self, daemon: Daemon, words: str, where: str) -> None:
+        """Something else that a centre shows."""
+        self._note(daemon, words, where)
 
     # --- listening --------------------------------------------------------------------------------------------
 
@@ -161,7 +172,8 @@ class Account:
 
     # --- what is found afterwards -----------------------------------------------------------------------------
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Find what came to be known since last looked."""
         for daemon in self.workshop.daemons:
             if daemon.process is None or daemon.process.poll() is not None:
                 continue
@@ -205,12 +217,3 @@ class Account:
             *(f"missing in {title!r}: {name} {rule}" for title, name, rule in sorted(wanted - found)),
             *(f"not expected in {title!r}: {name} {rule}" for title, name, rule in sorted(found - wanted)),
         ]
-
-    def lines(self) -> list[str]:
-        """The account, for a person."""
-        found = []
-        for number, step in enumerate(self.steps, 1):
-            found += ["", f"{number}. {step.title}", *(f"   {sentence}" for sentence in step.told)]
-            for (name, rule), where in sorted(step.heard.items()):
-                found.append(f"   × {name:<8}{rule:<34}{', '.join(sorted(where))}")
-        return found

@@ -22,16 +22,21 @@ import trio
 
 from nskd.control import steward_key
 from nskd.control.client import DaemonError
+from nskd.credentials import generate, load_keys
+from nskd.governance.charter import load_charter
+from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_charter, signatures_path
 from nskd.governance.ledger import ERASED
 from nskd.governance.statement import NAMESPACE, Statement, Verdict, read_statement
 from nskd.governance.steward import Steward
 from nskd.sandbox.drive import decide
+from tests.ports import free_ports
 from tests.system.account import Account
 from tests.system.workshop import (
     THRESHOLD,
     Daemon,
     Plan,
     Workshop,
+    charter_entry,
     charter_text,
     lay_out,
     request_text,
@@ -52,7 +57,10 @@ NEWCOMER = Plan("oost")
 NAMES = tuple(plan.name for plan in (*PLANS, NEWCOMER))
 
 EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
-    "found": {"midden": ("steward-signs-twice",)},
+    "found": {
+        "noord": ("charter-unsigned", "charter-signature-forged"),
+        "midden": ("steward-signs-twice",),
+    },
     "request": {
         "noord": (
             "purpose-not-in-charter",
@@ -64,10 +72,14 @@ EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
             "permit-category",
             "permit-period",
         ),
-        "midden": ("policy-purpose", "policy-requester", "policy-variable", "policy-margins", "policy-where"),
+        "midden": ("policy-requester", "policy-variable", "policy-margins", "policy-where", "policy-month-is-full"),
         "zuid": ("requester-without-role",),
     },
-    "refuse": {"midden": ("policy-requester",), "zuid": ("permit-unknown",), "west": ("permit-unknown",)},
+    "refuse": {
+        "midden": ("policy-requester", "policy-month-is-full"),
+        "zuid": ("permit-unknown",),
+        "west": ("permit-unknown",),
+    },
     "approve": {
         "noord": ("steward-not-in-charter", "steward-signature"),
         "midden": ("approval-validity", "approval-from-the-future", "approval-under-another-charter"),
@@ -77,12 +89,30 @@ EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
     "revoke": {"noord": ("approval-withdrawn",)},
     "run": {"zuid": ("run-has-begun",)},
     "opt out": {"midden": ("policy-month-is-full",)},
-    "two months later": {"midden": ("policy-requester", "policy-variable"), "zuid": ("approval-expired",)},
+    "two months later": {
+        "midden": ("policy-requester", "policy-variable", "policy-purpose"),
+        "zuid": ("approval-expired",),
+    },
     "expire": {
         "noord": ("approval-expired", "purpose-expired", "permit-expired"),
         "midden": ("approval-expired", "purpose-expired", "permit-expired", "permit-required"),
         "zuid": ("approval-expired", "purpose-expired", "permit-expired"),
         "west": ("approval-expired", "purpose-expired", "permit-expired"),
+    },
+    "pause": {"noord": ("centre-paused",), "midden": ("permit-required",), "zuid": ("centre-paused",)},
+    "amend": {
+        "noord": ("charter-amended", "charter-signer-unknown"),
+        "midden": ("charter-amended", "charter-does-not-follow"),
+        "zuid": ("charter-amended",),
+        "west": ("charter-amended",),
+    },
+    "join": {},
+    "leave": {
+        "noord": ("centre-left", "charter-older-than-in-force"),
+        "midden": ("centre-left",),
+        "zuid": ("centre-left",),
+        "oost": ("centre-left",),
+        "west": ("centre-left",),
     },
 }
 
@@ -110,8 +140,12 @@ async def test_the_walk(workshop: Workshop) -> None:
         await walk.opt_out()
         await walk.two_months_later()
         await walk.expire()
+        await walk.pause()
+        await walk.amend()
+        await walk.join()
+        await walk.leave()
         nursery.cancel_scope.cancel()
-    print("\n".join([*walk.account.lines(), "", f"{time.monotonic() - start_s:.0f} s"]))
+    print(f"\n{time.monotonic() - start_s:.0f} s")
     differing = walk.account.compare(EXPECTED)
     assert not differing, "\n".join(differing)
     for daemon in workshop.daemons:
@@ -126,9 +160,12 @@ class Walk:
     account: Account
     words: dict[tuple[str, str], int] = attrs.field(factory=dict)  # said by a centre's stewards on a request
     screening: str = ""  # the request that comes to a result
-    undecided: str = ""  # the one that nobody decides on
+    undecided: str = ""  # the one that is never decided on
     under_permit: str = ""
+    research: str = ""
     lapsing: str = ""
+    waiting: str = ""  # the last under a version of the charter
+    version: int = 1
 
     def __getattr__(self, name: str) -> Daemon:
         if name in NAMES:
@@ -142,21 +179,49 @@ class Walk:
         async with self.account.step("found"):
             self.set_clock(days=0)
             ends = {"research": self.day(75)}
-            self.workshop.charter.write_text(charter_text(self.workshop.pack, self.workshop.daemons, ends=ends))
+            self.charter.write_text(charter_text(self.workshop.pack, self.workshop.daemons, ends=ends))
+            signatures_path(self.charter).unlink()
             policy = self.write_policy(self.midden)
             for daemon in self.workshop.daemons:
                 self.write_permits(daemon)
                 self.configure(daemon)
-                self.account.tell(await self.account.nskctl(daemon, "config", "check", daemon.config))
+                await self.account.nskctl(daemon, "config", "check", daemon.config)
+            for daemon in (self.noord, self.midden, self.zuid):
+                await self.sign_with_keys(daemon)
+            await self.does_not_start(self.noord)
+            await self.sign_with_keys(self.west)
+            await self.forge(self.charter)
+            self.account.tell(await self.account.nskctl(self.noord, "charter", "verify", self.charter))
             key = self.midden.steward_key
             await self.account.nskctl(self.midden, "steward", "sign-policy", "--key", key, policy)
             await self.account.nskctl(self.midden, "steward", "sign-policy", "--add", "--key", key, policy)
             self.workshop.start()
-            assert await self.midden.ended() == EXIT_CONFIGURATION
-            self.account.tell(f"midden: {self.account.not_started(self.midden)}")
+            await self.does_not_start(self.midden, started=True)
             await self.account.nskctl(self.midden, "steward", "sign-policy", "--key", key, policy)
             self.midden.start()
             await self.connect()
+
+    @property
+    def charter(self) -> Path:
+        """The version that people work with now."""
+        return self.workshop.charter if self.version == 1 else self.workshop.directory / f"charter-{self.version}.toml"
+
+    async def sign_with_keys(self, daemon: Daemon, *options: object) -> None:
+        words = ("charter", "sign", "--yes", "--credentials", daemon.credentials, *options, self.charter)
+        await self.account.nskctl(daemon, *words)
+
+    async def does_not_start(self, daemon: Daemon, *, started: bool = False) -> None:
+        if not started:
+            daemon.start()
+        assert await daemon.ended() == EXIT_CONFIGURATION
+        self.account.tell(f"{daemon.name} does not start: {self.account.not_started(daemon)}")
+
+    async def forge(self, charter: Path) -> None:
+        """noord is sent a line that no centre has made."""
+        *lines, last = signatures_path(charter).read_text().splitlines()
+        forged = charter.with_name("forged.signatures")
+        forged.write_text("\n".join([*lines, f"{last[:-2]}00"]) + "\n")
+        self.account.tell(await self.account.nskctl(self.noord, "charter", "collect", charter, forged, code=1))
 
     def write_policy(self, daemon: Daemon) -> Path:
         path = daemon.directory / "standing-policy.toml"
@@ -197,17 +262,17 @@ class Walk:
         for name, changes in permits.items():
             (directory / f"{name}.json").write_text(json.dumps({**good, "id": name, **changes}))
 
-    def configure(self, daemon: Daemon, *, require_permit: bool = False) -> None:
+    def configure(self, daemon: Daemon, *, require_permit: bool = False, charter: Path | None = None) -> None:
         governance = f'[governance]\npermits = ["{daemon.directory / "permits"}"]\n'
         governance += f"require_permit = {str(require_permit).lower()}\n"
-        if daemon is self.midden:
+        if daemon.name == "midden":
             governance += f'standing_policy = "{daemon.directory / "standing-policy.toml"}"\n'
         data = ""
-        if daemon is self.zuid:
+        if daemon.name == "zuid":
             data = f'opt_out = "{self.objecting}"\n'
             if not self.objecting.exists():
                 self.objecting.write_text("person_link\n")
-        write_config(daemon, charter=self.workshop.charter, data=data, more=governance)
+        write_config(daemon, charter=charter or self.charter, data=data, more=governance)
 
     @property
     def objecting(self) -> Path:
@@ -218,7 +283,7 @@ class Walk:
     async def request(self) -> None:
         """What the requesting centre's own check refuses never leaves it; what it lets pass is told to all."""
         async with self.account.step("request"):
-            research = request_text("A quarter of research", rows="age_band", purpose="research", where="sex = 'V'")
+            by_age = request_text("For a quarter", rows="age_band", where="sex = 'V'")
             for daemon, text in (
                 (self.noord, request_text("Curiosity", purpose="curiosity")),
                 (self.noord, request_text("Outcomes", rows="followup_outcome")),
@@ -231,11 +296,11 @@ class Walk:
                 await self.refused_to_submit(daemon, text)
             self.screening = await self.submit(self.noord, request_text("Screening", permit="P-GOOD"))
             await self.said(self.midden, self.screening)  # by its standing policy
-            self.undecided = await self.submit(self.west, research + "margins = true\n")
+            self.undecided = await self.submit(self.west, by_age + "margins = true\n")
             await self.approve_for_a_quarter(self.midden, self.undecided)
             page = await self.account.nskctl(self.zuid, "request", "show", "--language", "nl", self.screening)
             assert "Wat dit ziekenhuis verlaat" in page or "verlaat" in page
-            self.account.tell("noord asks for children by sex under a permit, west for research by age band")
+            self.account.tell("noord asks for children by sex under a permit, west for girls by age band")
             self.account.tell("midden's standing policy approves the first, and leaves the second to people")
 
     async def refused_to_submit(self, daemon: Daemon, text: str) -> None:
@@ -367,23 +432,22 @@ class Walk:
             text = request_text("By age", rows="age_band", permit="P-KEPT-LONGER")
             self.under_permit = await self.submit(self.noord, text)
             await self.approve_for_a_quarter(self.midden, self.under_permit)
+            self.research = await self.submit(self.west, request_text("Research", purpose="research"))
+            await self.approve_for_a_quarter(self.midden, self.research)
             self.account.tell("midden approves a request for thirty days; zuid's word of two months ago has expired")
 
     async def expire(self) -> None:
         """A quarter on: approvals, a request, a purpose, a permit, a policy and a result come to their ends."""
         async with self.account.step("expire"):
-            for daemon in self.workshop.daemons:
-                daemon.running.terminate()
-            for daemon in self.workshop.daemons:
-                assert await daemon.ended() == 0
+            await self.stop()
             self.set_clock(days=91)
             self.configure(self.midden, require_permit=True)
             self.workshop.start()
             await self.connect()
             await self.account.shown(self.lapsed_everywhere, "each hears of a lapsed approval from each of the others")
-            for digest in (self.undecided, self.under_permit, self.lapsing):
+            for digest in (self.undecided, self.under_permit, self.research, self.lapsing):
                 self.account.about(digest)
-            await self.account.shown(self.ended_everywhere, "two requests have ended, and a result is erased")
+            await self.account.shown(self.ended_everywhere, "three requests have ended, and a result is erased")
             for daemon in self.workshop.daemons:
                 assert await self.state(daemon, self.lapsing) == ("submitted", None)
             assert await self.approved_by(self.lapsing) == set()
@@ -391,10 +455,10 @@ class Walk:
             await self.account.everywhere("zuid refuses", kind="request.state", request=self.lapsing, state="refused")
             await self.refused_to_submit(self.noord, request_text("More research", purpose="research"))
             await self.refused_to_submit(self.noord, request_text("Under it", permit="P-GOOD"))
-            digest = await self.submit(self.noord, request_text("After a quarter"))
-            await self.refused_to_decide(self.midden, digest, Verdict.APPROVE)
+            self.waiting = await self.submit(self.noord, request_text("After a quarter"))
+            await self.refused_to_decide(self.midden, self.waiting, Verdict.APPROVE)
             self.account.tell(
-                "approvals lapsed; an undecided request, and one under the permit, have ended at all centres"
+                "approvals lapsed; an undecided request, one of research, one under a permit have ended everywhere"
             )
             self.account.tell(
                 "the table released under the permit is erased at all; midden takes no request without a permit"
@@ -412,6 +476,7 @@ class Walk:
         wanted = {
             self.undecided: ("expired", None),
             self.under_permit: ("expired", "permit-expired"),
+            self.research: ("expired", "purpose-expired"),
             self.screening: ("done", ERASED),
         }
         for daemon in self.workshop.daemons:
@@ -424,7 +489,142 @@ class Walk:
         detail = await daemon.call("request.show", request=digest)
         return detail["row"]["state"], detail["fault"]
 
+    # --- pause ------------------------------------------------------------------------------------------------
+
+    async def pause(self) -> None:
+        """A centre holds everything back by itself, and takes part again when it says so."""
+        async with self.account.step("pause"):
+            await self.account.nskctl(self.zuid, "pause", "--reason", "the extract is being corrected")
+            await self.account.everywhere("zuid pauses", kind="presence", centre="zuid", move="pause")
+            await self.refused_to_decide(self.zuid, self.waiting, Verdict.APPROVE)
+            run = partial(self.noord.call, "request.run", request=self.waiting)
+            self.account.tell(f"noord: {await self.account.refused(self.noord, run)}")
+            await self.account.nskctl(self.zuid, "resume")
+            await self.account.everywhere("zuid resumes", kind="presence", centre="zuid", move="resume")
+            await self.decide(self.zuid, self.waiting, Verdict.APPROVE)
+            self.account.tell("zuid resumes, and approves")
+
+    # --- amend, join ------------------------------------------------------------------------------------------
+
+    async def amend(self) -> None:
+        """The next version holds once all old and new centres have signed it; what was asked under the old one ends."""
+        async with self.account.step("amend"):
+            before, self.version = self.charter, 2
+            await self.account.nskctl(self.noord, "charter", "amend", before, "--out", self.charter)
+            (port,) = free_ports(1)
+            oost = self.workshop.add(NEWCOMER, port, visits=300)
+            self.workshop.daemons.remove(oost)  # until it takes part
+            text = self.charter.read_text()
+            ended, renewed = f"valid_until = {self.day(75)}", f"valid_until = {self.day(400)}"
+            assert ended in text
+            skipping = self.charter.with_name("skipping.toml")
+            skipping.write_text(text.replace("version = 2", "version = 3"))
+            words = await self.account.nskctl(self.midden, "charter", "sign", "--yes", skipping, code=1)
+            self.account.tell(words)
+            self.charter.write_text(text.replace(ended, renewed) + "\n" + charter_entry(oost))
+            changes = await self.account.nskctl(self.zuid, "charter", "diff", "--language", "nl", self.charter)
+            assert "oost" in changes and "research" in changes
+            self.account.tell(changes)
+            await self.unknown_signer(before)
+            for daemon in self.workshop.daemons:
+                await self.account.nskctl(daemon, "charter", "sign", "--yes", self.charter)
+            await self.account.nskctl(self.noord, "charter", "verify", "--previous", before, self.charter, code=1)
+            self.workshop.daemons.append(oost)
+            await self.sign_with_keys(oost, "--previous", before)
+            self.account.tell(
+                await self.account.nskctl(self.noord, "charter", "verify", "--previous", before, self.charter)
+            )
+            await self.stop(but=oost)
+            self.set_clock(days=91)
+            self.write_permits(oost)
+            for daemon in self.workshop.daemons:
+                self.configure(daemon)
+            self.workshop.start()
+            await self.connect()
+            for daemon in self.workshop.others(oost):
+                assert await self.state(daemon, self.waiting) == ("expired", "charter-amended")
+                detail = await daemon.call("request.show", request=self.waiting)
+                self.account.noted(daemon, detail["fault"], "request")
+            self.account.tell("all five have taken up version 2; the request that was open under version 1 has ended")
+
+    async def unknown_signer(self, before: Path) -> None:
+        """A line under the new version of somebody whom neither version lists."""
+        keys = self.charter.with_name("stranger-keys")
+        generate(keys)
+        key = load_keys(keys).signing
+        agreed = load_charter(self.charter)
+        line = sign_charter(agreed, Signer("stranger", key.public), key.signer())
+        sent = self.charter.with_name("stranger.signatures")
+        sent.write_text(CharterSignatures(agreed.digest, (line,)).text())
+        words = ("charter", "collect", "--previous", before, self.charter, sent)
+        self.account.tell(await self.account.nskctl(self.noord, *words, code=1))
+
+    async def join(self) -> None:
+        """The newcomer decides like all others: without it nothing is approved."""
+        async with self.account.step("join"):
+            digest = self.waiting = await self.submit(self.noord, request_text("With oost", purpose="research"))
+            await self.decide(self.oost, digest, Verdict.APPROVE)
+            await self.decide(self.zuid, digest, Verdict.APPROVE)
+            row = (await self.oost.call("request.show", request=digest))["row"]
+            assert (row["approved"], row["needed"], row["state"]) == (2, 4, "submitted")
+            self.account.tell("oost, the fifth centre, approves research under the purpose that was renewed")
+
+    # --- leave ------------------------------------------------------------------------------------------------
+
+    async def leave(self) -> None:
+        """A centre leaves by itself, and at once; the others go on under a version without it, and never back."""
+        async with self.account.step("leave"):
+            old, before, self.version = self.workshop.charter, self.charter, 3
+            zuid, left = self.zuid, ("refused", "centre-left")
+            await self.account.nskctl(zuid, "leave", "--yes", "--reason", "its emergency department closes")
+            await self.account.everywhere("zuid leaves", kind="presence", centre="zuid", move="leave")
+
+            async def ended() -> bool:
+                states = [
+                    await self.state(daemon, self.account.about(self.waiting)) for daemon in self.workshop.daemons
+                ]
+                return all(state == left for state in states)
+
+            await self.account.shown(ended, "the open request ends everywhere")
+            await self.refused_to_submit(self.noord, request_text("Once more"))
+            resume = partial(zuid.call, "resume")
+            self.account.tell(f"zuid: {await self.account.refused(zuid, resume)}")
+            await self.account.look()
+            self.account.forget(self.waiting)
+            await self.account.nskctl(self.noord, "charter", "amend", before, "--out", self.charter)
+            text = self.charter.read_text()
+            entry = charter_entry(zuid)
+            assert entry in text
+            self.charter.write_text(text.replace(entry, ""))
+            for daemon in self.workshop.daemons:  # zuid too: it is of the version before
+                await self.account.nskctl(daemon, "charter", "sign", "--yes", self.charter)
+            self.account.tell(
+                await self.account.nskctl(self.noord, "charter", "verify", "--previous", before, self.charter)
+            )
+            await self.stop()
+            assert "entries" in await self.account.nskctl(
+                zuid, "audit", "verify", zuid.state / "audit.ndjson", "--charter", before
+            )
+            self.workshop.daemons.remove(zuid)
+            for daemon in self.workshop.daemons:
+                self.configure(daemon, charter=old if daemon is self.noord else None)
+            self.workshop.start()
+            await self.does_not_start(self.noord, started=True)
+            self.configure(self.noord)
+            self.noord.start()
+            await self.connect()
+            status = await self.noord.call("status")
+            assert (status["peers_up"], status["notes"]) == (3, [])
+            self.account.tell("four go on under version 3; zuid keeps its audit log, which verifies")
+
     # --- what people do ---------------------------------------------------------------------------------------
+
+    async def stop(self, *, but: Daemon | None = None) -> None:
+        stopped = [daemon for daemon in self.workshop.daemons if daemon is not but]
+        for daemon in stopped:
+            daemon.running.terminate()
+        for daemon in stopped:
+            assert await daemon.ended() == 0
 
     async def connect(self) -> None:
         await self.account.listen(self.workshop.daemons)
