@@ -95,18 +95,18 @@ EXPECTED: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "expire": {
         "noord": ("approval-expired", "purpose-expired", "permit-expired"),
-        "midden": ("approval-expired", "purpose-expired", "permit-expired", "permit-required"),
+        "midden": ("approval-expired", "purpose-expired", "permit-expired", "permit-required", "policy-expired"),
         "zuid": ("approval-expired", "purpose-expired", "permit-expired"),
         "west": ("approval-expired", "purpose-expired", "permit-expired"),
     },
     "pause": {"noord": ("centre-paused",), "midden": ("permit-required",), "zuid": ("centre-paused",)},
     "amend": {
-        "noord": ("charter-amended", "charter-signer-unknown"),
+        "noord": ("charter-amended", "charter-signer-unknown", "charter-unsigned"),
         "midden": ("charter-amended", "charter-does-not-follow"),
         "zuid": ("charter-amended",),
         "west": ("charter-amended",),
     },
-    "join": {},
+    "join": {"midden": ("policy-expired", "policy-purpose")},
     "leave": {
         "noord": ("centre-left", "charter-older-than-in-force"),
         "midden": ("centre-left",),
