@@ -139,7 +139,7 @@ def newton(design: Array, weight: Array, gradient: Array) -> Array:
     """(XᵀWX)⁻¹ times ``gradient``, by the R of QR and columns scaled: a weight may be as small as a float can be."""
     scaled = design * np.sqrt(weight)[:, None]
     lengths = np.linalg.norm(scaled, axis=0)
-    r = np.linalg.qr(scaled / lengths, mode="r")
+    r: Array = np.asarray(np.linalg.qr(scaled / lengths, mode="r"), dtype=np.float64)
     found: Array = np.linalg.solve(r, np.linalg.solve(r.T, gradient / lengths)) / lengths
     return found
 

@@ -7,6 +7,7 @@ on their control sockets, and act on that: nothing here waits for a moment to pa
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ from nskd.sandbox.drive import decide
 from tests.ports import free_ports
 
 NAMES = ("noord", "midden", "zuid")
+LATER = Path(__file__).with_name("later.py")
 PATIENCE_S = 90.0  # for anything at all; a wedge shows as this
 THRESHOLD = 3
 Event = dict[str, Any]
@@ -46,16 +48,39 @@ class EndedError(AssertionError):
     """A daemon is not running."""
 
 
-@attrs.define(eq=False)
-class Daemon:
-    """One centre: its files, and its process while it has one."""
+@attrs.frozen
+class Plan:
+    """A centre as the charter is to list it: ``needed`` of its ``stewards`` have to approve."""
 
     name: str
+    roles: tuple[str, ...] = ("compute", "contribute", "request")
+    stewards: int = 1
+    needed: int = 1
+
+    @property
+    def contributes(self) -> bool:
+        return "contribute" in self.roles
+
+
+@attrs.define(eq=False)
+class Daemon:
+    """One centre: its files, and its process while it has one.
+
+    ``clock`` is a file that says by how many seconds its machine's clock is ahead; without one it is right.
+    """
+
+    plan: Plan
     directory: Path
     port: int
     identity: PublicIdentity
+    extract: dict[str, Any] | None = None
+    clock: Path | None = None
     process: subprocess.Popen[bytes] | None = None
     scribe: subprocess.Popen[bytes] | None = None  # writes the log, so that limits on the daemon's files spare it
+
+    @property
+    def name(self) -> str:
+        return self.plan.name
 
     @property
     def config(self) -> Path:
@@ -68,6 +93,12 @@ class Daemon:
     @property
     def steward_key(self) -> Path:
         return self.directory / "steward"
+
+    @property
+    def steward_keys(self) -> list[Path]:
+        """All its stewards' keys, that of the first first."""
+        more = [self.directory / f"steward-{number}" for number in range(2, self.plan.stewards + 1)]
+        return [self.steward_key, *more]
 
     @property
     def socket(self) -> Path:
@@ -88,9 +119,10 @@ class Daemon:
         with self.log_path.open("ab") as log:
             self.scribe = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
         assert self.scribe.stdin is not None
+        program = ["-m", "nskd"] if self.clock is None else [LATER, self.clock]
         with self.scribe.stdin as pipe:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "nskd", "run", "--config", self.config, "--credentials", self.credentials],
+                [sys.executable, *program, "run", "--config", self.config, "--credentials", self.credentials],
                 stdin=subprocess.DEVNULL,
                 stdout=pipe,
                 stderr=pipe,
@@ -233,12 +265,34 @@ class Daemon:
 
 @attrs.define(eq=False)
 class Workshop:
-    """Centres under one charter."""
+    """Some centres under one charter."""
 
     directory: Path
     pack: Pack
-    daemons: list[Daemon]
-    extracts: list[dict[str, Any]]
+    daemons: list[Daemon] = attrs.field(factory=list)
+
+    @property
+    def charter(self) -> Path:
+        return self.directory / "charter.toml"
+
+    @property
+    def extracts(self) -> list[dict[str, Any]]:
+        """What those that bring data bring."""
+        return [daemon.extract for daemon in self.daemons if daemon.extract is not None]
+
+    def add(self, plan: Plan, port: int, *, visits: int) -> Daemon:
+        """Keys, extract and configuration of one more centre; the charter is still to list it."""
+        home = self.directory / plan.name
+        home.mkdir(parents=True)
+        daemon = Daemon(plan, home, port, generate(home / "credentials"))
+        for number, path in enumerate(daemon.steward_keys, 1):
+            steward_key.generate(path, f"Steward {number} of {plan.name}")
+        if plan.contributes:
+            daemon.extract = synthesise(self.pack, seed=7, centre=len(self.daemons), visits=visits)
+            write_visits(daemon.extract, home / "visits.csv")
+        write_config(daemon, charter=self.charter)
+        self.daemons.append(daemon)
+        return daemon
 
     def __getitem__(self, name: str) -> Daemon:
         return next(daemon for daemon in self.daemons if daemon.name == name)
@@ -348,58 +402,62 @@ def request_text(title: str, rows: str = "sex", **more: str) -> str:
     return "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items())
 
 
-def lay_out(directory: Path, *, visits: int = 300, names: Sequence[str] = NAMES) -> Workshop:
+def lay_out(directory: Path, plans: Sequence[Plan] = tuple(map(Plan, NAMES)), *, visits: int = 300) -> Workshop:
     """Keys, charter, configuration and extracts on disk; nothing started yet."""
-    pack = load_pack("nsk")
-    daemons, extracts = [], []
-    for name, port in zip(names, free_ports(len(names)), strict=True):
-        home = directory / name
-        home.mkdir(parents=True)
-        daemons.append(Daemon(name, home, port, generate(home / "credentials")))
-        steward_key.generate(daemons[-1].steward_key, f"Steward of {name}")
-    workshop = Workshop(directory, pack, daemons, extracts)
-    (directory / "charter.toml").write_text(charter_text(pack, daemons))
-    sign(directory / "charter.toml", daemons)
-    for index, daemon in enumerate(daemons):
-        rows = synthesise(pack, seed=7, centre=index, visits=visits)
-        write_visits(rows, daemon.directory / "visits.csv")
-        extracts.append(rows)
-        write_config(daemon, charter=directory / "charter.toml")
+    workshop = Workshop(directory, load_pack("nsk"))
+    for plan, port in zip(plans, free_ports(len(plans)), strict=True):
+        workshop.add(plan, port, visits=visits)
+    workshop.charter.write_text(charter_text(workshop.pack, workshop.daemons))
+    sign(workshop.charter, workshop.daemons)
     return workshop
 
 
-def write_config(daemon: Daemon, *, charter: Path, more: str = "") -> None:
+def write_config(daemon: Daemon, *, charter: Path, data: str = "", more: str = "") -> None:
+    """``data`` are further lines of its ``[data]``, ``more`` lines of ``[limits]`` and whole sections after it."""
     nothing = "{ low = 0, high = 0 }"
+    source = f'source = "{daemon.directory / "visits.csv"}"\n' if daemon.plan.contributes else ""
     daemon.config.write_text(
         f'[centre]\nname = "{daemon.name}"\n[workshop]\ncharter = "{charter}"\n'
         f'[network]\nlisten = "127.0.0.1:{daemon.port}"\nredial_max = "500ms"\n'
-        f'[data]\nsource = "{daemon.directory / "visits.csv"}"\n[state]\ndirectory = "{daemon.state}"\n'
+        f'[data]\n{source}{data}[state]\ndirectory = "{daemon.state}"\n'
         f'[control]\nsocket = "{daemon.socket}"\n'
         f"[stock]\ntriples = {nothing}\nbits = {nothing}\nmasks = {nothing}\n"
         f'[log]\nformat = "json"\n[limits]\nworker_threads = 1\n{more}'
     )
 
 
-def charter_text(pack: Pack, daemons: Sequence[Daemon], title: str = "A workshop under test") -> str:
+def charter_text(
+    pack: Pack,
+    daemons: Sequence[Daemon],
+    title: str = "A workshop under test",
+    *,
+    version: int = 1,
+    head: str = "",
+    ends: Mapping[str, datetime.date] | None = None,
+) -> str:
+    """``head`` are further lines at the top; ``ends`` says until when a purpose is valid, by id."""
     parts = [
-        f'workshop = "test"\ntitle = "{title}"\nversion = 1\n'
+        f'workshop = "test"\ntitle = "{title}"\nversion = {version}\n{head}'
         f'pack = "{pack.name}"\npack_digest = "{pack.digest.hex()}"\n',
         f"[disclosure]\nthreshold = {THRESHOLD}\ninsider = true\ncentres_min = {min(len(daemons), 3)}\n",
     ]
-    parts += [
-        f'[[purpose]]\nid = "{purpose.id}"\ntext = {json.dumps(purpose.text.en)}\nehds = "{purpose.ehds}"\n'
-        for purpose in pack.purposes
-    ]
-    parts += [
-        daemon.identity.charter_entry(
-            name=daemon.name,
-            title=daemon.name,
-            address=f"127.0.0.1:{daemon.port}",
-            stewards=[daemon.steward_key.with_suffix(".pub").read_text().strip()],
+    for purpose in pack.purposes:
+        end = (ends or {}).get(purpose.id)
+        until = "" if end is None else f"valid_until = {end}\n"
+        parts.append(
+            f'[[purpose]]\nid = "{purpose.id}"\ntext = {json.dumps(purpose.text.en)}\nehds = "{purpose.ehds}"\n{until}'
         )
-        for daemon in daemons
-    ]
-    return "\n".join(parts)
+    return "\n".join([*parts, *map(charter_entry, daemons)])
+
+
+def charter_entry(daemon: Daemon) -> str:
+    entry = daemon.identity.charter_entry(
+        name=daemon.name,
+        title=daemon.name,
+        address=f"127.0.0.1:{daemon.port}",
+        stewards=[path.with_suffix(".pub").read_text().strip() for path in daemon.steward_keys],
+    )
+    return f"{entry}approvals_needed = {daemon.plan.needed}\nroles = {json.dumps(daemon.plan.roles)}\n"
 
 
 def sign(path: Path, daemons: Sequence[Daemon]) -> None:

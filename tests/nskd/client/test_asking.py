@@ -20,7 +20,7 @@ from nskd.data.where_tokens import FUNCTIONS
 from nskd.errors import OperatorError
 from nskd.governance.request import parse_request
 from tests.console import Done, commands, run
-from tests.system.workshop import Workshop, lay_out
+from tests.system.workshop import Plan, Workshop, lay_out
 
 from .notebook import DOCS, NOTEBOOK, SOURCE, notebook_of, written
 
@@ -124,7 +124,7 @@ async def test_commands_and_notebook_among_real_daemons(monkeypatch: pytest.Monk
     document["cells"].append(failing)
     with tempfile.TemporaryDirectory(prefix="nskd-asking-") as name:
         directory = Path(name)
-        workshop = lay_out(directory, names=("noord", "zuid"))
+        workshop = lay_out(directory, [Plan("noord"), Plan("zuid")])
         notebook = directory / "asking.ipynb"
         notebook.write_text(json.dumps(document))
         (directory / "request.toml").write_bytes((DOCS.parent / "configs" / "request.toml").read_bytes())
