@@ -35,11 +35,13 @@ class Binomial:
 
     def mean(self, size: Array, eta: Array) -> Array:
         """The events expected."""
-        return size * np.exp(-np.logaddexp(0.0, -eta))
+        expected: Array = size * np.exp(-np.logaddexp(0.0, -eta))
+        return expected
 
     def weight(self, size: Array, eta: Array) -> Array:
         """The variance of ``total``, which is the weight too; above 0 as long as a float can be."""
-        return size * np.exp(-np.logaddexp(0.0, -eta) - np.logaddexp(0.0, eta))
+        variance: Array = size * np.exp(-np.logaddexp(0.0, -eta) - np.logaddexp(0.0, eta))
+        return variance
 
     def deviance(self, size: Array, total: Array, eta: Array) -> float:
         """Twice what the log likelihood is below the best possible one."""

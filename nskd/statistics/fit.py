@@ -189,7 +189,7 @@ def gaussian_fit(
 
 
 def inverse_information(design: Array, weight: Array) -> Array:
-    """(XᵀWX)⁻¹ from the QR of √W·X, columns scaled."""
+    """(XᵀWX)⁻¹ from the R of √W·X, columns scaled: weights may be far apart.  Raises ``LinAlgError`` without any."""
     scaled = design * np.sqrt(weight)[:, None]
     lengths = np.linalg.norm(scaled, axis=0)
     inverse = np.linalg.inv(np.linalg.qr(scaled / lengths, mode="r"))

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from nskd.statistics.families import BINOMIAL, POISSON, Binomial, Family, Poisson
 from nskd.statistics.figure import Reason, StatisticsError, check_level
-from nskd.statistics.fit import Fit, HypothesisTest, failed, gaussian_fit, summarise
+from nskd.statistics.fit import Fit, HypothesisTest, failed, gaussian_fit, inverse_information, summarise
 from nskd.statistics.separation import separated
 
 ITERATIONS_MAX: Final = 100
@@ -110,20 +110,20 @@ def _iterate(
         eta = design @ beta
         weight = law.weight(size, eta)
         try:
-            step = newton(design, weight, design.T @ (total - law.mean(size, eta)))
+            step = inverse_information(design, weight) @ (design.T @ (total - law.mean(size, eta)))
         except np.linalg.LinAlgError:  # weights so far apart that some columns have none left
             break
         moves = design @ step
         length = float(np.sqrt(weight @ moves**2))
         # Far from the solution the quadratic that a step follows holds only nearby; beyond, weights vanish for good.
         step = step * min(1.0, _REACH / float(np.abs(moves).max(initial=_REACH)))
-        beta, deviance = _forward(law, design, size, total, beta, step, deviance)
+        beta, deviance = forward(law, design, size, total, beta, step, deviance)
         if length <= _SETTLED:
             return summarise(law, columns, design, size, total, beta, level, iteration)
     return failed(columns, level, Reason.NOT_CONVERGED, iterations=iteration)
 
 
-def _forward(
+def forward(
     law: Binomial | Poisson, design: Array, size: Array, total: Array, beta: Array, step: Array, deviance: float
 ) -> tuple[Array, float]:
     """Take the step, or half of it and so on until the deviance does not grow."""
@@ -133,15 +133,6 @@ def _forward(
             return beta + step, after
         step = step / 2.0
     return beta, deviance
-
-
-def newton(design: Array, weight: Array, gradient: Array) -> Array:
-    """(XᵀWX)⁻¹ times ``gradient``, by the R of QR and columns scaled: a weight may be as small as a float can be."""
-    scaled = design * np.sqrt(weight)[:, None]
-    lengths = np.linalg.norm(scaled, axis=0)
-    r: Array = np.asarray(np.linalg.qr(scaled / lengths, mode="r"), dtype=np.float64)
-    found: Array = np.linalg.solve(r, np.linalg.solve(r.T, gradient / lengths)) / lengths
-    return found
 
 
 def _rank(design: Array) -> int:

@@ -12,10 +12,10 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nskd.statistics.families import Family
+from nskd.statistics.families import BINOMIAL, Family
 from nskd.statistics.figure import Reason, StatisticsError
 from nskd.statistics.fit import Fit
-from nskd.statistics.glm import Cell, fit, likelihood_ratio
+from nskd.statistics.glm import Cell, fit, forward, likelihood_ratio
 
 # Statsmodels takes a perfect fit of the means for separation.
 pytestmark = pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.PerfectSeparationWarning")
@@ -153,6 +153,16 @@ def test_extreme_cells_converge_to_where_the_likelihood_is_flat(
     errors = np.array([c.error.value for c in found.coefficients])
     for column, error in zip(([1.0] * len(cells), [x for x, _, _ in cells]), errors, strict=True):
         assert abs(residuals @ np.array(column)) * error < 1e-6  # of a standard error
+
+
+def test_a_step_that_would_raise_the_deviance_is_halved_until_it_does_not() -> None:
+    design, size, total = np.ones((1, 1)), np.array([100.0]), np.array([50.0])
+    before = BINOMIAL.deviance(size, total, np.array([1.0]))
+    beta, after = forward(BINOMIAL, design, size, total, np.array([1.0]), np.array([-3.5]), before)
+    assert beta == pytest.approx([-0.75])  # 1 − 3.5 / 2: 1 − 3.5 is further away than 1
+    assert after == BINOMIAL.deviance(size, total, beta) < before
+    uphill = forward(BINOMIAL, design, size, total, np.array([1.0]), np.array([3.0]), before)
+    assert uphill[1] <= before * (1 + 1e-8)
 
 
 def test_collinear_covariates_have_no_estimate() -> None:
