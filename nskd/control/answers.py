@@ -234,7 +234,8 @@ class ResultAnswer(Answer, frozen=True, kw_only=True):
     """``result.show`` and ``result.wait``.
 
     ``release`` has ``rows`` and ``columns`` (variable names), ``measure``, and ``cells``: objects of level by
-    variable with a ``value``, a whole number or null for a suppressed cell, in codebook order.
+    variable with a ``value``, a whole number or null for a suppressed cell, in codebook order.  ``charter`` is the
+    digest of the one under which it was asked.
     """
 
     request: str
@@ -245,6 +246,8 @@ class ResultAnswer(Answer, frozen=True, kw_only=True):
     release: dict[str, Any] | None
     fault: str | None = None
     detail: str | None = None
+    purpose: str | None = None
+    charter: str | None = None
 
 
 class DocumentAnswer(Answer, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from nskd.control.cli_audit import audit
 from nskd.control.cli_charter import charter_group
 from nskd.control.cli_documents import catalogue, dpia
 from nskd.control.cli_presence import leave, pause, resume
+from nskd.control.cli_report import report
 from nskd.control.cli_sql import from_sql
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
@@ -52,7 +53,7 @@ def main(context: click.Context, socket: Path, as_json: bool) -> None:
     context.obj = App(socket=socket, json=as_json)
 
 
-for _command in (charter_group, dpia, catalogue, pause, resume, leave):
+for _command in (charter_group, dpia, catalogue, report, pause, resume, leave):
     main.add_command(_command)
 
 

@@ -76,6 +76,12 @@ class StatementParams(Params, frozen=True, kw_only=True):
     )
 
 
+class CharterParams(Params, frozen=True, kw_only=True):
+    """``digest``: of a charter that was in force here before; without it the one that is."""
+
+    digest: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")] | None = None
+
+
 class CharterSignParams(Changing, frozen=True, kw_only=True):
     """``text`` is the TOML of the version that follows the charter in force."""
 
@@ -146,7 +152,7 @@ METHODS: Final = MappingProxyType(
             Method("peers", Role.READ, Params, "the other centres and the links to them"),
             Method("stock", Role.READ, Params, "preprocessing in stock"),
             Method(SUBSCRIBE, Role.READ, SubscribeParams, "events as they happen"),
-            Method("charter", Role.READ, Params, "the charter in force, and who has signed it"),
+            Method("charter", Role.READ, CharterParams, "the charter in force, or a former one, and who signed it"),
             Method("charter.sign", Role.ADMIN, CharterSignParams, "sign the charter's next version for this centre"),
             Method("permits", Role.READ, Params, "permits that requests may name, and how they stand"),
             Method("request.list", Role.READ, ListParams, "requests, oldest first"),

@@ -70,8 +70,8 @@ class Service(Protocol):
     async def stock(self, call: Call, params: methods.Params, /) -> answers.StockAnswer:
         """Tell the stock of preprocessing."""
 
-    async def charter(self, call: Call, params: methods.Params, /) -> answers.CharterAnswer:
-        """Show the charter in force, with the signatures under it."""
+    async def charter(self, call: Call, params: methods.CharterParams, /) -> answers.CharterAnswer:
+        """Show the charter in force, or one before it, with the signatures under it."""
 
     async def charter_sign(self, call: Call, params: methods.CharterSignParams, /) -> answers.CharterAnswer:
         """Sign the version that follows the one in force."""

@@ -196,6 +196,8 @@ def result_answer(entry: Entry, result: Result | None) -> answers.ResultAnswer:
         release=None if result is None else msgspec.json.decode(result.release),
         fault=entry.fault,
         detail=entry.detail,
+        purpose=entry.request.table.purpose,
+        charter=entry.request.charter_digest.hex(),
     )
 
 

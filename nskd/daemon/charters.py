@@ -5,6 +5,7 @@ from __future__ import annotations
 import trio
 
 from nskd.control import answers, methods
+from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
@@ -39,9 +40,15 @@ class Charters:
         await trio.to_thread.run_sync(self._store.take_up, charter, self._signatures)
         self._workshop.log.info("charter taken up", charter=charter.digest.hex(), version=charter.version)
 
-    def in_force(self) -> answers.CharterAnswer:
-        """Show it."""
-        return _answer(self._workshop.charter, self._signatures)
+    async def show(self, digest: str | None) -> answers.CharterAnswer:
+        """Show the one in force, or one that was, by its digest."""
+        charter = self._workshop.charter
+        if digest is None or digest == charter.digest.hex():
+            return _answer(charter, self._signatures)
+        former = await trio.to_thread.run_sync(self._store.find, bytes.fromhex(digest))
+        if former is None:
+            raise ControlError(Code.NOT_FOUND, f"no charter {digest[:12]} has been in force at this centre.")
+        return _answer(former.charter, former.signatures)
 
     async def sign(self, call: Call, params: methods.CharterSignParams) -> answers.CharterAnswer:
         """Sign the version that follows the one in force; nothing else is signed."""

@@ -126,9 +126,9 @@ class DaemonService:
         """Tell the stock of preprocessing."""
         return await self._generator.stock_answer()
 
-    async def charter(self, call: Call, params: methods.Params, /) -> answers.CharterAnswer:
-        """Show the charter in force, with the signatures under it."""
-        return self._charters.in_force()
+    async def charter(self, call: Call, params: methods.CharterParams, /) -> answers.CharterAnswer:
+        """Show the charter in force, or one before it, with the signatures under it."""
+        return await self._charters.show(params.digest)
 
     async def charter_sign(self, call: Call, params: methods.CharterSignParams, /) -> answers.CharterAnswer:
         """Sign the version that follows the one in force."""

@@ -55,6 +55,11 @@ class CharterStore:
         require_signatures(latest.charter, latest.signatures, before)
         return latest
 
+    def find(self, digest: bytes) -> InForce | None:
+        """Return the version with that digest, if it is or was in force here.  Raises an ``OperatorError``."""
+        found = (self._read(version) for version in reversed(self._versions()))
+        return next((each for each in found if each.charter.digest == digest), None)
+
     def take_up(self, charter: Charter, signatures: CharterSignatures) -> None:
         """Keep a charter, durably; from then on it is in force.  Raises ``PolicyError`` if it may not be.
 

@@ -38,6 +38,8 @@ PAGES = {
     "en": [a.PageSection(key="asked", title="What is asked", sentences=["Question: age"])],
 }
 RELEASE: dict[str, Any] = {
+    "format": 1,
+    "title": "Positive by age",
     "rows": ["age_band"],
     "columns": ["nsk_positive"],
     "measure": "children",
@@ -139,7 +141,7 @@ class FakeService:
         rows[0] = msgspec.structs.replace(rows[0], requested=2_345_678, marks="history", per_second=1_005_000.4)
         return a.StockAnswer(epoch="ef" * 32, generating=True, rows=[*rows, a.StockRow(kind="bit", level=0)])
 
-    async def charter(self, call: Call, params: m.Params, /) -> a.CharterAnswer:
+    async def charter(self, call: Call, params: m.CharterParams, /) -> a.CharterAnswer:
         names = list(papers.NAMES)
         return self._charter(papers.CHARTER, names)
 
@@ -274,6 +276,8 @@ class FakeService:
             recorded_at=1_780_000_000,
             release=self.release,
             fault=None if self.release else "timeout",
+            purpose="improvement",
+            charter=papers.CHARTER.digest.hex(),
         )
 
     async def audit_heads(self, call: Call, params: m.Params, /) -> a.HeadsAnswer:

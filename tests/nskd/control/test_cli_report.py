@@ -1,0 +1,57 @@
+"""``nskctl report``: the page and the files beside it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from nskd.control import cli_report
+from tests.nskd.report.wellformed import read
+
+from .fake import DIGEST, RELEASE
+from .test_cli import Running, nskctl, running  # noqa: F401  (a fixture)
+
+
+async def test_a_page_and_the_same_numbers_for_programs(running: Running, tmp_path: Path) -> None:  # noqa: F811
+    said = await nskctl(running, "report", DIGEST[:8], "--out", str(tmp_path))
+    paths = [Path(line) for line in said.stdout.split()]
+    assert [path.name for path in paths] == [f"{DIGEST[:12]}.{kind}" for kind in ("html", "csv", "json", "parquet")]
+    page, table, document, parquet = paths
+
+    read(page.read_text())
+    assert "Positive by age" in page.read_text() and "To better it." in page.read_text()
+    assert "noord, midden, zuid" in page.read_text()
+
+    values = [cell["value"] for cell in RELEASE["cells"]]
+    with table.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["children"] for row in rows] == ["." if value is None else str(value) for value in values]
+    assert json.loads(document.read_text()) == RELEASE
+    stored = duckdb.sql(f"SELECT age_band, nsk_positive, children FROM '{parquet}'").fetchall()
+    assert stored == [(cell["age_band"], cell["nsk_positive"], cell["value"]) for cell in RELEASE["cells"]]
+
+
+async def test_only_what_is_asked_for(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    opened: list[str] = []
+    monkeypatch.setattr(cli_report.webbrowser, "open", opened.append)
+    await nskctl(
+        running, "report", DIGEST[:8], "--out", str(tmp_path), "--format", "html", "--language", "en", "--open"
+    )
+    page = tmp_path / f"{DIGEST[:12]}.html"
+    assert not page.with_suffix(".csv").exists()
+    assert page.read_text().startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert opened == [page.as_uri()]
+    wrong = await nskctl(running, "report", DIGEST[:8], "--format", "csv", "--open", code=3)
+    assert "--open shows the page" in wrong.output
+
+
+async def test_what_cannot_be_written_or_was_not_released(running: Running, tmp_path: Path) -> None:  # noqa: F811
+    for kind in ("html", "csv", "json", "parquet"):
+        said = await nskctl(running, "report", DIGEST[:8], "--out", str(tmp_path / "none"), "--format", kind, code=1)
+        assert "cannot be written" in said.output and "Name a directory that exists" in said.output
+    running.service.release = None
+    assert "nothing was released: it is failed" in (await nskctl(running, "report", DIGEST[:8], code=1)).output
