@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nskd.governance.explain.page import LANGUAGES, say
 from nskd.governance.explain.words import same
+from nskd.packs.codebook import Text
 from nskd.report.document import Plot
+from nskd.report.measures import accuracy_section
 from nskd.report.page import render
 from nskd.report.plots.bars import BarChart
 from nskd.report.plots.cascade import CascadePlot
 from nskd.report.plots.forest import ForestPlot, Kind, Row
 from nskd.report.plots.funnel import FunnelPlot
 from nskd.report.plots.spc import ControlPlot
-from nskd.statistics.association import TwoByTwo, association
+from nskd.statistics.association import VERIFICATION_BIAS, TwoByTwo, accuracy, association
 from nskd.statistics.binomial import proportion
 from nskd.statistics.cascade import Step, cascade
 from nskd.statistics.funnel import Group, funnel
@@ -107,6 +111,15 @@ def test_cascades(counts: list[int], gap: int) -> None:
 )
 def test_what_cannot_be_seen_is_said(kind: str, said: str) -> None:
     assert said in samples.PLOTS[kind].describe().en
+
+
+def test_sensitivity_never_stands_without_its_note() -> None:
+    section = accuracy_section(accuracy(TwoByTwo(40, 60, None, 890)))
+    for language in LANGUAGES:
+        page = render(attrs.evolve(samples.table(), sections=(section,)), language)
+        words = read(page).words
+        assert say(Text("sensitiviteit", "sensitivity"), language) in words
+        assert say(VERIFICATION_BIAS, language) in words
 
 
 def test_groups_outside_are_marked_by_shape_and_name() -> None:
