@@ -25,6 +25,7 @@ SMALL = st.integers(0, 25)
 POSITIVE = st.integers(1, 400)
 
 
+@settings(deadline=None)
 @given(SMALL, SMALL, SMALL, SMALL)
 def test_conditional_ratio_and_interval_solve_the_equations_that_define_them(a: int, b: int, c: int, d: int) -> None:
     found = conditional_odds_ratio(a, b, c, d)
@@ -49,6 +50,7 @@ def test_conditional_ratio_and_interval_solve_the_equations_that_define_them(a: 
         assert float(sum(k * p for k, p in at.items())) == pytest.approx(a, rel=1e-11)
 
 
+@settings(deadline=None)
 @given(SMALL, SMALL, SMALL, SMALL)
 def test_fisher_p_is_the_exact_sum_of_what_is_no_more_likely(a: int, b: int, c: int, d: int) -> None:
     law = exact.conditional(a, b, c, d, Fraction(1))
@@ -59,7 +61,7 @@ def test_fisher_p_is_the_exact_sum_of_what_is_no_more_likely(a: int, b: int, c: 
     assert found.value == pytest.approx(float(sum(p for p in law.values() if p <= law[a])), rel=1e-11)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(POSITIVE, POSITIVE, POSITIVE, POSITIVE)
 def test_as_scipy_has_it(a: int, b: int, c: int, d: int) -> None:
     found = association(TwoByTwo(a, b, c, d))
@@ -78,7 +80,7 @@ def test_as_scipy_has_it(a: int, b: int, c: int, d: int) -> None:
         assert ours.p.value == pytest.approx(p, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(POSITIVE, POSITIVE, POSITIVE, POSITIVE)
 def test_woolf_as_statsmodels_has_it(a: int, b: int, c: int, d: int) -> None:
     found = association(TwoByTwo(a, b, c, d)).woolf

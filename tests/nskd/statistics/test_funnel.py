@@ -26,7 +26,7 @@ def plain_limit(theta: Fraction, size: int, tail: Fraction) -> Fraction:
     return min(max((r - weight) / size, Fraction(0)), Fraction(1))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 80), st.integers(1, 99), st.sampled_from(TAILS))
 def test_limits_are_the_papers(size: int, theta: int, tail: float) -> None:
     wanted = plain_limit(Fraction(theta, 100), size, Fraction(tail))
