@@ -50,6 +50,7 @@ HOSTILE = st.one_of(
             "\x00<b>",
             "\u202e\u2066evil",
             "\ud800",
+            "NaN",
             "javascript:alert(1)",
             "<?xml?>",
             "a\r\n\r\nb",
