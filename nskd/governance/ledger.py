@@ -390,7 +390,7 @@ class Ledger:
         with self._database.writing() as db:
             retention_table.erase(db, digest, now=now)
             db.execute(
-                "UPDATE request SET fault = ?, detail = ? WHERE digest = ?",
+                "UPDATE request SET fault = ?, detail = ? WHERE digest = ? AND state = 'done'",
                 (ERASED, "what was released was erased, as its permit demands; its digest is on record", digest),
             )
         self._database.settle()
@@ -411,7 +411,8 @@ class Ledger:
         stands = standing(entry.request, self._approvals(db, digest), charter=charter, now=now)
         if stands.refused:
             return self._move(db, digest, Event.REFUSE, now)
-        if now - entry.received_at >= limits.REQUEST_OPEN_MAX_S:
+        # By when it was submitted, where that was earlier: others take offence at one told after its time.
+        if now - min(entry.received_at, entry.request.submitted_at) >= limits.REQUEST_OPEN_MAX_S:
             return self._move(db, digest, Event.EXPIRE, now)
         if state is State.SUBMITTED and stands.complete:
             return self._move(db, digest, Event.COMPLETE, now)

@@ -190,7 +190,8 @@ def receive_request(body: bytes, centre: str, signature: bytes, *, charter: Char
         raise RemoteProtocolError(Fault.SESSION, "a request made under another charter", party=centre)
     if Role.REQUEST not in listed.roles:
         raise RemoteProtocolError(Fault.UNEXPECTED, "a request by a centre without the role request", party=centre)
-    if not now - limits.REQUEST_OPEN_MAX_S <= signed.submitted_at <= now + limits.CLOCK_SKEW_MAX_S:
+    oldest = now - limits.REQUEST_OPEN_MAX_S - limits.CLOCK_SKEW_MAX_S  # an honest centre may still be about to end it
+    if not oldest <= signed.submitted_at <= now + limits.CLOCK_SKEW_MAX_S:
         raise RemoteProtocolError(
             Fault.UNEXPECTED, f"a request submitted {signed.submitted_at - now:+d} s from now", party=centre
         )

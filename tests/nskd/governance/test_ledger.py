@@ -125,6 +125,15 @@ def test_the_clock(ledger: Ledger) -> None:
     assert ledger.add_approval(approval(sent.digest, "zuid"), charter=CHARTER, now=late) is State.EXPIRED
 
 
+def test_a_request_heard_late_expires_with_the_others(ledger: Ledger) -> None:
+    """Told on after that, it would be refused by those who are asked to take it."""
+    sent = request()
+    ledger.add_request(sent, now=NOW + 10 * limits.DAY_S)
+    over = NOW + limits.REQUEST_OPEN_MAX_S
+    assert ledger.refresh(charter=CHARTER, now=over - 1) == []
+    assert ledger.refresh(charter=CHARTER, now=over) == [(sent.digest, State.EXPIRED)]
+
+
 def test_start_itself_looks_at_the_clock_and_the_charter(ledger: Ledger) -> None:
     sent = request()
     ledger.add_request(sent, now=NOW)
