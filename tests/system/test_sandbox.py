@@ -88,7 +88,7 @@ async def in_memory(question: Question, files: list[Path], seed: int) -> bytes:
     return released[0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32 - 1),
     centres=st.integers(2, 5),
