@@ -20,8 +20,3 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place = item.path.relative_to(TESTS).as_posix()
         if place.startswith(_WITH_DAEMONS):
             item.add_marker(pytest.mark.xdist_group("daemons"))
-
-
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """Name a set by its members in order: the order of the set itself differs from process to process."""
-    return "|".join(sorted(str(each) for each in val)) if isinstance(val, (set, frozenset)) else None
