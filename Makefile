@@ -20,8 +20,7 @@ setup: $(READY)  ## make the virtual environment from the lock file
 
 test: $(READY)  ## lint, then every test (under ten minutes)
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -c 'from protocol.lattice.rehearsal import rehearse; rehearse()'  # compiles what both processes need
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest
 
 lint: $(READY)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

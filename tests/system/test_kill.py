@@ -146,7 +146,7 @@ POINTS = (
 )
 
 
-@pytest.mark.parametrize("asking", [0, 1, 2], ids=["noord", "midden", "zuid"])
+@pytest.mark.parametrize("asking", [0, 2], ids=["noord", "zuid"])
 async def test_killed_while_it_runs(workshop: Workshop, book: StockBook, asking: int) -> None:
     """Over the three requesters, every centre dies at every point; the requester goes on by itself."""
     await workshop.connected()
