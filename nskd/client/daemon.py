@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
-import msgspec
 
 from nskd.client.errors import refused
 from nskd.control.client import Client as Connection
-from nskd.control.client import DaemonError, UnreachableError
+from nskd.control.client import DaemonError, read_answer
 
 A = TypeVar("A")
 
@@ -26,7 +25,7 @@ class Daemon:
         """Call a method and read its answer."""
         try:
             with Connection(self.socket) as connection:
-                return self._read(connection.call(method, params), shape)
+                return read_answer(connection.call(method, params), shape, where=str(self.socket))
         except DaemonError as error:
             raise refused(error, str(self.socket)) from None
 
@@ -37,16 +36,6 @@ class Daemon:
         try:
             with Connection(self.socket) as connection:
                 answer = yield from connection.follow(method, params, kinds)
-                return self._read(answer, shape)
+                return read_answer(answer, shape, where=str(self.socket))
         except DaemonError as error:
             raise refused(error, str(self.socket)) from None
-
-    def _read(self, answer: Any, shape: type[A]) -> A:
-        try:
-            return msgspec.convert(answer, shape)
-        except msgspec.ValidationError as error:
-            raise UnreachableError(
-                f"the daemon answers in another shape ({error})",
-                where=str(self.socket),
-                remedy="Are this nskd and the daemon's of the same version?",
-            ) from None

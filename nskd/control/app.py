@@ -20,7 +20,7 @@ from rich.status import Status
 from rich.text import Text
 
 from nskd.control import render
-from nskd.control.client import Client, DaemonError, UnreachableError
+from nskd.control.client import Client, DaemonError, UnreachableError, read_answer
 from nskd.errors import OperatorError
 
 EXIT_NO: Final = 1
@@ -66,14 +66,7 @@ class App:
 
     def read(self, answer: Any, shape: type[A]) -> A:
         """Take an answer for what it should be."""
-        try:
-            return msgspec.convert(answer, shape)
-        except msgspec.ValidationError as exc:
-            raise UnreachableError(
-                f"the daemon answers in another shape ({exc})",
-                where=str(self.socket),
-                remedy="Are nskctl and the daemon of the same version?",
-            ) from None
+        return read_answer(answer, shape, where=str(self.socket))
 
     def dump(self, answer: Any) -> None:
         """Print JSON on one line, or indented on a terminal."""

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -17,6 +17,7 @@ from nskd.control.lines import LineReader, LineTooLongError
 from nskd.errors import OperatorError
 
 DEFAULT_SOCKET: Final = Path("/run/nskd/control.sock")
+A = TypeVar("A")
 Progress = Callable[[dict[str, Any]], None]
 
 
@@ -32,6 +33,18 @@ class DaemonError(Exception):
         self.message = message
         self.data = data
         super().__init__(message)
+
+
+def read_answer(answer: Any, shape: type[A], *, where: str) -> A:
+    """Take an answer for what it should be; :class:`UnreachableError` when it has another shape."""
+    try:
+        return msgspec.convert(answer, shape)
+    except msgspec.ValidationError as exc:
+        raise UnreachableError(
+            f"the daemon answers in another shape ({exc})",
+            where=where,
+            remedy="Is this nskd of the same version as the daemon's?",
+        ) from None
 
 
 class Reply(msgspec.Struct):

@@ -18,6 +18,7 @@ SUPPRESSED: Final = "."
 TOTAL: Final = "total"
 RAISED: Final = "*"
 _GOOD: Final = frozenset({"up", "ready", "done", "approve", "approved"})
+_YES_NO: Final = (("ja", "nee"), ("yes", "no"))  # keys of levels between which a share makes sense
 _BAD: Final = frozenset({"down", "failed", "refused", "refuse", "expired", "paused", "left"})
 
 
@@ -312,6 +313,14 @@ class Crosstab:
             values={(_levels(each, rows), _levels(each, columns)): each.get("value") for each in cells},
             measure=str(content.get("measure") or "value"),
         )
+
+    @property
+    def pair(self) -> tuple[str, str] | None:
+        """The two levels between which the one column variable has a share, yes before no, if it is of that kind."""
+        if len(self.columns) != 1:
+            return None
+        keys = {each[0] for each in self.across}
+        return next((pair for pair in _YES_NO if keys.issuperset(pair)), None)
 
     def line(self, levels: tuple[str, ...]) -> tuple[str, ...]:
         """The values of one line, as printed."""

@@ -104,9 +104,9 @@ def read_approval(body: bytes, centre: str, signature: bytes) -> SignedApproval:
     try:
         if len(body) > limits.APPROVAL_BODY_BYTES_MAX:
             raise StatementError("it is too long")
-        fields = msgspec.msgpack.decode(body, type=_Body)
-        if msgspec.msgpack.encode(fields) != body:
-            raise StatementError("it is not in its one encoding")
+        fields = signing.decode_canonical(body, _Body)
+        if fields is None:
+            raise StatementError("it cannot be read, or is not in its one encoding")
         statement = read_statement(fields.statement)
         signatures = tuple(sshsig.read_signature(raw) for raw in fields.signatures)
     except (StatementError, sshsig.SshFormatError) as exc:

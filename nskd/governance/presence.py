@@ -158,12 +158,8 @@ def read_word(body: bytes, centre: str, signature: bytes) -> Word:
     def error(what: str) -> PresenceError:
         return PresenceError(what, where="word of presence", remedy="Have that centre say it anew.")
 
-    try:
-        fields = msgspec.msgpack.decode(body, type=_Body)
-        canonical = msgspec.msgpack.encode(fields) == body
-    except (ValueError, RecursionError):
-        canonical = False
-    if not canonical:
+    fields = signing.decode_canonical(body, _Body)
+    if fields is None:
         raise error("it is malformed")
     if fields.centre != centre:
         raise error("the body names another centre")

@@ -200,12 +200,8 @@ def receive_request(body: bytes, centre: str, signature: bytes, *, charter: Char
 
 def read_request(body: bytes, centre: str, signature: bytes) -> SignedRequest:
     """Decode *without* verifying, for what was verified before: the ledger's rows.  Raises RequestError."""
-    try:
-        fields = msgspec.msgpack.decode(body, type=_Body)
-        canonical = msgspec.msgpack.encode(fields) == body
-    except (ValueError, RecursionError):
-        canonical = False
-    if not canonical:
+    fields = signing.decode_canonical(body, _Body)
+    if fields is None:
         raise RequestError("the body is malformed", where="request", remedy="Submit it anew.")
     if fields.centre != centre:
         raise RequestError("the body names another centre", where="request", remedy="Submit it anew.")

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from typing import TypeVar
 
+import msgspec
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 Signer = Callable[[bytes], bytes]
 """Signs a message with this centre's Ed25519 key: 64 bytes.  ``Ed25519PrivateKey.sign`` is one."""
+
+T = TypeVar("T")
 
 SIGNATURE_BYTES = 64
 KEY_BYTES = 32
@@ -59,3 +63,12 @@ def is_signed(key: bytes, signature: bytes, message: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def decode_canonical(body: bytes, shape: type[T]) -> T | None:
+    """Decode msgpack that is written in its one encoding; None for anything else, however it is malformed."""
+    try:
+        fields = msgspec.msgpack.decode(body, type=shape)
+        return fields if msgspec.msgpack.encode(fields) == body else None
+    except (ValueError, RecursionError):
+        return None

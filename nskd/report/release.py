@@ -22,7 +22,6 @@ from nskd.statistics.binomial import share
 from nskd.statistics.figure import Count
 from nskd.statistics.rounding import Rounding
 
-_YES_NO: Final = (("ja", "nee"), ("yes", "no"))  # keys of levels between which a share makes sense
 _EVERYBODY: Final = "TRUE"  # the filter of a request without one
 _TOTAL: Final = Text("totaal", "total")
 _MEASURES: Final = {
@@ -77,7 +76,7 @@ def table_document(release: Mapping[str, Any], context: Context) -> Document:
     about = _Labels(context.codebook)
     base = release.get("rounding", 1)
     rounding = Rounding(base if isinstance(base, int) else 1)
-    pair = _pair(tab)
+    pair = tab.pair
     blocks: list[Table | BarChart | Text] = [_table(tab, about)]
     if not rounding.exact:
         blocks.append(_rounded(rounding.base))
@@ -173,14 +172,6 @@ def _chart(tab: Crosstab, about: _Labels) -> BarChart:
         series=tuple(about.crossing(tab.columns, each) for each in across),
         values=tuple(tuple(_value(tab, row, each) for each in across) for row in down),
     )
-
-
-def _pair(tab: Crosstab) -> tuple[str, str] | None:
-    """The two levels between which the table's one column variable has a share, if it is of that kind."""
-    if len(tab.columns) != 1:
-        return None
-    keys = {each[0] for each in tab.across}
-    return next((pair for pair in _YES_NO if keys.issuperset(pair)), None)
 
 
 def _rates(tab: Crosstab, about: _Labels, pair: tuple[str, str], rounding: Rounding) -> Section:

@@ -17,7 +17,6 @@ from nskd.sandbox.prepare import Errand
 from nskd.sandbox.watch import PhaseLine
 
 _TOTAL_WORD: dict[Language, str] = {"en": "total", "nl": "totaal"}
-_YES_NO = (("ja", "nee"), ("yes", "no"))  # keys of levels between which a rate makes sense
 
 
 class Words:
@@ -72,7 +71,7 @@ def _show_table(console: Console, tab: Crosstab, words: Words) -> None:
         grid.add_column(Text(words.variable(name)), overflow="fold")
     for keys in tab.across:
         grid.add_column(Text(words.crossing(tab.columns, keys) or tab.measure), justify="right", overflow="fold")
-    pair = yes_no(tab)
+    pair = tab.pair
     if pair is not None:
         yes, no = (words.level(tab.columns[0], key) for key in pair)
         grid.add_column(Text(f"{yes} / ({yes} + {no})"), justify="right", overflow="fold")
@@ -81,14 +80,6 @@ def _show_table(console: Console, tab: Crosstab, words: Words) -> None:
         rates = () if pair is None else (rate(*(tab.values.get((levels, (key,))) for key in pair)),)
         grid.add_row(*(Text(cell) for cell in (*labels, *tab.line(levels), *rates)))
     console.print(grid)
-
-
-def yes_no(tab: Crosstab) -> tuple[str, str] | None:
-    """The two levels between which the table's one column variable has a rate, if it is of that kind."""
-    if len(tab.columns) != 1:
-        return None
-    keys = {each[0] for each in tab.across}
-    return next((pair for pair in _YES_NO if keys.issuperset(pair)), None)
 
 
 def rate(yes: int | None, no: int | None) -> str:

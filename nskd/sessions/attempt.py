@@ -72,9 +72,15 @@ class Attempt:
         """Note a Start."""
 
     def aborted_by(self, peer: str, fault: Fault, detail: str) -> None:
-        """Stop, as ``peer`` has; once the channel is open the mesh has told it already."""
-        if self.channel is None and self._withdrawn is None:
-            self._withdrawn = SessionAborted(fault, f"{peer} stopped the session: {detail}", party=peer)
+        """Stop, as ``peer`` has.
+
+        An open channel was told when the message was read, unless it was opened between then and now.
+        """
+        said = f"{peer} stopped the session: {detail}"
+        if self.channel is not None:
+            self.channel.peer_aborted(self.parties.index(peer), fault, said)
+        elif self._withdrawn is None:
+            self._withdrawn = SessionAborted(fault, said, party=peer)
             self._scope.cancel()
 
     # --- steps --------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ from nskd.sandbox.centres import last_complaint
 from nskd.sandbox.layout import lay_out
 from nskd.sandbox.options import Language, Options, Rules
 from nskd.sandbox.prepare import prepare
-from nskd.sandbox.show import rate, show_result, yes_no
+from nskd.sandbox.show import rate, show_result
 from nskd.sandbox.watch import PhaseLine, Watch
 
 PACK = load_pack("nsk")
@@ -300,11 +300,11 @@ def test_rates() -> None:
         cells = [{"a": "x", columns[0]: key, "value": 1} for key in keys] if columns else [{"a": "x", "value": 1}]
         return Crosstab.of({"rows": ["a"], "columns": columns, "cells": cells})
 
-    assert yes_no(tab(["b"], "ja", "nee", "missing")) == ("ja", "nee")
-    assert yes_no(tab(["b"], "yes", "no")) == ("yes", "no")
-    assert yes_no(tab(["b"], "red", "green")) is None
-    assert yes_no(tab([])) is None
-    assert yes_no(tab(["b", "c"], "ja", "nee")) is None
+    assert tab(["b"], "ja", "nee", "missing").pair == ("ja", "nee")
+    assert tab(["b"], "yes", "no").pair == ("yes", "no")
+    assert tab(["b"], "red", "green").pair is None
+    assert tab([]).pair is None
+    assert tab(["b", "c"], "ja", "nee").pair is None
 
 
 def test_progress_on_a_terminal_and_elsewhere() -> None:

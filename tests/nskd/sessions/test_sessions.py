@@ -15,6 +15,7 @@ import trio.testing
 from nskd.errors import OperatorError
 from nskd.peers.channel import SessionAborted
 from nskd.peers.lanes import Lane
+from nskd.peers.mesh import Mesh
 from nskd.sessions.kinds import BUSY, AgreedSession, Refusal, SessionRefused
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import Offer, Proposal, make_offer
@@ -217,6 +218,25 @@ async def test_an_abort_while_judging_stops_the_judge(autojump_clock: Clock) -> 
         assert isinstance(world["c"].only_error, SessionAborted)
         assert "a stopped the session" in str(world["c"].only_error)
         assert isinstance(world["a"].only_error, trio.Cancelled)
+
+
+async def test_an_abort_read_just_before_the_channel_is_open_is_not_lost(
+    autojump_clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Read when there was no channel to tell yet, its turn comes when there is one: c must not hold its slot."""
+    monkeypatch.setattr(Mesh, "_take_abort", lambda *_: None)
+    async with centres() as (_, world):
+
+        async def refuse(offer: Offer) -> None:
+            await trio.sleep(1)  # by then c has accepted
+            raise Refusal("not today")
+
+        world["b"].judge = refuse
+        with pytest.raises(SessionRefused, match="not today"):
+            await world["a"].manager.propose(proposal())
+        await trio.sleep(0.01)
+        assert world["c"].idle()
+        assert isinstance(world["c"].only_error, SessionAborted)
 
 
 @pytest.mark.parametrize("culprit", "abc")
