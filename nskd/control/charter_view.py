@@ -111,6 +111,8 @@ def report(app: App, agreed: Charter, signatures: CharterSignatures, before: Cha
                 for each in needed
             ],
         )
+        if agreed.previous is not None and before is None:
+            console.print("only this version's own centres were looked at; --previous FILE looks at those before, too")
         for each in wrong:
             console.print(Line(render.plain(f"{each.rule}: {each.what}. {each.remedy}")))
     return not wrong

@@ -80,6 +80,8 @@ def test_found_and_amend_by_files(tmp_path: Path, first: Path) -> None:
     assert [each["rule"] for each in failed["wrong"]] == ["charter-unsigned"]  # type: ignore[attr-defined]
     run("charter", "collect", "--previous", first, second, signatures_path(tmp_path / "at-noord.toml"))
     assert document("charter", "verify", "--previous", first, second)["wrong"] == []
+    assert "only this version's own centres" in run("charter", "verify", second).output
+    assert "only this version's own centres" not in run("charter", "verify", "--previous", first, second).output
 
 
 def test_what_is_refused(tmp_path: Path, first: Path) -> None:
