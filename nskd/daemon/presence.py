@@ -16,9 +16,9 @@ from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
 from nskd.daemon.auditor import Detail
+from nskd.daemon.endings import end_request
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
-from nskd.governance.attendance import RULES
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import Event as RequestEvent
@@ -249,21 +249,11 @@ class PresenceKeeper:
 
     async def apply(self) -> None:
         """End open requests once a centre has left; what runs now ends first.  Raises an ``OperatorError``."""
-        workshop = self._workshop
         for absence in self._attendance.left[:1]:
-            rule = RULES[absence.presence].value
-            for digest in await workshop.ledger(Ledger.undecided):
-                state = await workshop.ledger(
-                    Ledger.end, digest, rule=rule, detail=absence.what, now=workshop.clock(), event=RequestEvent.REFUSE
-                )
-                if state is not State.REFUSED:  # it began to run meanwhile
-                    continue
-                await workshop.audit.note(
-                    Event.REQUEST_ENDED, peer=absence.centre, request=digest, details={"rule": rule}
-                )
-                workshop.log.info("request ended", request=digest.hex(), rule=rule, centre=absence.centre)
-                workshop.publish_state(digest, state)
-                self._on_change()
+            over = self._attendance.refusal(absence)
+            for digest in await self._workshop.ledger(Ledger.undecided):
+                if await end_request(self._workshop, digest, over, peer=absence.centre, as_=RequestEvent.REFUSE):
+                    self._on_change()
 
     # --- for people -------------------------------------------------------------------------------------------
 
