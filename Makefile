@@ -20,6 +20,8 @@ setup: $(READY)  ## make the virtual environment from the lock file
 
 test: $(READY)  ## lint, then every test (under ten minutes)
 	$(MAKE) --no-print-directory lint
+	@echo compiling the kernels, once and not in every daemon that a test starts
+	@$(BIN)/python -c 'from protocol.lattice.rehearsal import rehearse; rehearse()'
 	$(BIN)/python -m pytest
 
 lint: $(READY)  ## ruff, mypy --strict, import-linter
