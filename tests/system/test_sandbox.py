@@ -88,7 +88,7 @@ async def in_memory(question: Question, files: list[Path], seed: int) -> bytes:
     return released[0]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32 - 1),
     centres=st.integers(2, 5),
@@ -141,7 +141,7 @@ async def test_visits_are_not_children(tmp_path: Path) -> None:
     assert {cell["complaint_group"]: cell["value"] for cell in cells if cell["value"] is not None} == {"injury": 110}
 
 
-@pytest.mark.parametrize("centres", [2, 3, 5])
+@pytest.mark.parametrize("centres", [3, 5])  # two: the README and a pack of one's own
 async def test_the_sandbox_equals_plain_sql(centres: int, tmp_path: Path) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")  # shown when the test fails
