@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from nskd.analysis.table import Measure, TablePlan
+from nskd.analysis.table import TablePlan
 from nskd.governance.disclosure import DisclosureRules, Zeros
+from nskd.governance.question import Measure
 from protocol.online.rules import Dominance, Rules
 
 

@@ -39,13 +39,13 @@ class _Part:
         return _Part(self.roots | other.roots, self.rules + other.rules, self.filtered or other.filtered)
 
 
-def impossible_cells(codebook: Codebook, plan: TablePlan) -> NDArray[np.bool_]:
+def impossible_cells(plan: TablePlan) -> NDArray[np.bool_]:
     """Bool [plan.size]: the same at every centre, whatever their data."""
     possible = np.ones(plan.size, np.bool_)
-    names = (*plan.rows, *plan.columns)
-    for part in _parts(codebook, plan):
+    codebook, names = plan.codebook, plan.names
+    for part in _parts(plan):
         grouped = tuple(name for name in names if _roots(codebook, name) <= part.roots)
-        found = _combinations(codebook, plan, part, grouped)
+        found = _combinations(plan, part, grouped)
         projections: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
         for k, cell in enumerate(plan.cells):
             fixed = tuple(name for name in grouped if cell[name] != TOTAL)
@@ -67,9 +67,10 @@ def _roots_of(codebook: Codebook, names: Iterable[str]) -> frozenset[str]:
     return frozenset().union(*(_roots(codebook, name) for name in names))
 
 
-def _parts(codebook: Codebook, plan: TablePlan) -> list[_Part]:
+def _parts(plan: TablePlan) -> list[_Part]:
     """The table's variables in groups that have nothing to do with each other; those with too many values left out."""
-    parts = [_Part(_roots(codebook, name)) for name in (*plan.rows, *plan.columns)]
+    codebook = plan.codebook
+    parts = [_Part(_roots(codebook, name)) for name in plan.names]
     if plan.filter.variables:
         parts.append(_Part(_roots_of(codebook, plan.filter.variables), filtered=True))
     parts = [part for part in _joined(parts) if _size(codebook, part) <= COMBINATIONS_MAX]
@@ -111,8 +112,9 @@ def _values(variable: Variable) -> str:
     return f"list_append({numbers}, NULL)" if variable.missing else numbers
 
 
-def _combinations(codebook: Codebook, plan: TablePlan, part: _Part, grouped: tuple[str, ...]) -> list[tuple[str, ...]]:
+def _combinations(plan: TablePlan, part: _Part, grouped: tuple[str, ...]) -> list[tuple[str, ...]]:
     """The levels of ``grouped`` variables that go together."""
+    codebook = plan.codebook
     tables = ", ".join(
         f"(SELECT unnest({_values(codebook.variables[name])}) AS {identifier(name)})" for name in sorted(part.roots)
     )

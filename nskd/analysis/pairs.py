@@ -1,6 +1,7 @@
 """Which cells of a new table are compared with which of an earlier one: a matter of the two requests alone.
 
-Two cells *correspond* unless they require different levels of a variable that both tables have.  Totals require none,
+Two cells *correspond* unless they require different levels of a variable that both tables have (of an axis that the
+requests define, if both define it alike).  Totals require none,
 so a cell is compared with its own totals in the earlier table as well, and a table over other variables is compared
 cell by cell: what matters is who is in a cell, not what it is called.  Cells that require different levels share no
 visit, and nothing follows from subtracting one of them from the other.
@@ -29,8 +30,8 @@ class TooManyPairsError(OperatorError):
 
 def corresponding(new: TablePlan, earlier: TablePlan) -> Pairs:
     """The pairs of cells that correspond."""
-    names = (*earlier.rows, *earlier.columns)
-    common = [name for name in (*new.rows, *new.columns) if name in names]
+    meant = {earlier.meaning(name) for name in earlier.names}
+    common = [name for name in new.names if new.meaning(name) in meant]
     by_key: dict[tuple[str, ...], list[int]] = {}
     for index, cell in enumerate(earlier.cells):
         by_key.setdefault(tuple(cell[name] for name in common), []).append(index)

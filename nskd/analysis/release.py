@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nskd.analysis.readings import told
 from nskd.analysis.shape import TableShape
 from nskd.analysis.suppression import secondary_suppression
 from nskd.analysis.table import TablePlan
+from nskd.governance.question import Kind
 
 RELEASE_FORMAT = 1
 
@@ -27,7 +29,9 @@ def release_bytes(
 ) -> bytes:
     """A release as JSON: cells in codebook order, margins after the interior, null where suppressed.
 
-    ``impossible`` cells are 0, whatever was computed.  Values are multiples of ``rounding``.
+    Kinds beside ``table`` say what they are: ``kind``, ``axes`` (the key and the condition of each level of the
+    request's own axes) and ``reading`` (how the counts are to be read).  ``impossible`` cells are 0, whatever was
+    computed.  Values are multiples of ``rounding``.
     """
     cells: list[dict[str, Any]] = [
         {**levels, "value": int(value) if is_shown else 0 if is_known else None}
@@ -37,6 +41,7 @@ def release_bytes(
         "format": RELEASE_FORMAT,
         "request": request.hex(),
         "title": title,
+        **_reading(plan),
         "rows": list(plan.rows),
         "columns": list(plan.columns),
         "measure": plan.measure.value,
@@ -46,6 +51,13 @@ def release_bytes(
         "cells": cells,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _reading(plan: TablePlan) -> dict[str, Any]:
+    """What the counts are for, and what the levels of its own axes stand for: nothing for a plain table."""
+    if plan.reading.kind is Kind.TABLE:
+        return {}
+    return {"kind": plan.reading.kind.value, "axes": plan.definitions, "reading": told(plan.codebook, plan.reading)}
 
 
 class AlsoHide:

@@ -2,39 +2,45 @@
 
 from __future__ import annotations
 
-import enum
 import itertools
 import math
 from collections.abc import Mapping, Sequence
 
 import attrs
 
+from nskd.analysis.axes import definitions, with_axes
+from nskd.analysis.readings import check_reading
 from nskd.analysis.shape import TableShape
 from nskd.data.errors import RequestError
 from nskd.data.where import Filter, parse_where
+from nskd.governance.question import PLAIN_TABLE, AskedAxis, Kind, Measure, Reading, TableRequest
 from nskd.packs.codebook import TOTAL, Codebook, Variable, closest
+from nskd.packs.conditions import Derivation, identifier
 
 CELLS_MAX = 10_000  # each costs a comparison under MPC, and nobody reads a larger table
 GROUP_VARIABLES_MAX = 8
 
 
-class Measure(enum.Enum):
-    """What is counted."""
-
-    VISITS = "visits"
-    CHILDREN = "children"  # distinct children per cell, each centre counting its own
-
-
 @attrs.frozen
 class TablePlan:
-    """A checked request; `cells[k]` gives the level of each variable, `TOTAL` in a margin."""
+    """A checked request; `cells[k]` gives the level of each variable, `TOTAL` in a margin.
 
+    `codebook` is the pack's, and the axes that the request defines are variables of it.
+    """
+
+    codebook: Codebook = attrs.field(repr=False, eq=False)
     rows: tuple[str, ...]
     columns: tuple[str, ...]
     measure: Measure
     filter: Filter
     shape: TableShape
     cells: tuple[Mapping[str, str], ...]
+    reading: Reading = PLAIN_TABLE
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The variables and axes that span the table, rows first."""
+        return self.rows + self.columns
 
     @property
     def size(self) -> int:
@@ -47,9 +53,49 @@ class TablePlan:
         return self.shape.margins
 
     @property
+    def read(self) -> tuple[str, ...]:
+        """The codebook's variables that conditions read: the filter's, and those of axes."""
+        axes = [self.codebook.variables[name] for name in self.names if name in self.definitions]
+        used = [axis.derivation.variables for axis in axes if axis.derivation is not None]
+        return tuple(dict.fromkeys((*self.filter.variables, *(name for names in used for name in names))))
+
+    @property
     def variables(self) -> tuple[str, ...]:
-        """Every variable the table reads: what a purpose must allow."""
-        return tuple(dict.fromkeys((*self.rows, *self.columns, *self.filter.variables)))
+        """Every variable of the codebook that the table reads: what a purpose must allow."""
+        spanning = (name for name in self.names if name not in self.definitions)
+        return tuple(dict.fromkeys((*spanning, *self.read)))
+
+    @property
+    def definitions(self) -> dict[str, list[dict[str, str | None]]]:
+        """The axes that the request defines, by name: the key and the condition (None: the rest) of each level."""
+        return definitions(self.codebook, self.names)
+
+    @property
+    def source(self) -> str:
+        """What to select from: the visits, with a column for every axis."""
+        axes = [self.codebook.variables[name] for name in self.definitions]
+        columns = [
+            f"{axis.derivation.sql()} AS {identifier(axis.name)}" for axis in axes if axis.derivation is not None
+        ]
+        return f"(SELECT *, {', '.join(columns)} FROM visits)" if columns else "visits"  # noqa: S608
+
+    def meaning(self, name: str) -> tuple[str, Derivation | None]:
+        """What a variable or axis is: two tables speak of the same if these are equal."""
+        return name, self.codebook.variables[name].derivation
+
+
+def plan_request(codebook: Codebook, request: TableRequest) -> TablePlan:
+    """Check a request against the codebook and lay its table out. Raises `RequestError`."""
+    return plan_table(
+        codebook,
+        rows=request.rows,
+        columns=request.columns,
+        measure=request.measure,
+        where=request.where or "",
+        margins=request.margins,
+        axes=request.axes,
+        reading=request.reading,
+    )
 
 
 def plan_table(
@@ -60,10 +106,15 @@ def plan_table(
     measure: Measure | str = Measure.VISITS,
     where: str = "",
     margins: bool = False,
+    axes: Sequence[AskedAxis] = (),
+    reading: Reading = PLAIN_TABLE,
 ) -> TablePlan:
-    """Check a request against the codebook and lay its table out. Raises `RequestError`."""
+    """Check a question against the codebook and lay its table out. Raises `RequestError`."""
+    check_reading(codebook, reading, rows)
+    asked = parse_where(where, codebook)
+    codebook = with_axes(codebook, axes)
     counted = _measure(measure)
-    row_variables = _grouping(codebook, "rows", rows)
+    row_variables = _grouping(codebook, "rows" if reading.kind is Kind.TABLE else "by", rows)
     column_variables = _grouping(codebook, "columns", columns)
     if not row_variables:
         raise RequestError("no row variable is named", where="rows", remedy="Name at least one.")
@@ -82,12 +133,14 @@ def plan_table(
         remedy = f"At most {CELLS_MAX} can be computed; use fewer or coarser variables."
         raise RequestError(f"the table would have {shape.size} cells", where="rows and columns", remedy=remedy)
     return TablePlan(
+        codebook=codebook,
         rows=tuple(v.name for v in row_variables),
         columns=tuple(v.name for v in column_variables),
         measure=counted,
-        filter=parse_where(where, codebook),
+        filter=asked,
         shape=shape,
         cells=_cells(row_variables, column_variables, shape),
+        reading=reading,
     )
 
 

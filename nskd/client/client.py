@@ -8,15 +8,18 @@ from pathlib import Path
 
 import attrs
 
+from nskd.client.asked import Asked, request_of
 from nskd.client.daemon import Daemon
 from nskd.client.errors import plain
+from nskd.client.request import Request, names_of, one_or_more
 from nskd.client.result import Result
 from nskd.client.submitted import Submitted
-from nskd.client.table import Table, names_of, table_of
+from nskd.client.table import Table
 from nskd.control.answers import PageSection, RequestDetail, SubmitAnswer
 from nskd.control.client import DEFAULT_SOCKET
 from nskd.errors import OperatorError
 from nskd.governance.explain.page import LANGUAGES, Language
+from nskd.governance.question import Kind
 from nskd.packs.pack import Pack, load_pack
 
 
@@ -65,7 +68,52 @@ class Client:
 
     def table(self, rows: str | Iterable[str], columns: str | Iterable[str] = (), measure: str = "children") -> Table:
         """Begin a request for counts of ``visits`` or ``children`` by rows and columns; its methods say the rest."""
-        return Table(self.pack, rows=names_of(rows), columns=names_of(columns), measure=measure)
+        return Table(pack=self.pack, rows=names_of(rows), columns=names_of(columns), measure=measure)
+
+    def rate(self, of: str, by: str | Iterable[str] = (), measure: str = "children") -> Asked:
+        """What part of all that count meets the condition ``of``, overall and ``by`` groups."""
+        return self._asked(Kind.RATE, measure, of=of, by=one_or_more(names_of(by)))
+
+    def spc(
+        self,
+        of: str,
+        by: str,
+        chart: str = "p",
+        *,
+        baseline: str | None = None,
+        change: str | None = None,
+        measure: str = "children",
+    ) -> Asked:
+        """A rate from period to period on a control chart: ``p``, ``laney`` or ``ewma``.
+
+        ``by`` is a month, quarter or year; ``baseline`` the last one that settles the limits (all if None); ``change``
+        the first after something changed.
+        """
+        return self._asked(Kind.SPC, measure, of=of, by=by, chart=chart, baseline=baseline, change=change)
+
+    def funnel(self, of: str, measure: str = "children") -> Asked:
+        """A rate of all centres together, and how far from it chance alone would bring one of them."""
+        return self._asked(Kind.FUNNEL, measure, of=of)
+
+    def cascade(self, steps: Mapping[str, str], by: str | Iterable[str] = (), measure: str = "children") -> Asked:
+        """How many reach each step: names and conditions, in order; whoever is at one has taken all before."""
+        listed = [{"name": name, "where": where} for name, where in steps.items()]
+        return self._asked(Kind.CASCADE, measure, by=one_or_more(names_of(by)), steps=listed)
+
+    def association(self, exposure: str, outcome: str, *, screening: bool = False, measure: str = "children") -> Asked:
+        """How two conditions go together; ``screening``: the first is a test, the second what it is to find."""
+        return self._asked(
+            Kind.ASSOCIATION, measure, exposure=exposure, outcome=outcome, screening=True if screening else None
+        )
+
+    def summary(
+        self, variable: str, bins: Iterable[int], by: str | Iterable[str] = (), measure: str = "children"
+    ) -> Asked:
+        """Mean, spread and quantiles of a whole number, from the numbers in bins; ``bins`` are where these begin."""
+        return self._asked(Kind.SUMMARY, measure, variable=variable, bins=list(bins), by=one_or_more(names_of(by)))
+
+    def _asked(self, kind: Kind, measure: str, **own: object) -> Asked:
+        return Asked(pack=self.pack, kind=kind, measure=measure, own=own)
 
     def sql(
         self, source: str, *, title: str, purpose: str, columns: str | Iterable[str] = (), permit: str | None = None
@@ -78,7 +126,7 @@ class Client:
 
         query = read_table(source, self.pack.codebook, columns=names_of(columns))
         return Table(
-            self.pack,
+            pack=self.pack,
             rows=query.rows,
             columns=query.columns,
             measure=query.measure.value,
@@ -89,15 +137,15 @@ class Client:
             permit=permit,
         )
 
-    def read(self, text: str) -> Table:
-        """Make a request of the text of a request file."""
-        return table_of(text, self.pack)
+    def read(self, text: str) -> Request:
+        """Make a request of the text of a request file, of whatever kind."""
+        return request_of(text, self.pack)
 
     # --- trying out -----------------------------------------------------------------------------------------
 
     def rehearse(
         self,
-        request: Table,
+        request: Request,
         *,
         centres: int = 3,
         seed: int = 1,
@@ -116,12 +164,12 @@ class Client:
 
     # --- asking ---------------------------------------------------------------------------------------------
 
-    def check(self, request: Table) -> Checked:
+    def check(self, request: Request) -> Checked:
         """Have the daemon check a request as if it were submitted; nothing is."""
         answer = self._daemon.ask("request.submit", SubmitAnswer, text=request.text, check=True)
         return Checked(answer.pages, self._language)
 
-    def submit(self, request: Table, *, again: bool = False) -> Submitted:
+    def submit(self, request: Request, *, again: bool = False) -> Submitted:
         """Have the daemon sign a request and send it to all centres; ``again`` although the same is open already."""
         answer = self._daemon.ask("request.submit", SubmitAnswer, text=request.text, again=again)
         return Submitted(str(answer.request), self._language, self._daemon)

@@ -21,9 +21,9 @@ from nskd.analysis.agreed import rules_for
 from nskd.analysis.clear_rules import broken, rounded, safe_of
 from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.release import AlsoHide, release_bytes
-from nskd.analysis.table import TablePlan, plan_table
+from nskd.analysis.table import TablePlan
+from nskd.client.request import Request
 from nskd.client.result import Result, Synthetic
-from nskd.client.table import Table
 from nskd.data.load import load_visits
 from nskd.data.query import LocalTable, check_values, local_table
 from nskd.errors import OperatorError
@@ -67,20 +67,13 @@ def rules_of(charter: Path | None, centres: int) -> DisclosureRules:
     )
 
 
-def rehearse(table: Table, cast: Cast, agreed: DisclosureRules, language: Language) -> Result:
-    """Compute a table over made-up extracts.  Raises an ``OperatorError``."""
-    plan = plan_table(
-        table.pack.codebook,
-        rows=table.rows,
-        columns=table.columns,
-        measure=table.measure,
-        where=table.condition or "",
-        margins=table.totals,
-    )
-    locals_ = [_contribution(table.pack, plan, cast, centre) for centre in range(cast.centres)]
+def rehearse(request: Request, cast: Cast, agreed: DisclosureRules, language: Language) -> Result:
+    """Compute a request over made-up extracts.  Raises an ``OperatorError``."""
+    plan = request.plan()
+    locals_ = [_contribution(request.pack, plan, cast, centre) for centre in range(cast.centres)]
     values = np.array([each.values for each in locals_], dtype=np.int64)
     children = np.array([each.children for each in locals_], dtype=np.int64)
-    impossible = impossible_cells(table.pack.codebook, plan)
+    impossible = impossible_cells(plan)
     reasons = broken(values, children, rules_for(agreed, plan))
     safe = safe_of(reasons)
     shown = AlsoHide(plan.shape, impossible)(safe)
@@ -92,12 +85,12 @@ def rehearse(table: Table, cast: Cast, agreed: DisclosureRules, language: Langua
         impossible,
         rounding=agreed.rounding,
         request=b"",
-        title=table.title or "",
+        title=request.title or "",
     )
     release: dict[str, Any] = msgspec.json.decode(raw)
     del release["request"]  # nobody was asked
     return Result(
-        title=table.title or "",
+        title=request.title or "",
         release=release,
         rules=tuple(say(stated(agreed), language) for key, stated in DISCLOSURE.items() if key != "differencing"),
         synthetic=Synthetic(cast.centres, cast.seed, _counted(reasons, impossible)),

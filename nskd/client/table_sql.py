@@ -15,10 +15,11 @@ from typing import Final
 import attrs
 from sqlglot import exp
 
-from nskd.analysis.table import GROUP_VARIABLES_MAX, Measure, plan_table
+from nskd.analysis.table import GROUP_VARIABLES_MAX, plan_table
 from nskd.client.sql import SOURCE, Select, bare, read_select
 from nskd.client.sql_gate import FORM, refuse
 from nskd.data.errors import RequestError
+from nskd.governance.question import Measure
 from nskd.packs.codebook import Codebook
 
 CHILD: Final = "child"  # who is counted, as people say it; the codebook's own name for the pseudonym will do as well

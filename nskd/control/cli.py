@@ -29,7 +29,7 @@ from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
 from nskd.errors import OperatorError
 from nskd.governance.limits import LIST_MAX, REQUEST_TEXT_BYTES_MAX
-from nskd.governance.request import parse_request
+from nskd.governance.request_text import parse_request
 
 _POLL_S: Final = 0.2  # a daemon that is not there yet cannot tell when it will be
 

@@ -21,7 +21,7 @@ from nskd.governance.ledger import Entry, Ledger, Result
 from nskd.governance.lifecycle import OPEN, State
 from nskd.governance.policy import Rule, day_of
 from nskd.governance.presence import Absence
-from nskd.governance.request import TableRequest
+from nskd.governance.question import TableRequest
 from nskd.governance.statement import Verdict
 from nskd.governance.tally import standing, withdrawn_until
 from nskd.peers.lanes import Lane

@@ -28,7 +28,7 @@ from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
 from nskd.governance.ledger import Entry, Ledger
 from nskd.governance.lifecycle import State
-from nskd.governance.request import TableRequest
+from nskd.governance.question import TableRequest
 from nskd.sessions.kinds import Refusal
 from nskd.stockpile import Level, SharedStockpile
 

@@ -283,7 +283,7 @@ class Runs:
         self._recheck(entry, approvals)
         with watch.phase("joint part"):
             self._require(session.proposal.epoch)
-            impossible = await trio.to_thread.run_sync(impossible_cells, workshop.codebook, plan)
+            impossible = await trio.to_thread.run_sync(impossible_cells, plan)
             also_hide = AlsoHide(plan.shape, impossible)
             outcome = await self._joint(party, material, own, plan, also_hide, entry, approvals, session.proposal.epoch)
         with watch.phase("compare releases"):

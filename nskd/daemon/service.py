@@ -30,7 +30,8 @@ from nskd.governance import limits
 from nskd.governance.audit import Event
 from nskd.governance.ledger import ERASED, Entry, Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
-from nskd.governance.request import parse_request, sign_request
+from nskd.governance.request import sign_request
+from nskd.governance.request_text import parse_request
 from nskd.governance.statement import Verdict
 from nskd.peers.lanes import PROTOCOL_VERSION
 from nskd.peers.mesh import Mesh

@@ -9,7 +9,7 @@ import attrs
 import structlog
 
 from nskd.analysis.agreed import rules_for
-from nskd.analysis.table import TablePlan, plan_table
+from nskd.analysis.table import TablePlan, plan_request
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
 from nskd.data.months import months_selected
@@ -18,7 +18,8 @@ from nskd.governance.charter import Charter
 from nskd.governance.lifecycle import State
 from nskd.governance.permit import Permits, Use
 from nskd.governance.policy import PolicyError, check_request, day_of
-from nskd.governance.request import SignedRequest, TableRequest
+from nskd.governance.question import TableRequest
+from nskd.governance.request import SignedRequest
 from nskd.governance.signing import Signer
 from nskd.governance.threaded import LedgerThread
 from nskd.packs.codebook import Codebook
@@ -66,14 +67,7 @@ class Workshop:
 
     def plan(self, table: TableRequest) -> TablePlan:
         """Lay out a request's table; raises :class:`nskd.data.errors.RequestError`."""
-        return plan_table(
-            self.codebook,
-            rows=table.rows,
-            columns=table.columns,
-            measure=table.measure.value,
-            where=table.where or "",
-            margins=table.margins,
-        )
+        return plan_request(self.codebook, table)
 
     def check(self, table: TableRequest, requester: str) -> TablePlan:
         """This centre's own check: the plan, and every rule of policy.  Raises an ``OperatorError``."""
@@ -83,7 +77,7 @@ class Workshop:
             requester=requester,
             charter=self.charter,
             purposes=partial(purposes_of, self.codebook),
-            where_variables=plan.filter.variables,
+            where_variables=plan.read,
             today=day_of(self.clock()),
         )
         self._check_permit(table, requester, plan)
@@ -96,7 +90,7 @@ class Workshop:
             return Use(
                 requester=requester,
                 purpose=table.purpose,
-                variables=(*table.variables, *plan.filter.variables),
+                variables=plan.variables,
                 months=months_selected(plan.filter, self.codebook),
             )
 

@@ -6,10 +6,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from nskd.analysis.table import Measure, TablePlan
+from nskd.analysis.table import TablePlan
 from nskd.data.errors import RequestError
 from nskd.data.load import Dataset
-from nskd.packs.codebook import TOTAL, Codebook
+from nskd.governance.question import Measure
+from nskd.packs.codebook import TOTAL
 from nskd.packs.conditions import identifier, text
 from protocol.online.disclosure import value_max
 
@@ -34,7 +35,7 @@ def local_table(dataset: Dataset, plan: TablePlan) -> LocalTable:
     visits, children = np.zeros(plan.size, np.uint64), np.zeros(plan.size, np.uint64)
     index = {tuple(cell.values()): k for k, cell in enumerate(plan.cells)}
     for sets in _grouping_sets(plan):
-        for *levels, visit_count, child_count in dataset.fetch(_query(dataset.codebook, plan, sets)):
+        for *levels, visit_count, child_count in dataset.fetch(_query(plan, sets)):
             k = index[tuple(levels)]
             visits[k], children[k] = visit_count, child_count
     return LocalTable(children if plan.measure is Measure.CHILDREN else visits, children)
@@ -55,10 +56,10 @@ def check_values(own: LocalTable, plan: TablePlan, parties: int) -> None:
 def local_members(dataset: Dataset, plan: TablePlan) -> list[tuple[int, str, int]]:
     """Who is where: (interior cell, pseudonym, visits), one for each child in a cell."""
     index = {tuple(cell.values()): k for k, cell in enumerate(plan.cells[: plan.shape.interior])}
-    names, person = (*plan.rows, *plan.columns), identifier(dataset.codebook.person_link)
+    names, person = plan.names, identifier(dataset.codebook.person_link)
     levels = ", ".join(map(identifier, names))
     rows = dataset.fetch(
-        f"SELECT {levels}, {person}, count(*) FROM visits WHERE {plan.filter.sql} GROUP BY ALL"  # noqa: S608
+        f"SELECT {levels}, {person}, count(*) FROM {plan.source} WHERE {plan.filter.sql} GROUP BY ALL"  # noqa: S608
     )
     return [(index[tuple(row[:-2])], row[-2], row[-1]) for row in rows]
 
@@ -72,10 +73,10 @@ def _grouping_sets(plan: TablePlan) -> list[frozenset[str]]:
     return sets
 
 
-def _query(codebook: Codebook, plan: TablePlan, grouped: frozenset[str]) -> str:
-    names = (*plan.rows, *plan.columns)
+def _query(plan: TablePlan, grouped: frozenset[str]) -> str:
+    names = plan.names
     shown = ", ".join(identifier(name) if name in grouped else text(TOTAL) for name in names)
     by = ", ".join(identifier(name) for name in names if name in grouped)
-    counted = f"count(*), count(DISTINCT {identifier(codebook.person_link)})"
+    counted = f"count(*), count(DISTINCT {identifier(plan.codebook.person_link)})"
     group = f" GROUP BY {by}" if by else ""
-    return f"SELECT {shown}, {counted} FROM visits WHERE {plan.filter.sql}{group}"  # noqa: S608
+    return f"SELECT {shown}, {counted} FROM {plan.source} WHERE {plan.filter.sql}{group}"  # noqa: S608

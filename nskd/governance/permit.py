@@ -20,7 +20,7 @@ import msgspec
 from nskd.errors import OperatorError
 from nskd.governance import limits
 from nskd.governance.policy import Refusal, Rule
-from nskd.governance.request import PERMIT_ID
+from nskd.governance.request_text import PERMIT_ID
 from nskd.governance.toml import closest, is_plain, shown
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from nskd.errors import OperatorError
 from nskd.governance.charter import Charter, Role
-from nskd.governance.request import TableRequest
+from nskd.governance.question import TableRequest
 from nskd.governance.toml import closest, shown
 
 VariablePurposes = Callable[[str], Collection[str] | None]

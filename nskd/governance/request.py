@@ -1,4 +1,4 @@
-"""A request for a table: data, never code.
+"""A request as it is signed and sent: data, never code.
 
 The analyst writes a small TOML text.  The requesting centre's daemon wraps it as a *body* – format, centre,
 charter digest, time, nonce, text, as one msgpack array – and signs the body.  The digest over the same bytes
@@ -12,109 +12,20 @@ first.  Receiving one *body* twice changes nothing.  Against a double click the 
 
 from __future__ import annotations
 
-import enum
-import re
 from typing import Annotated, Final, Literal
 
 import attrs
 import msgspec
 
-from nskd.errors import OperatorError
 from nskd.governance import limits, signing
-from nskd.governance.charter import NAME, Charter, Role
-from nskd.governance.toml import Keys, read_document, shown
+from nskd.governance.charter import Charter, Role
+from nskd.governance.question import TableRequest
+from nskd.governance.request_text import RequestError, parse_request
 from protocol.errors import Fault, RemoteProtocolError
 
 _FORMAT: Final = "nskd request v1"
 _SIGN: Final = "nskd request signature v1"
 _DIGEST: Final = "nskd request digest v1"
-_VARIABLE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
-PERMIT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
-_KEYS: Final = ("kind", "title", "purpose", "rows", "columns", "measure", "where", "margins", "permit")
-
-
-class RequestError(OperatorError):
-    """A request text that cannot be used; the message names the key."""
-
-
-class Measure(enum.StrEnum):
-    """What a cell counts."""
-
-    VISITS = "visits"
-    CHILDREN = "children"  # distinct
-
-
-@attrs.frozen
-class TableRequest:
-    """What is asked: counts by ``rows`` × ``columns`` over the visits for which ``where`` holds.
-
-    Variables and the expression are names and text here; whether they exist and may be used is the codebook's
-    and :mod:`~nskd.governance.policy`'s to say.  ``permit`` is the id of one that the request keeps to.
-    """
-
-    title: str
-    purpose: str
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    measure: Measure
-    where: str | None
-    margins: bool
-    permit: str | None = None
-    kind: Literal["table"] = "table"
-
-    @property
-    def variables(self) -> tuple[str, ...]:
-        """The variables that span the table, rows first; those inside ``where`` are not among them."""
-        return self.rows + self.columns
-
-
-def parse_request(raw: bytes, *, where: str = "request") -> TableRequest:
-    """Read a request text; :class:`RequestError` and nothing else comes out of bad input."""
-    document = read_document(raw, where=where, bytes_max=limits.REQUEST_TEXT_BYTES_MAX, error=RequestError)
-    keys = Keys(document, allowed=_KEYS, where=where, error=RequestError)
-    keys.choice("kind", ("table",))
-    rows = _axis(keys, "rows", '"age_band"')
-    columns = _axis(keys, "columns", '"nsk_positive"') if "columns" in keys else ()
-    for name in columns:
-        if name in rows:
-            raise keys.fault("columns", f"{shown(name)} is among the rows already", "Name it once.")
-    return TableRequest(
-        title=keys.text("title", chars_max=limits.TITLE_CHARS_MAX, example='"Positive screens by age"'),
-        purpose=keys.text(
-            "purpose",
-            chars_max=limits.NAME_CHARS_MAX,
-            example='"improvement"',
-            pattern=NAME,
-            meaning="the id of a purpose in the charter",
-        ),
-        rows=rows,
-        columns=columns,
-        measure=Measure(keys.choice("measure", tuple(Measure))),
-        where=keys.text("where", chars_max=limits.WHERE_CHARS_MAX, example="\"sex = 'V'\"", lines=True)
-        if "where" in keys
-        else None,
-        margins=keys.boolean("margins", default=False),
-        permit=keys.text(
-            "permit",
-            chars_max=limits.PERMIT_ID_CHARS_MAX,
-            example='"HDAB-NL-2026-0042"',
-            pattern=PERMIT_ID,
-            meaning="the id of a permit: letters, digits and . _ / -",
-        )
-        if "permit" in keys
-        else None,
-    )
-
-
-def _axis(keys: Keys, key: str, example: str) -> tuple[str, ...]:
-    return keys.texts(
-        key,
-        count_max=limits.VARIABLES_PER_AXIS_MAX,
-        chars_max=limits.NAME_CHARS_MAX,
-        example=example,
-        pattern=_VARIABLE,
-        meaning="the name of a variable",
-    )
 
 
 class _Body(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):

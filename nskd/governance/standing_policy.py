@@ -18,12 +18,12 @@ from nskd.errors import OperatorError
 from nskd.governance import limits, signing
 from nskd.governance.charter import NAME, Charter
 from nskd.governance.policy import Refusal, Rule
-from nskd.governance.request import TableRequest
+from nskd.governance.question import Kind, TableRequest
 from nskd.governance.toml import Keys, read_document, shown
 
 NAMESPACE: Final = "nskd-standing-policy"
 _LABEL: Final = "nskd standing policy v1"
-_KINDS: Final = ("table",)
+_KINDS: Final = tuple(Kind)
 _KEYS: Final = (
     "title",
     "workshop",
@@ -191,9 +191,10 @@ def _outside(
 
 
 def variables_named(table: TableRequest) -> frozenset[str]:
-    """Every variable a request names, those in its filter included; whether they exist is the codebook's to say."""
+    """Every variable a request names, those in its conditions included; whether they exist is the codebook's to say."""
     named = set(table.variables)
-    for quoted, word, called in _WORD.findall(_QUOTED.sub(" ", table.where or "")):
+    conditions = " ".join(table.conditions)
+    for quoted, word, called in _WORD.findall(_QUOTED.sub(" ", conditions)):
         name = (quoted or word).lower()
         if quoted or not (name in (_FUNCTIONS if called else _KEYWORDS) or name.isdigit()):
             named.add(name)

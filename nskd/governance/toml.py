@@ -180,6 +180,17 @@ class Keys:
             )
         return value
 
+    def integers(self, key: str, *, least: int, most: int, largest: int, example: str) -> tuple[int, ...]:
+        """Read a list of ``least..most`` whole numbers, none of them larger than ``largest`` with either sign."""
+        value = self._get(key, example)
+        remedy = f"Write for example: {key} = {example}"
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            raise self.fault(key, f"a list of {least} to {most} whole numbers is expected", remedy)
+        for item in value:
+            if not isinstance(item, int) or isinstance(item, bool) or abs(item) > largest:
+                raise self.fault(key, f"whole numbers are expected, not {shown(item)}", remedy)
+        return tuple(value)
+
     def boolean(self, key: str, *, default: bool) -> bool:
         """Read ``true`` or ``false``."""
         value = self._table.get(key, default)

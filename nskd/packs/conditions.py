@@ -160,4 +160,22 @@ class Period:
         return np.array([self.level(str(month)) for month in months])[index].reshape(rows)
 
 
-Derivation = Cases | Period
+@attrs.frozen
+class Written:
+    """The level of the first case that holds, else `otherwise`; cases are SQL that was checked where it was written.
+
+    For axes that a request defines (`nskd.analysis.axes`): never in a pack, so never made up by its generator.
+    """
+
+    cases: tuple[tuple[str, str], ...]
+    otherwise: str
+    variables: tuple[str, ...]
+
+    def sql(self) -> str:
+        """Return an SQL expression for the level; a case that is NULL does not hold."""
+        whens = " ".join(f"WHEN {condition} THEN {text(level)}" for condition, level in self.cases)
+        return f"CASE {whens} ELSE {text(self.otherwise)} END"
+
+
+PackDerivation = Cases | Period  # what a pack may say
+Derivation = PackDerivation | Written

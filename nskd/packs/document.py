@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, Literal
 
 from nskd.packs.codebook import Codebook, Text, Variable, VariableType
-from nskd.packs.conditions import Condition, Period, PeriodUnit, Within
+from nskd.packs.conditions import Condition, Period, PeriodUnit, Within, Written
 from nskd.packs.pack import Pack
 
 Language = Literal["en", "nl"]
@@ -158,7 +158,7 @@ class _Page:
 
     def _derivation(self, variable: Variable) -> str:
         how = variable.derivation
-        if how is None:
+        if how is None or isinstance(how, Written):
             return ""
         if isinstance(how, Period):
             return self._say("year" if how.unit is PeriodUnit.YEAR else "quarter", of=f"`{how.of}`")

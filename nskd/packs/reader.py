@@ -25,7 +25,7 @@ from nskd.packs.codebook import (
     VariableType,
     closest,
 )
-from nskd.packs.conditions import Cases, Condition, Derivation, OneOf, Period, PeriodUnit, Within
+from nskd.packs.conditions import Cases, Condition, OneOf, PackDerivation, Period, PeriodUnit, Within
 from nskd.packs.errors import PackError
 
 CODEBOOK_LABEL = b"nskd codebook 1\0"
@@ -169,7 +169,7 @@ class _VariableReader:
         ):
             raise self.fail("a month needs first ≤ last, written YYYY-MM", key, "Give both.")
 
-    def _levels(self, v: schema.VariableFile, derivation: Derivation | None, key: str) -> tuple[Level, ...]:
+    def _levels(self, v: schema.VariableFile, derivation: PackDerivation | None, key: str) -> tuple[Level, ...]:
         if v.type in ("identifier", "integer"):
             return ()
         if v.type == "month":
@@ -196,7 +196,7 @@ class _VariableReader:
             seen.add(level.key)
         return levels
 
-    def _derivation(self, v: schema.VariableFile, key: str) -> Derivation | None:
+    def _derivation(self, v: schema.VariableFile, key: str) -> PackDerivation | None:
         if (v.period is None) != (v.of is None) or (v.cases is None) != (v.otherwise is None):
             raise self.fail('half a derivation: "period" needs "of", "cases" needs "otherwise"', key, "Give both.")
         if v.period is not None and v.of is not None:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nskd.errors import OperatorError
-from nskd.packs.conditions import Column, Condition
+from nskd.packs.conditions import Column, Condition, Written
 from nskd.packs.errors import PackError
 from nskd.packs.pack import Pack
 from nskd.packs.synthetic_model import VISITS_MAX, Draw, Scope, Synthetic
@@ -121,7 +121,7 @@ class _Extract:
     def _derive(self) -> None:
         for variable in self.codebook.derived:
             derivation = variable.derivation
-            if derivation is None or variable.name in self.visit_columns:
+            if derivation is None or isinstance(derivation, Written) or variable.name in self.visit_columns:
                 continue
             if all(name in self.visit_columns for name in derivation.variables):
                 self.visit_columns[variable.name] = derivation.evaluate(self.visit_columns, self.rows)

@@ -12,13 +12,14 @@ from typing import Final
 
 import attrs
 
-from nskd.analysis.table import TablePlan, plan_table
+from nskd.analysis.table import TablePlan, plan_request
 from nskd.daemon.workshop import purposes_of
 from nskd.data.load import load_visits
 from nskd.errors import OperatorError
 from nskd.governance.charter import load_charter
 from nskd.governance.policy import check_request
-from nskd.governance.request import TableRequest, parse_request
+from nskd.governance.question import TableRequest
+from nskd.governance.request_text import parse_request
 from nskd.packs.pack import Pack, load_pack
 from nskd.packs.reader import NAME
 from nskd.sandbox.options import Options
@@ -57,14 +58,7 @@ def prepare(options: Options) -> Errand:
     shown = _DEFAULT_SHOWN if options.request is None else str(options.request)
     table = parse_request(request.encode(), where=shown)
     with _located(shown):
-        plan = plan_table(
-            pack.codebook,
-            rows=table.rows,
-            columns=table.columns,
-            measure=table.measure.value,
-            where=table.where or "",
-            margins=table.margins,
-        )
+        plan = plan_request(pack.codebook, table)
     return Errand(pack, pack_source, request, shown, table, plan)
 
 
@@ -84,7 +78,7 @@ def check_policy(errand: Errand, charter: Path, requester: str) -> None:
             requester=requester,
             charter=load_charter(charter),
             purposes=partial(purposes_of, errand.pack.codebook),
-            where_variables=errand.plan.filter.variables,
+            where_variables=errand.plan.read,
             today=datetime.datetime.now(datetime.UTC).date(),
         )
 

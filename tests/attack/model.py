@@ -17,8 +17,9 @@ from nskd.analysis.pairs import corresponding
 from nskd.analysis.population import Population, differences, population
 from nskd.analysis.release import AlsoHide
 from nskd.analysis.shape import TableShape
-from nskd.analysis.table import Measure, TablePlan
+from nskd.analysis.table import TablePlan
 from nskd.data.where import Filter
+from nskd.governance.question import Measure
 from nskd.packs.codebook import TOTAL
 from protocol.online.rules import Rules
 

@@ -24,7 +24,7 @@ from nskd.data.load import load_visits
 from nskd.data.query import local_table
 from nskd.errors import OperatorError
 from nskd.governance.disclosure import KEYS, read_disclosure
-from nskd.governance.request import parse_request
+from nskd.governance.request_text import parse_request
 from nskd.governance.toml import Keys
 from nskd.packs.pack import load_pack
 from protocol.online.arithmetic import Evaluator
@@ -69,7 +69,7 @@ async def in_memory(question: Question, files: list[Path], seed: int) -> bytes:
         contributors=parties,
     )
     rules = rules_for(agreed, plan)
-    impossible = impossible_cells(PACK.codebook, plan)
+    impossible = impossible_cells(plan)
     dealer = Dealer(parties, seed)
     cost = disclosure_cost(rules, parties, plan.size)
     material = dealer.material(**attrs.asdict(cost))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from nskd.governance.charter import Charter
 from nskd.governance.explain import words
+from nskd.governance.explain.meant import meant, named
 from nskd.governance.explain.page import Question, Section
-from nskd.governance.request import Measure, TableRequest
+from nskd.governance.question import Measure, TableRequest
 from nskd.packs.codebook import Codebook, Text
 
 _COUNTED: Final = {
@@ -33,6 +33,7 @@ def asked(question: Question, codebook: Codebook) -> Section:
     totals = Text(", met totalen", ", with totals") if table.margins else Text("", "")
     sentences = [
         Text(f"Vraag: {table.title}", f"Question: {table.title}"),
+        *meant(table, codebook),
         Text(
             f"Gevraagd worden {counted.nl}, uitgesplitst naar {axes.nl}{totals.nl}.",
             f"Asked are {counted.en}, broken down by {axes.en}{totals.en}.",
@@ -109,10 +110,10 @@ def _letter(letter: str | None) -> Text:
 
 
 def _axes(table: TableRequest, codebook: Codebook) -> Text:
-    rows = words.variables(table.rows, codebook)
+    rows = named(table, table.rows, codebook)
     if not table.columns:
         return rows
-    columns = words.variables(table.columns, codebook)
+    columns = named(table, table.columns, codebook)
     return Text(f"{rows.nl}, tegen {columns.nl}", f"{rows.en}, against {columns.en}")
 
 
@@ -122,19 +123,4 @@ def _condition(table: TableRequest, codebook: Codebook) -> tuple[Text, ...]:
         return (Text("Alle bezoeken tellen mee.", "All visits count."),)
     where = " ".join(table.where.split())
     told = Text(f"Alleen bezoeken tellen mee waarvoor geldt: {where}", f"Only visits count for which: {where}")
-    values = dict.fromkeys(re.findall(r"'([^']*)'", where))
-    names = dict.fromkeys(re.findall(r"\w+", re.sub(r"'[^']*'", " ", where)))
-    read = []
-    for name in names:
-        variable = codebook.variables.get(name)
-        if variable is not None:
-            read.append(Text(f"{name} = {variable.label.nl}", f"{name} = {variable.label.en}"))
-            read += [
-                Text(f"'{level.key}' = {level.nl}", f"'{level.key}' = {level.en}")
-                for level in variable.levels
-                if level.key in values and level.nl != level.key
-            ]
-    if not read:
-        return (told,)
-    meaning_nl, meaning_en = "; ".join(each.nl for each in read), "; ".join(each.en for each in read)
-    return (told, Text(f"Wat daarin staat: {meaning_nl}.", f"What that says: {meaning_en}."))
+    return (told, *words.legend((where,), codebook))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nskd.governance.charter import Charter, Role
 from nskd.governance.explain import words
 from nskd.governance.explain.page import Question, Section
-from nskd.governance.request import Measure
+from nskd.governance.question import Measure
 from nskd.packs.codebook import Text
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from nskd.governance.request import TableRequest
+from nskd.governance.question import TableRequest
 from nskd.packs.codebook import Text
 
 Language = Literal["nl", "en"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Final
@@ -77,3 +78,24 @@ def variable(name: str, codebook: Codebook) -> Text:
 def variables(names: Iterable[str], codebook: Codebook) -> Text:
     """Write several variables as a list."""
     return listed([variable(name, codebook) for name in names])
+
+
+def legend(conditions: Sequence[str], codebook: Codebook) -> tuple[Text, ...]:
+    """What the names and values in some conditions stand for: a sentence, if they stand for anything."""
+    where = " ".join(conditions)
+    values = dict.fromkeys(re.findall(r"'([^']*)'", where))
+    names = dict.fromkeys(re.findall(r"\w+", re.sub(r"'[^']*'", " ", where)))
+    read = []
+    for name in names:
+        variable = codebook.variables.get(name)
+        if variable is not None:
+            read.append(Text(f"{name} = {variable.label.nl}", f"{name} = {variable.label.en}"))
+            read += [
+                Text(f"'{level.key}' = {level.nl}", f"'{level.key}' = {level.en}")
+                for level in variable.levels
+                if level.key in values and level.nl != level.key
+            ]
+    if not read:
+        return ()
+    meaning_nl, meaning_en = "; ".join(each.nl for each in read), "; ".join(each.en for each in read)
+    return (Text(f"Wat daarin staat: {meaning_nl}.", f"What that says: {meaning_en}."),)

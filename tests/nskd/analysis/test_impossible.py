@@ -23,7 +23,7 @@ def asked(**question: Any) -> TablePlan:
 
 
 def known(plan: TablePlan) -> list[tuple[str, ...]]:
-    mask = impossible_cells(BOOK, plan)
+    mask = impossible_cells(plan)
     return [tuple(cell.values()) for cell, is_known in zip(plan.cells, mask, strict=True) if is_known]
 
 

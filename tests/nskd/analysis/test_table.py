@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from nskd.analysis.shape import TableShape
-from nskd.analysis.table import CELLS_MAX, Measure, plan_table
+from nskd.analysis.table import CELLS_MAX, plan_table
 from nskd.data.errors import RequestError
+from nskd.governance.question import Measure
 from nskd.packs.codebook import TOTAL
 from tests.nskd.data.extracts import nsk
 

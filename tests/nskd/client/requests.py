@@ -63,7 +63,7 @@ def tables(draw: st.DrawFn) -> Table:
     used = {*names, *(parse_where(condition, BOOK).variables if condition else ())}
     purpose = draw(st.sampled_from([each.id for each in PACK.purposes if not BOOK.unsuited(each.id, used)]))
     return Table(
-        PACK,
+        pack=PACK,
         rows=tuple(names[:down]),
         columns=tuple(names[down:]),
         measure=draw(st.sampled_from(["visits", "children"])),

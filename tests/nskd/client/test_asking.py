@@ -18,7 +18,7 @@ import trio
 from nskd.client import Client
 from nskd.data.where_tokens import FUNCTIONS
 from nskd.errors import OperatorError
-from nskd.governance.request import parse_request
+from nskd.governance.request_text import parse_request
 from tests.console import Done, commands, run
 from tests.system.workshop import Plan, Workshop, lay_out
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from nskd.control import cli
-from nskd.governance.request import parse_request
+from nskd.governance.request_text import parse_request
 
 SQL = "SELECT sex, ehr, COUNT(DISTINCT child) FROM visits WHERE delay = 'ja' GROUP BY sex, ehr"
 GIVEN = ("--title", "Delay – by record", "--purpose", "research")

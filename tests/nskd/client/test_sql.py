@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nskd.analysis.table import Measure, plan_table
+from nskd.analysis.table import plan_table
 from nskd.client import Client, SqlError, Table
 from nskd.client.sql_gate import SQL_CHARS_MAX, TOKENS_MAX
 from nskd.client.table_sql import TableQuery, read_table, write_table
@@ -16,6 +16,7 @@ from nskd.data.load import load_visits
 from nskd.data.query import local_table
 from nskd.data.where_tokens import DEPTH_MAX
 from nskd.errors import OperatorError
+from nskd.governance.question import Measure
 from nskd.packs.synthetic import generate, write_visits
 
 from .requests import BOOK, PACK, conditions, tables

@@ -9,7 +9,8 @@ import pytest
 
 from nskd.client import Client, Table
 from nskd.errors import OperatorError
-from nskd.governance.request import TableRequest, parse_request
+from nskd.governance.question import TableRequest
+from nskd.governance.request_text import parse_request
 
 CLIENT = Client("/nowhere/control.sock")
 

@@ -16,7 +16,8 @@ from nskd.governance.ledger import ERASED, Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.permit import Permits, parse_permit
 from nskd.governance.policy import PolicyError, Rule
-from nskd.governance.request import SignedRequest, parse_request
+from nskd.governance.request import SignedRequest
+from nskd.governance.request_text import parse_request
 from nskd.governance.statement import Verdict
 from tests.nskd.governance.workshop import NOW
 

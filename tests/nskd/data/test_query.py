@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nskd.analysis.table import Measure, TablePlan, plan_table
+from nskd.analysis.table import TablePlan, plan_table
 from nskd.data.load import load_visits
 from nskd.data.query import LocalTable, local_table
+from nskd.governance.question import Measure
 from nskd.packs.codebook import TOTAL
 from nskd.packs.synthetic import generate, write_visits
 from tests.nskd.data.extracts import nsk, random_rows, visit, write_csv

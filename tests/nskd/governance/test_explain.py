@@ -24,7 +24,8 @@ from nskd.governance.explain.page import LANGUAGES, Language, say
 from nskd.governance.explain.rules import DISCLOSURE
 from nskd.governance.explain.words import EHDS
 from nskd.governance.presence import Absence, Presence
-from nskd.governance.request import Measure, TableRequest, parse_request
+from nskd.governance.question import Measure, TableRequest
+from nskd.governance.request_text import parse_request
 from nskd.packs.pack import load_pack
 
 from .workshop import CHARTER, NOW, PAIR_HEAD, PURPOSE, charter

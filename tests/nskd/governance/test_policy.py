@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from nskd.governance.policy import PolicyError, Rule, check_request, review
-from nskd.governance.request import parse_request
+from nskd.governance.request_text import parse_request
 
 from .workshop import CHARTER, HEAD, PURPOSE, TEXT, charter
 

@@ -8,14 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.governance import limits, signing
-from nskd.governance.request import (
-    Measure,
-    RequestError,
-    TableRequest,
-    parse_request,
-    read_request,
-    receive_request,
-)
+from nskd.governance.question import Measure, TableRequest
+from nskd.governance.request import read_request, receive_request
+from nskd.governance.request_text import RequestError, parse_request
 from protocol.errors import Fault, RemoteProtocolError
 
 from .mutations import mutated

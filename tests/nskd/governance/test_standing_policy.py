@@ -15,7 +15,7 @@ from nskd.governance import limits
 from nskd.governance.charter import Centre, load_charter
 from nskd.governance.own_policy import load_own_policy
 from nskd.governance.policy import PolicyError, Rule
-from nskd.governance.request import parse_request
+from nskd.governance.request_text import parse_request
 from nskd.governance.standing_policy import (
     NAMESPACE,
     StandingPolicyError,
