@@ -113,7 +113,12 @@ class Client:
         return self._asked(Kind.SUMMARY, measure, variable=variable, bins=list(bins), by=one_or_more(names_of(by)))
 
     def _asked(self, kind: Kind, measure: str, **own: object) -> Asked:
-        return Asked(pack=self.pack, kind=kind, measure=measure, own=own)
+        return Asked(
+            pack=self.pack,
+            kind=kind,
+            measure=measure,
+            own={key: value for key, value in own.items() if value is not None},
+        )
 
     def sql(
         self, source: str, *, title: str, purpose: str, columns: str | Iterable[str] = (), permit: str | None = None

@@ -117,7 +117,7 @@ def _load(connection: duckdb.DuckDBPyConnection, source: Source, codebook: Codeb
     connection.execute("DROP TABLE computed; DROP TABLE staging; CREATE TABLE objections (person VARCHAR)")
     person = identifier(codebook.person_link)
     connection.execute(
-        f"CREATE VIEW visits AS SELECT loaded.* FROM loaded ANTI JOIN objections ON {person} = objections.person"  # noqa: S608
+        f"CREATE VIEW visits AS SELECT loaded.* FROM loaded ANTI JOIN objections ON loaded.{person} = objections.person"  # noqa: S608
     )
     ((rows,),) = connection.execute("SELECT count(*) FROM loaded").fetchall()
     return Dataset(codebook, source.path, rows, source.digest, warnings, connection)

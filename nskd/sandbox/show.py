@@ -49,7 +49,7 @@ def show_result(console: Console, errand: Errand, answer: answers.ResultAnswer, 
     tab = Crosstab.of(answer.release or {})
     console.print()
     console.print(Text(render.plain(answer.title), style="bold"))
-    _show_table(console, tab, Words(errand.pack.codebook, options.language))
+    _show_table(console, tab, Words(errand.plan.codebook, options.language))
     hidden = sum(value is None for value in tab.values.values())
     if hidden:
         count = f"{hidden} of {len(tab.values)} cells"

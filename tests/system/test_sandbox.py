@@ -16,22 +16,8 @@ import trio
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from nskd.analysis.agreed import rules_for
-from nskd.analysis.impossible import impossible_cells
-from nskd.analysis.release import AlsoHide, release_bytes
-from nskd.analysis.table import plan_table
-from nskd.data.load import load_visits
-from nskd.data.query import local_table
-from nskd.errors import OperatorError
-from nskd.governance.disclosure import KEYS, read_disclosure
-from nskd.governance.request_text import parse_request
-from nskd.governance.toml import Keys
 from nskd.packs.pack import load_pack
-from protocol.online.arithmetic import Evaluator
-from protocol.online.disclosure import disclosure_cost, release
-from protocol.party import Party
-from tests.cluster import Cluster
-from tests.dealer import Dealer
+from tests.system.joint import joint
 from tests.system.oracle import (
     RECORDED,
     Question,
@@ -48,44 +34,9 @@ PACK = load_pack("nsk")
 
 
 async def in_memory(question: Question, files: list[Path], seed: int) -> bytes:
-    """The real local part and the real online phase, over material from a dealer: what each seat releases."""
-    table = parse_request(question.text.encode())
-    plan = plan_table(
-        PACK.codebook,
-        rows=table.rows,
-        columns=table.columns,
-        measure=table.measure.value,
-        where=table.where or "",
-        margins=table.margins,
-    )
-    parties = len(files)
-    agreed = read_disclosure(
-        Keys(
-            {"threshold": question.threshold, "insider": question.insider, "centres_min": min(parties, 3)},
-            allowed=KEYS,
-            where="charter",
-            error=OperatorError,
-        ),
-        contributors=parties,
-    )
-    rules = rules_for(agreed, plan)
-    impossible = impossible_cells(plan)
-    dealer = Dealer(parties, seed)
-    cost = disclosure_cost(rules, parties, plan.size)
-    material = dealer.material(**attrs.asdict(cost))
-
-    async def seat(party: Party) -> bytes:
-        with load_visits(files[party.index], PACK.codebook) as dataset:
-            own = local_table(dataset, plan)
-        evaluator = Evaluator(party, dealer.keys[party.index], material[party.index])
-        outcome = await release(evaluator, own.values, own.children, rules, AlsoHide(plan.shape, impossible))
-        return release_bytes(
-            plan, outcome.shown, outcome.values, impossible, rounding=5, request=bytes(32), title=table.title
-        )
-
-    released = await Cluster(parties, seed).run(seat)
-    assert len(set(released)) == 1
-    return released[0]
+    """What each seat releases."""
+    rules = {"threshold": question.threshold, "insider": question.insider, "centres_min": min(len(files), 3)}
+    return await joint(PACK, question.text, files, rules, seed)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import trio
 
-from nskd.client import Client
+from nskd.client import Client, Request
 from nskd.data.where_tokens import FUNCTIONS
 from nskd.errors import OperatorError
+from nskd.governance.question import Kind
 from nskd.governance.request_text import parse_request
 from tests.console import Done, commands, run
 from tests.system.workshop import Plan, Workshop, lay_out
@@ -44,6 +45,16 @@ def test_the_sql_refused_there_is_answered_so() -> None:
         with pytest.raises(OperatorError) as caught:
             CLIENT.sql(source, **GIVEN)
         assert str(caught.value) == answer
+
+
+def test_the_calls_there_make_every_kind() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| .* \| `(client\..*)` \|$", DOCUMENT, flags=re.MULTILINE)
+    assert {kind for kind, _ in rows} == set(Kind) - {Kind.TABLE}
+    for kind, call in rows:
+        request = eval(call, {"client": CLIENT}).titled("T").for_purpose("improvement")
+        assert isinstance(request, Request)
+        assert parse_request(request.text.encode()).kind == kind
+        assert CLIENT.read(request.text) == request
 
 
 def test_the_words_of_conditions_named_there_are_those_there_are() -> None:
