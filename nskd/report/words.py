@@ -51,6 +51,11 @@ def ratio(value: float, language: Language) -> str:
     return decimal(value, language, max(2 - math.floor(math.log10(abs(value))), 0) if abs(value) < 100 else 0)
 
 
+def p_value(value: float, language: Language) -> str:
+    """A probability to three digits after the sign; below a thousandth, that it is."""
+    return f"<\u00a0{decimal(0.001, language, 3)}" if value < 0.001 else decimal(value, language, 3)
+
+
 def percent_interval(within: Interval, language: Language, digits: int = 1) -> str:
     """From–to in per cent."""
     low, high = (decimal(100.0 * end, language, digits) for end in (within.low, within.high))

@@ -15,6 +15,7 @@ from nskd.report.plots.frame import NARROW
 from nskd.report.words import SUPPRESSED, count, percent, percent_figure
 from nskd.statistics.binomial import Proportion
 from nskd.statistics.cascade import Stage
+from nskd.statistics.figure import REASONS
 
 _BAR: Final = 24
 _TEXT: Final = 16  # a line of it
@@ -74,11 +75,32 @@ class CascadePlot:
         return round(y), join(parts)
 
     def data(self) -> Table:
-        """The stages with their intervals."""
+        """The stages with their intervals; where a number is known to a range only, with that."""
+        heads = [Text("stap", "step"), Text("aantal", "number"), OF_BEFORE, OF_FIRST]
+        ranged = any(stage.step.within is not None and stage.step.within[0] < stage.step.within[1] for stage in self.stages)
         rows: list[tuple[Cell, ...]] = []
         for name, stage in zip(self.names, self.stages, strict=True):
-            rows.append((name, stage.step.count, _cell(stage.of_before), _cell(stage.of_first)))
-        return Table(self.title, (Text("stap", "step"), Text("aantal", "number"), OF_BEFORE, OF_FIRST), tuple(rows))
+            within = [_within(stage)] if ranged else []
+            rows.append(
+                (name, stage.step.count, *within, _cell(stage.of_before), _cell(stage.of_first), _remark(stage))
+            )
+        if ranged:
+            heads.insert(2, Text("echt aantal, van–tot", "true number, from–to"))
+        return Table(self.title, (*heads, Text("opmerking", "remark")), tuple(rows))
+
+
+def _within(stage: Stage) -> Cell:
+    if stage.step.count is None or stage.step.within is None:
+        return None
+    low, high = (count(end) for end in stage.step.within)
+    return Text(f"{low}–{high}", f"{low}–{high}")
+
+
+def _remark(stage: Stage) -> Cell:
+    """Why a figure is missing."""
+    shares = [each.share for each in (stage.of_before, stage.of_first) if each is not None]
+    reason = next((each.reason for each in shares if each.reason is not None), None)
+    return Text("", "") if reason is None else REASONS[reason]
 
 
 def _share(found: Proportion, language: Language) -> str:
