@@ -15,19 +15,19 @@ from sqlglot import exp
 from nskd.governance.explain.words import same
 from nskd.packs.codebook import MISSING, Codebook, Text, Variable, VariableType
 
-_NUMBER: Final[dict[type[exp.Expression], Text]] = {
+_NUMBER: Final[dict[type[exp.Expr], Text]] = {
     exp.LT: Text("is kleiner dan", "is below"),
     exp.LTE: Text("is ten hoogste", "is at most"),
     exp.GT: Text("is groter dan", "is above"),
     exp.GTE: Text("is ten minste", "is at least"),
 }
-_MONTH: Final[dict[type[exp.Expression], Text]] = {
+_MONTH: Final[dict[type[exp.Expr], Text]] = {
     exp.LT: Text("is vóór", "is before"),
     exp.LTE: Text("is tot en met", "is up to and including"),
     exp.GT: Text("is na", "is after"),
     exp.GTE: Text("is vanaf", "is from"),
 }
-_EQUAL: Final[dict[type[exp.Expression], Text]] = {exp.EQ: Text("is", "is"), exp.NEQ: Text("is niet", "is not")}
+_EQUAL: Final[dict[type[exp.Expr], Text]] = {exp.EQ: Text("is", "is"), exp.NEQ: Text("is niet", "is not")}
 _MISSING: Final = Text("ontbrekend", "missing")
 
 
@@ -43,7 +43,7 @@ def in_words(where: str, codebook: Codebook) -> Text:
         return same(where)
 
 
-def _said(node: exp.Expression, codebook: Codebook) -> Text:
+def _said(node: exp.Expr, codebook: Codebook) -> Text:
     node = node.unnest()
     if isinstance(node, exp.And | exp.Or):
         return _connected(node, codebook)
@@ -92,7 +92,7 @@ def _none_of(node: exp.In, codebook: Codebook) -> Text:
     return Text(f"{name.nl} is geen van deze: {nl}", f"{name.en} is none of these: {en}")
 
 
-def _compared(node: exp.Expression, codebook: Codebook) -> Text:
+def _compared(node: exp.Expr, codebook: Codebook) -> Text:
     variable = _variable(node.this, codebook)
     verbs = _EQUAL | (_MONTH if variable.type is VariableType.MONTH else _NUMBER)
     verb = verbs.get(type(node))

@@ -51,12 +51,16 @@ class Plot(Protocol):
         """The numbers behind it."""
 
 
+Block = Table | Plot | Text
+"""What stands below a heading."""
+
+
 @attrs.frozen
 class Section:
     """A heading with tables, plots and sentences below it."""
 
     title: Text
-    blocks: tuple[Table | Plot | Text, ...]
+    blocks: tuple[Block, ...]
 
 
 @attrs.frozen

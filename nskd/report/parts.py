@@ -12,7 +12,7 @@ from nskd.governance.explain.words import moment, same
 from nskd.packs.codebook import Text
 from nskd.report.conditions import in_words
 from nskd.report.context import Context
-from nskd.report.document import Digest, Document, Section
+from nskd.report.document import Digest, Document, Section, Table
 from nskd.report.labels import Labels, counted
 from nskd.report.released import Released
 from nskd.report.words import percent, percent_interval
@@ -34,9 +34,7 @@ class View:
     labels: Labels
 
     @classmethod
-    def of(
-        cls, released: Released, context: Context, *, own: Mapping[str, Mapping[str, Text]] | None = None
-    ) -> View:
+    def of(cls, released: Released, context: Context, *, own: Mapping[str, Mapping[str, Text]] | None = None) -> View:
         """Put them together; ``own`` are words for the levels of the request's own axes."""
         return cls(released, context, Labels(context.codebook, own))
 
@@ -130,8 +128,19 @@ def _counting(released: Released) -> list[Text]:
             )
         )
     if released.where:
-        said.append(Text(f"Alleen bezoeken waarvoor geldt: {released.where}", f"Only visits for which: {released.where}"))
+        said.append(
+            Text(f"Alleen bezoeken waarvoor geldt: {released.where}", f"Only visits for which: {released.where}")
+        )
     return said
+
+
+COUNTS: Final = Text("Aantallen", "Counts")
+
+
+def counts_section(view: View, counts: Table, *first: Text) -> Section:
+    """The counts as they were released, with what has to be known to read them."""
+    after = (rounded(view.released), several(view.released))
+    return Section(COUNTS, (*first, counts, *(each for each in after if each.nl)))
 
 
 def several(released: Released) -> Text:

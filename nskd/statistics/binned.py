@@ -6,9 +6,9 @@ rounded.  Bounds hold for all values and all counts that fit; nothing is said of
 * *Mean*: it grows with every value, so it lies between the means with all values at aᵢ and at bᵢ; over the counts, each
   of these is least and greatest for some cut, as :mod:`~nskd.statistics.summary` has it.
 * *Quantile* at q, h = (n − 1)q (:mod:`~nskd.statistics.quantile`): it lies between the values at ⌊h⌋ and ⌈h⌉, counted
-  from 0.  With C values in the bins up to j and A above, the one at ⌊h⌋ is in the bins up to j exactly if C > h, that is
-  C(1 − q) > (A − 1)q; this is easiest with C largest and A least, so the first such j gives the lowest bin.  The one at
-  ⌈h⌉ is above j exactly if C ≤ ⌈h⌉, that is C < h + 1 or C(1 − q) < 1 + (A − 1)q, easiest with C least and A largest.
+  from 0.  With C values in the bins up to j and A above, the one at ⌊h⌋ is in the bins up to j exactly if C > h, that
+  is C(1 − q) > (A − 1)q; this is easiest with C largest and A least, so the first such j gives the lowest bin.  The one
+  at ⌈h⌉ is above j exactly if C ≤ ⌈h⌉, that is C < h + 1 or C(1 − q) < 1 + (A − 1)q, easiest with C least and A largest.
 * *Standard deviation*: a variance is the mean of (x − m)² at the m that makes it least.  *Largest:* with every value at
   the end of its bin that is further from m, and the counts that make the mean square greatest (a cut again, in order of
   the squares), the value at *any* m is a bound; the m that makes it least is sought.  *Least:* with every value as near
@@ -40,11 +40,19 @@ Range = tuple[int, int]
 
 @attrs.frozen
 class Bin:
-    """The whole numbers from ``low`` to ``high``, both included, and how often one of them was counted."""
+    """The whole numbers from ``low`` to ``high``, both included, and how often one of them was counted.
+
+    Without ``high``, which only the last bin can be, there is no largest.
+    """
 
     low: int
-    high: int
+    high: int | None
     count: Count
+
+    @property
+    def end(self) -> float:
+        """Its largest number; infinity if there is none."""
+        return math.inf if self.high is None else self.high
 
 
 @attrs.frozen
@@ -81,46 +89,66 @@ def summarise_bins(
     if size == 0 or size < least:
         return _without(size, quantiles, Reason.EMPTY if size == 0 else Reason.TOO_FEW)
     ranges = [rounding.counts(count) for count in counts]
-    lows, highs = [each.low for each in bins], [each.high for each in bins]
     return BinnedSummary(
         size,
-        Bounds(Interval(mean_range(lows, ranges).low, mean_range(highs, ranges).high)),
+        Bounds(_mean(bins, ranges)),
         _deviation(bins, ranges),
         tuple((q, Bounds(_quantile(bins, ranges, Fraction(str(q))))) for q in quantiles),
     )
 
 
+def _mean(bins: Sequence[Bin], ranges: Sequence[Range]) -> Interval:
+    least = mean_range([each.low for each in bins], ranges).low
+    if _open(bins, ranges):
+        return Interval(least, math.inf)
+    # An open bin that nobody can be in has no say.
+    highs = [each.low if each.high is None else each.high for each in bins]
+    return Interval(least, mean_range(highs, ranges).high)
+
+
+def _open(bins: Sequence[Bin], ranges: Sequence[Range]) -> bool:
+    """Whether somebody can be in a bin without an end."""
+    return bins[-1].high is None and ranges[-1][1] > 0
+
+
 def _quantile(bins: Sequence[Bin], ranges: Sequence[Range], q: Fraction) -> Interval:
-    low, high = bins[-1].low, bins[0].high
+    low, high = float(bins[-1].low), bins[0].end
     for index, each in enumerate(bins):
-        up_to, above = ranges[: index + 1], ranges[index + 1 :]
-        if sum(h for _, h in up_to) * (1 - q) > (sum(l for l, _ in above) - 1) * q and any(h for _, h in up_to):
-            low = each.low
+        (_, most), (least, _) = _total(ranges[: index + 1]), _total(ranges[index + 1 :])
+        if most and most * (1 - q) > (least - 1) * q:
+            low = float(each.low)
             break
     for index in range(len(bins) - 1, 0, -1):
-        up_to, above = ranges[:index], ranges[index:]
-        if sum(l for l, _ in up_to) * (1 - q) < 1 + (sum(h for _, h in above) - 1) * q and any(h for _, h in above):
-            high = bins[index].high
+        (least, _), (_, most) = _total(ranges[:index]), _total(ranges[index:])
+        if most and least * (1 - q) < 1 + (most - 1) * q:
+            high = bins[index].end
             break
-    return Interval(float(low), float(high))
+    return Interval(low, high)
+
+
+def _total(ranges: Sequence[Range]) -> Range:
+    return sum(low for low, _ in ranges), sum(high for _, high in ranges)
 
 
 def _deviation(bins: Sequence[Bin], ranges: Sequence[Range]) -> Bounds:
-    fewest, most = sum(low for low, _ in ranges), sum(high for _, high in ranges)
+    fewest, most = _total(ranges)
     if fewest < 2:
         return Bounds(None, Reason.TOO_FEW)
-    largest = math.sqrt(_largest(bins, ranges) * fewest / (fewest - 1)) * (1.0 + _ROUND)
+    largest = math.inf
+    if not _open(bins, ranges):
+        largest = math.sqrt(_largest(bins, ranges) * fewest / (fewest - 1)) * (1.0 + _ROUND)
     smallest = math.sqrt(_smallest(bins, ranges) * most / (most - 1)) * (1.0 - _ROUND)
     return Bounds(Interval(smallest, max(largest, smallest)))
 
 
 def _largest(bins: Sequence[Bin], ranges: Sequence[Range]) -> float:
     """An upper bound of the mean square from m, at about the best m: convex in m, so thirds close in on it."""
+    ends = [(each.low, each.low if each.high is None else each.high) for each in bins]
 
     def at(m: float) -> float:
-        return _greatest_mean([max((each.low - m) ** 2, (each.high - m) ** 2) for each in bins], ranges)
+        return _greatest_mean([max((low - m) ** 2, (high - m) ** 2) for low, high in ends], ranges)
 
-    low, high = float(bins[0].low), float(bins[-1].high)
+    low, high = float(ends[0][0]), float(ends[-1][1])
     for _ in range(_SEARCHES):
         third = (high - low) / 3.0
         if at(low + third) <= at(high - third):
@@ -148,12 +176,12 @@ def _smallest(bins: Sequence[Bin], ranges: Sequence[Range]) -> float:
 
     Points on the line are doubled, so that those halfway are whole as well.
     """
-    ends = [end for each in bins for end in (each.low, each.high)]
+    ends = [end for each in bins for end in (each.low, each.high) if end is not None]
     turns = sorted({a + b for a in ends for b in ends})
     best = math.inf
     for left, right in zip(turns, [*turns[1:], turns[-1]], strict=True):
         middle = (left + right) / 4.0
-        nearest = [each.low if middle < each.low else each.high if middle > each.high else None for each in bins]
+        nearest = [each.low if middle < each.low else each.high if middle > each.end else None for each in bins]
         order = sorted(range(len(bins)), key=lambda i: 0.0 if (x := nearest[i]) is None else (x - middle) ** 2)
         size = sum(low for low, _ in ranges)
         away = [(low, x) for x, (low, _) in zip(nearest, ranges, strict=True) if x is not None]
@@ -180,8 +208,13 @@ def _least_square(left: int, right: int, weight: int, first: int, second: int) -
 def _check(bins: Sequence[Bin], quantiles: Sequence[float]) -> None:
     for each in bins:
         check_count(each.count, f"bin from {each.low}")
-    ends = [end for each in bins for end in (each.low, each.high + 1)]
-    if not bins or ends != sorted(ends) or any(each.low > each.high for each in bins):
+    ends = [end for each in bins for end in (each.low, each.end + 1)]
+    if (
+        not bins
+        or ends != sorted(ends)
+        or any(each.low > each.end for each in bins)
+        or any(each.high is None for each in bins[:-1])
+    ):
         raise StatisticsError(
             "bins overlap, are out of order or hold nothing", where="bins", remedy="Give ascending, disjoint bins."
         )

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
+from nskd.governance.question import EXPOSURE, NO, OUTCOME, YES
 from nskd.packs.codebook import Text
 from nskd.report.context import unreadable
 from nskd.report.document import Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.measures import accuracy_section
-from nskd.report.parts import ASKED, View, assemble, exact_intervals, rounded, several, spoken, why
+from nskd.report.parts import ASKED, View, assemble, counts_section, exact_intervals, spoken, why
 from nskd.report.plots.forest import ForestPlot, Kind, Row
+from nskd.report.released import Released
 from nskd.report.words import SUPPRESSED, count, p_value, ratio, ratio_figure
 from nskd.statistics.association import Accuracy, Association, TwoByTwo, accuracy, association
 from nskd.statistics.binomial import Proportion, share
 from nskd.statistics.figure import REASONS, Figure
 
-EXPOSURE: Final = "@exposure"
-OUTCOME: Final = "@outcome"
-YES_NO: Final = ("yes", "no")
+YES_NO: Final = (YES, NO)
 
 
-def words() -> dict[str, dict[str, Text]]:
+def words(released: Released) -> dict[str, dict[str, Text]]:
     """What the levels of the axes are called: beside each other, yes and no would not say of what."""
     return {
         EXPOSURE: {"yes": Text("met kenmerk", "exposed"), "no": Text("zonder kenmerk", "not exposed")},
@@ -36,10 +36,9 @@ def document(view: View) -> Document:
     cells = _cells(view)
     rounding = view.released.rounding
     measures, found = accuracy(cells, rounding=rounding), association(cells, rounding=rounding)
-    numbers = [table.counts(view), *(each for each in (rounded(view.released), several(view.released)) if each.nl)]
     sections = [
         _asked(view, screening),
-        Section(Text("Aantallen", "Counts"), tuple(numbers)),
+        counts_section(view, table.counts(view)),
         _risks(view, measures),
         _odds(found),
     ]
@@ -143,13 +142,14 @@ def _odds(found: Association) -> Section:
     plot = ForestPlot(
         title, Text("odds ratio; 1 = geen verband", "odds ratio; 1 = no association"), Kind.RATIO, rows, found.level
     )
+    corrected = found.chi_square_yates
     tests = Table(
         Text("Toetsen: zou dit zonder verband ook kunnen?", "Tests: could this be without an association?"),
         (Text("toets", "test"), Text("opmerking", "remark"), Text("grootheid", "statistic"), Text("p", "p")),
         (
             _test(Text("Fisher, exact", "Fisher, exact"), None, found.fisher),
             _test(Text("χ²", "χ²"), found.chi_square.statistic, found.chi_square.p),
-            _test(Text("χ², met correctie", "χ², corrected"), found.chi_square_yates.statistic, found.chi_square_yates.p),
+            _test(Text("χ², met correctie", "χ², corrected"), corrected.statistic, corrected.p),
         ),
         labels=2,
     )
@@ -179,10 +179,12 @@ def _summary(measures: Accuracy, found: Association, screening: bool) -> list[Te
         if within is None or within.covers(1.0):
             verdict = Text("Een verband is niet aangetoond", "No association is shown")
         elif within.low > 1.0:
-            verdict = Text("Met het kenmerk komt de uitkomst vaker voor", "The outcome is more common with the exposure")
+            verdict = Text(
+                "Met het kenmerk komt de uitkomst vaker voor", "The outcome is more common with the exposure"
+            )
         else:
             verdict = Text(
-                "Met het kenmerk komt de uitkomst minder vaak voor", "The outcome is less common with the exposure"
+                "Met het kenmerk komt de uitkomst minder vaak voor", "With the exposure the outcome is less common"
             )
         said.append(
             Text(

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 import attrs
 
+from nskd.governance.question import STEP
+from nskd.governance.request_text import NONE
 from nskd.packs.codebook import Text
 from nskd.report.context import unreadable
-from nskd.report.document import Cell, Document, Section, Table
+from nskd.report.document import Block, Cell, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.labels import capital
-from nskd.report.parts import ASKED, RESULT, View, assemble, exact_intervals, rounded, several, spoken
+from nskd.report.parts import ASKED, RESULT, View, assemble, counts_section, exact_intervals, spoken
 from nskd.report.plots.cascade import CascadePlot
 from nskd.report.released import Group, Released, everybody
 from nskd.report.words import count, percent_figure
 from nskd.statistics.cascade import Stage, cascade, reached
 from nskd.statistics.figure import REASONS, Reason
-
-STEP: Final = "@step"
-NONE: Final = "none"
 
 
 @attrs.frozen
@@ -57,7 +55,7 @@ def document(view: View) -> Document:
     steps, found = names(view.released), view.released.groups(STEP)
     by = view.released.by(STEP)
     whole = everybody(found)
-    blocks: list[CascadePlot | Table | Text] = []
+    blocks: list[Block] = []
     stages: tuple[Stage, ...] = ()
     if whole is not None:
         stages = _stages(whole, steps, view.released)
@@ -66,14 +64,13 @@ def document(view: View) -> Document:
         blocks += _where_lost(stages, steps)
     if by:
         blocks.append(_by_group(view, found, steps, by))
-    numbers = [table.counts(view), *(each for each in (rounded(view.released), several(view.released)) if each.nl)]
     return assemble(
         view,
         summary=[*_summary(view, whole, stages, steps), table.hidden(view)],
         sections=[
             _asked(view, steps),
             Section(RESULT, tuple(blocks)),
-            Section(Text("Aantallen", "Counts"), (_partition(), *numbers)),
+            counts_section(view, table.counts(view), _partition()),
         ],
         method=[*_ranges(view.released), *exact_intervals(view.released)],
     )
@@ -87,7 +84,9 @@ def figures(view: View) -> Figures:
             low, high = stage.step.within or (None, None)
             value = stage.step.count
             note = Reason.SUPPRESSED.value if value is None else "" if low == high else f"from {low} to {high}"
-            rows.append(FigureRow(group.keys, f"reached:{step.key}", None if value is None else float(value), note=note))
+            rows.append(
+                FigureRow(group.keys, f"reached:{step.key}", None if value is None else float(value), note=note)
+            )
             if stage.of_before is not None:
                 rows.append(FigureRow.share(group.keys, f"of-step-before:{step.key}", stage.of_before))
                 rows.append(FigureRow.share(group.keys, f"of-first-step:{step.key}", stage.of_first))
@@ -110,11 +109,12 @@ def _asked(view: View, steps: Sequence[_Name]) -> Section:
     whom, by = view.selected(), view.released.by(STEP)
     conditions = {level.key: level.where for level in view.released.axis(STEP)}
     said = [Text(f"Begonnen is met {whom.nl}.", f"The start is {whom.en}.")]
+    before = ""
     for index, step in enumerate(steps, 1):
-        of = view.said(conditions[step.key])
-        said.append(
-            Text(f"Stap {index}, {step.label.nl}: {of.nl}.", f"Step {index}, {step.label.en}: {of.en}.")
-        )
+        where = conditions[step.key] or ""
+        of = view.said(_added(where, before))
+        before = where
+        said.append(Text(f"Stap {index}, {step.label.nl}: {of.nl}.", f"Step {index}, {step.label.en}: {of.en}."))
     said.append(
         Text(
             "Wie een stap bereikt, voldeed ook aan alle stappen ervoor.",
@@ -125,6 +125,14 @@ def _asked(view: View, steps: Sequence[_Name]) -> Section:
         over = view.labels.variables(by)
         said.append(Text(f"Uitgesplitst naar {over.nl}.", f"Broken down by {over.en}."))
     return Section(ASKED, tuple(said))
+
+
+def _added(where: str, before: str) -> str:
+    """What a step asks beside all that the one ``before`` does: a release writes them joined, each in parentheses."""
+    for start in (f"{before} AND ", f"({before}) AND "):
+        if before and where.startswith(start):
+            return where.removeprefix(start)
+    return where
 
 
 def _partition() -> Text:
@@ -231,8 +239,8 @@ def _ranges(released: Released) -> list[Text]:
         return []
     return [
         Text(
-            "Elk aantal is apart afgerond; een som van zulke aantallen is dus een bereik. Dat bereik staat erbij, en de "
-            "intervallen houden er rekening mee.",
+            "Elk aantal is apart afgerond; een som van zulke aantallen is dus een bereik. Dat bereik staat erbij, en "
+            "de intervallen houden er rekening mee.",
             "Each count was rounded by itself, so that a sum of them is a range. That range is beside it, and the "
             "intervals allow for it.",
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from nskd.governance.explain.words import same
+from nskd.governance.question import OF
 from nskd.packs.codebook import Text
-from nskd.report.document import Document, Plot, Section, Table
+from nskd.report.document import Block, Document, Section
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.kinds.shares import (
-    OF,
     SHARE,
     asked,
     calendar,
@@ -23,7 +23,7 @@ from nskd.report.kinds.shares import (
     trimmed,
 )
 from nskd.report.labels import capital
-from nskd.report.parts import RESULT, View, assemble, exact_intervals, rounded, several
+from nskd.report.parts import RESULT, View, assemble, counts_section, exact_intervals
 from nskd.report.plots.forest import ROWS_MAX, ForestPlot, Kind
 from nskd.report.released import Group, everybody
 from nskd.report.words import percent
@@ -44,17 +44,16 @@ def document(view: View) -> Document:
     names = view.labels.variables(by)
     title = Text(f"aandeel naar {names.nl}", f"share by {names.en}") if by else SHARE
     plot = ForestPlot(capital(title), SHARE, Kind.SHARE, tuple(rows))
-    blocks: list[Plot | Table | Text] = [plot if 0 < len(rows) <= ROWS_MAX else plot.data()]
+    blocks: list[Block] = [plot if 0 < len(rows) <= ROWS_MAX else plot.data()]
     if ordered:
         blocks += [each for each in (left_off(parts, shown),) if each.nl]
-    numbers = [table.counts(view), *(each for each in (rounded(view.released), several(view.released)) if each.nl)]
     return assemble(
         view,
         summary=[*_whole(view, whole), _extremes(view, shown), table.hidden(view)],
         sections=[
             asked(view),
             Section(RESULT, tuple(blocks)),
-            Section(Text("Aantallen", "Counts"), tuple(numbers)),
+            counts_section(view, table.counts(view)),
         ],
         method=[*counted_how(view), *exact_intervals(view.released), *_many(rows_shown=len(rows))],
     )

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from nskd.governance.explain.words import same
+from nskd.governance.question import NO, OF, YES
 from nskd.packs.codebook import Codebook, Text, VariableType
 from nskd.packs.conditions import Period as Calendar
 from nskd.report.document import Section
-from nskd.report.labels import capital
 from nskd.report.parts import ASKED, View, spoken
 from nskd.report.plots.forest import Row
 from nskd.report.released import Group, Released
@@ -17,8 +17,7 @@ from nskd.report.words import count
 from nskd.statistics.binomial import Proportion, proportion, share
 from nskd.statistics.figure import Count
 
-OF: Final = "@of"
-YES_NO: Final = ("yes", "no")
+YES_NO: Final = (YES, NO)
 SHARE: Final = Text("aandeel", "share")
 
 
@@ -78,7 +77,7 @@ def overall(view: View, found: Proportion) -> list[Text]:
         who = Text(f"van deze {counted.nl}", f"of these {counted.en}")
     if found.share.value is None:
         without = spoken(found)
-        return [*said, capital(Text(f"het aandeel van allen samen is {without.nl}.", f"the share of all is {without.en}."))]
+        return [*said, Text(f"Het aandeel van allen samen is {without.nl}.", f"The share of all is {without.en}.")]
     shown = spoken(found)
     numbers = Text(
         f"{count(found.successes)} van {count(found.trials)}", f"{count(found.successes)} of {count(found.trials)}"
@@ -127,9 +126,7 @@ def counted_how(view: View) -> list[Text]:
 def calendar(name: str, codebook: Codebook) -> bool:
     """Whether a variable is a month, a quarter or a year: its levels are in the order of time."""
     variable = codebook.variables.get(name)
-    return variable is not None and (
-        variable.type is VariableType.MONTH or isinstance(variable.derivation, Calendar)
-    )
+    return variable is not None and (variable.type is VariableType.MONTH or isinstance(variable.derivation, Calendar))
 
 
 def trimmed(found: Sequence[Group]) -> tuple[Group, ...]:

@@ -8,14 +8,15 @@ from typing import Final
 import attrs
 
 from nskd.governance.explain.words import same
-from nskd.packs.codebook import Text
+from nskd.governance.question import OF
+from nskd.packs.codebook import MISSING, Text
 from nskd.report.context import unreadable
-from nskd.report.document import Document, Plot, Section, Table
+from nskd.report.document import Block, Document, Section
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
-from nskd.report.kinds.shares import OF, SHARE, asked, counted_how, groups, left_off, overall, share_of, size_of, trimmed
+from nskd.report.kinds.shares import SHARE, asked, counted_how, groups, left_off, overall, share_of, size_of, trimmed
 from nskd.report.kinds.spc_words import CHARTS, interrupted_section, method, signals
-from nskd.report.parts import RESULT, View, assemble, rounded, several
+from nskd.report.parts import RESULT, View, assemble, counts_section
 from nskd.report.plots.spc import RULES, ControlPlot
 from nskd.report.released import Group, everybody
 from nskd.report.words import percent
@@ -39,12 +40,11 @@ class _Series:
 def document(view: View) -> Document:
     """The page of a control chart."""
     found = _series(view)
-    numbers = [table.counts(view), *(each for each in (rounded(view.released), several(view.released)) if each.nl)]
     sections = [asked(view, more=_asked_more(view, found)), Section(RESULT, tuple(_blocks(view, found)))]
     change = view.released.reading.get("change")
     if change is not None:
         sections.append(interrupted_section(str(change), found.change, found.series, found.chart))
-    sections.append(Section(Text("Aantallen", "Counts"), tuple(numbers)))
+    sections.append(counts_section(view, table.counts(view)))
     return assemble(
         view,
         summary=_summary(view, found),
@@ -76,7 +76,7 @@ def _series(view: View) -> _Series:
     kind = reading.get("chart", "p")
     if not isinstance(kind, str) or kind not in CHARTS:
         raise unreadable(f"the release asks for a chart {kind!r}")
-    parts = tuple(group for group in found if not group.everybody)
+    parts = tuple(group for group in found if not group.everybody and group.keys[0] != MISSING)
     shown, names = trimmed(parts), [group.keys[0] for group in parts]
     baseline, change = (_index(reading.get(key), names, key) for key in ("baseline", "change"))
     first = names.index(shown[0].keys[0]) if shown else 0
@@ -108,7 +108,7 @@ def _chart(kind: str, periods: Sequence[Period], baseline: int | None) -> Chart:
 _AVERAGE: Final = Text("voortschrijdend gemiddelde van het aandeel", "moving average of the share")
 
 
-def _blocks(view: View, found: _Series) -> list[Plot | Table | Text]:
+def _blocks(view: View, found: _Series) -> list[Block]:
     if found.chart is None or found.chart.centre.value is None:
         nothing = Text(
             "Er is geen grafiek: van geen enkele periode zijn genoeg aantallen getoond.",

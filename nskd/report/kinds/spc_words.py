@@ -7,7 +7,7 @@ from typing import Final
 
 from nskd.governance.explain.words import listed
 from nskd.packs.codebook import Text
-from nskd.report.document import Plot, Section, Table
+from nskd.report.document import Block, Section
 from nskd.report.parts import why
 from nskd.report.plots.forest import ForestPlot, Kind, Row
 from nskd.report.plots.spc import RULES
@@ -78,7 +78,7 @@ def interrupted_section(name: str, change: int | None, found: Interrupted | None
         return Section(
             _CHANGE, (Text(f"De lijn voor en na is {without.nl}.", f"The line before and after is {without.en}."),)
         )
-    blocks: list[Plot | Table | Text] = [
+    blocks: list[Block] = [
         *_at_the_change(name, change, found),
         _verdict(level, Text("Het niveau", "The level"), Text("bij de verandering", "at the change")),
         _verdict(slope, Text("De helling per periode", "The slope per period"), Text("erna", "after it")),
@@ -147,7 +147,7 @@ def _cautions(found: Interrupted) -> list[Text]:
         said.append(
             Text(
                 f"Let op: opeenvolgende perioden lijken op elkaar (correlatie {nl}); de intervallen zijn dan te smal.",
-                f"Mind: neighbouring periods resemble each other (correlation {en}); the intervals are then too narrow.",
+                f"Mind: neighbouring periods resemble each other (correlation {en}); intervals are then too narrow.",
             )
         )
     return said

@@ -8,20 +8,21 @@ from typing import Final
 import attrs
 
 from nskd.governance.explain.words import same
-from nskd.packs.codebook import MISSING, Text
+from nskd.governance.question import BIN
+from nskd.governance.request_text import REST
+from nskd.packs.codebook import Text
 from nskd.report.context import unreadable
-from nskd.report.document import Cell, Document, Section, Table
+from nskd.report.document import Block, Cell, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.labels import capital, inside, number_of
-from nskd.report.parts import ASKED, RESULT, View, assemble, rounded, several
-from nskd.report.plots.histogram import Histogram
+from nskd.report.parts import ASKED, RESULT, View, assemble, counts_section
+from nskd.report.plots.histogram import Histogram, name
 from nskd.report.released import Group, Released, everybody
 from nskd.report.words import count, decimal
 from nskd.statistics.binned import Bin, BinnedSummary, Bounds, summarise_bins
 from nskd.statistics.figure import REASONS, Reason
 
-BIN: Final = "@bin"
 _NAMES: Final = {
     0.25: Text("een kwart is hoogstens (eerste kwartiel)", "a quarter is at most (first quartile)"),
     0.5: Text("de helft is hoogstens (mediaan)", "half is at most (median)"),
@@ -35,11 +36,17 @@ class _Bins:
 
     variable: str
     keys: tuple[str, ...]
-    ends: tuple[tuple[int, int], ...]
-    missing: bool
+    ends: tuple[tuple[int, int | None], ...]
 
     def of(self, group: Group) -> tuple[Bin, ...]:
         return tuple(Bin(low, high, group.count(key)) for key, (low, high) in zip(self.keys, self.ends, strict=True))
+
+
+def words(released: Released) -> dict[str, dict[str, Text]]:
+    """What the levels of the axis are called."""
+    bins = _bins(released)
+    found = {key: name(Bin(low, high, None)) for key, (low, high) in zip(bins.keys, bins.ends, strict=True)}
+    return {BIN: found | {REST: Text("onbekend of lager", "missing or lower")}}
 
 
 def document(view: View) -> Document:
@@ -47,7 +54,7 @@ def document(view: View) -> Document:
     bins, found = _bins(view.released), view.released.groups(BIN)
     by, whole = view.released.by(BIN), everybody(view.released.groups(BIN))
     number, unit = number_of(view.released.tab.measure), view.labels.variable(bins.variable)
-    blocks: list[Histogram | Table | Text] = []
+    blocks: list[Block] = []
     if whole is not None:
         title = capital(Text(f"{number.nl} naar {inside(unit).nl}", f"{number.en} by {inside(unit).en}"))
         blocks.append(Histogram(title, unit, number, bins.of(whole)))
@@ -62,14 +69,13 @@ def document(view: View) -> Document:
         blocks += _apart(whole, bins)
     if by:
         blocks.append(_by_group(view, found, bins, by))
-    numbers = [table.counts(view), *(each for each in (rounded(view.released), several(view.released)) if each.nl)]
     return assemble(
         view,
         summary=[*_summary(view, whole, bins, unit), table.hidden(view)],
         sections=[
             _asked(view, bins, unit, by),
             Section(RESULT, tuple(blocks)),
-            Section(Text("Aantallen", "Counts"), tuple(numbers)),
+            counts_section(view, table.counts(view)),
         ],
         method=_method(view.released),
     )
@@ -89,15 +95,16 @@ def figures(view: View) -> Figures:
 def _bins(released: Released) -> _Bins:
     reading = released.reading
     variable, edges, last = reading.get("variable"), reading.get("edges"), reading.get("last")
-    numbers = [*edges, last] if isinstance(edges, list) else [None]
-    if not isinstance(variable, str) or not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+    if not isinstance(edges, list) or not edges or not isinstance(variable, str):
         raise unreadable("the release does not say what its bins are of")
-    keys = [level.key for level in released.axis(BIN)]
-    there = tuple(key for key in keys if key != MISSING)
+    numbers = [*edges, *(() if last is None else (last,))]
+    if not all(isinstance(n, int) and not isinstance(n, bool) for n in numbers):
+        raise unreadable("the release has bins that are no whole numbers")
+    keys = tuple(level.key for level in released.axis(BIN) if level.key != REST)
     ends = tuple(zip(edges, [*(edge - 1 for edge in edges[1:]), last], strict=True))
-    if len(there) != len(ends) or any(low > high for low, high in ends):
+    if len(keys) != len(ends) or any(high is not None and low > high for low, high in ends):
         raise unreadable("the bins of the release and its counts do not agree")
-    return _Bins(variable, there, ends, MISSING in keys)
+    return _Bins(variable, keys, ends)
 
 
 def _summarised(group: Group, bins: _Bins, released: Released) -> BinnedSummary:
@@ -107,11 +114,12 @@ def _summarised(group: Group, bins: _Bins, released: Released) -> BinnedSummary:
 def _asked(view: View, bins: _Bins, unit: Text, by: tuple[str, ...]) -> Section:
     whom = view.selected()
     first, last = bins.ends[0][0], bins.ends[-1][1]
+    to = same("") if last is None else Text(f" tot en met {last}", f" to {last}")
     said = [
         Text(f"Het gaat om {whom.nl}.", f"This is about {whom.en}."),
         Text(
-            f"Verdeling van: {inside(unit).nl}, van {first} tot en met {last} in {len(bins.ends)} klassen.",
-            f"Distribution of: {inside(unit).en}, from {first} to {last} in {len(bins.ends)} bins.",
+            f"Verdeling van: {inside(unit).nl}, vanaf {first}{to.nl} in {len(bins.ends)} klassen.",
+            f"Distribution of: {inside(unit).en}, from {first}{to.en} in {len(bins.ends)} bins.",
         ),
     ]
     if by:
@@ -139,12 +147,17 @@ def _measures(unit: Text, found: BinnedSummary) -> Table:
 
 def _by_group(view: View, found: Sequence[Group], bins: _Bins, by: tuple[str, ...]) -> Table:
     names = view.labels.variables(by)
-    heads = [view.labels.variable(name) for name in by]
-    heads += [Text("opmerking", "remark"), Text("aantal", "number"), Text("gemiddelde", "mean"), Text("mediaan", "median")]
+    heads = [view.labels.variable(each) for each in by]
+    heads += [
+        Text("opmerking", "remark"),
+        Text("aantal", "number"),
+        Text("gemiddelde", "mean"),
+        Text("mediaan", "median"),
+    ]
     rows: list[tuple[Cell, ...]] = []
     for group in found:
         summary = _summarised(group, bins, view.released)
-        keys = [view.labels.level(name, key) for name, key in zip(by, group.keys, strict=True)]
+        keys = [view.labels.level(each, key) for each, key in zip(by, group.keys, strict=True)]
         median = next(each for q, each in summary.quantiles if q == 0.5)
         reason = summary.mean.reason
         remark = Text("", "") if reason is None else REASONS[reason]
@@ -154,21 +167,21 @@ def _by_group(view: View, found: Sequence[Group], bins: _Bins, by: tuple[str, ..
 
 
 def _apart(whole: Group, bins: _Bins) -> list[Text]:
-    """Those without a value: in no figure."""
-    if not bins.missing:
+    """Those without a value, or with one below the first bin: in no figure."""
+    without, first = whole.count(REST), bins.ends[0][0]
+    if without == 0:
         return []
-    without = whole.count(MISSING)
     if without is None:
         return [
             Text(
-                "Hoe vaak de waarde ontbreekt, is niet getoond; wie geen waarde heeft, telt hier niet mee.",
-                "How often the value is missing is not shown; who has none does not count here.",
+                f"Hoeveel er geen waarde hebben, of een onder {first}, is niet getoond; zij tellen hier niet mee.",
+                f"How many have no value, or one below {first}, is not shown; these do not count here.",
             )
         ]
     return [
         Text(
-            f"De waarde ontbreekt bij {count(without)}; die tellen hier niet mee.",
-            f"The value is missing for {count(without)}; these do not count here.",
+            f"Geen waarde, of een onder {first}: {count(without)}. Die tellen hier niet mee.",
+            f"No value, or one below {first}: {count(without)}. These do not count here.",
         )
     ]
 
@@ -208,7 +221,8 @@ def _method(released: Released) -> list[Text]:
         Text(
             "Grenzen: elke waarde ligt ergens in haar klasse. Het gemiddelde is het laagst als alle waarden aan het "
             "begin van hun klasse liggen, het hoogst aan het eind; zo ook elk kwartiel. Van de standaardafwijking is "
-            "de kleinste en de grootste genomen die bij de klassen kan passen. Het zijn geen betrouwbaarheidsintervallen.",
+            "de kleinste en de grootste genomen die bij de klassen kan passen. Het zijn geen "
+            "betrouwbaarheidsintervallen.",
             "Bounds: each value lies somewhere in its bin. The mean is lowest if all values lie at the beginning of "
             "their bin and highest at the end, and so is each quartile. Of the standard deviation the least and the "
             "greatest are taken that can fit the bins. These are no confidence intervals.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nskd.control.render import TOTAL
 from nskd.governance.explain.words import same
 from nskd.packs.codebook import Text
-from nskd.report.document import Cell, Document, Section, Table
+from nskd.report.document import Block, Cell, Document, Section, Table
 from nskd.report.labels import capital, number_of
 from nskd.report.parts import RESULT, View, assemble, exact_intervals, rounded
 from nskd.report.plots.bars import BarChart
@@ -17,7 +17,7 @@ from nskd.statistics.binomial import share
 def document(view: View) -> Document:
     """The page of a release without a kind."""
     pair = view.released.tab.pair
-    blocks: list[Table | BarChart | Text] = [counts(view)]
+    blocks: list[Block] = [counts(view)]
     if not view.released.rounding.exact:
         blocks.append(rounded(view.released))
     chart = _chart(view)

@@ -77,7 +77,9 @@ class CascadePlot:
     def data(self) -> Table:
         """The stages with their intervals; where a number is known to a range only, with that."""
         heads = [Text("stap", "step"), Text("aantal", "number"), OF_BEFORE, OF_FIRST]
-        ranged = any(stage.step.within is not None and stage.step.within[0] < stage.step.within[1] for stage in self.stages)
+        ranged = any(
+            stage.step.within is not None and stage.step.within[0] < stage.step.within[1] for stage in self.stages
+        )
         rows: list[tuple[Cell, ...]] = []
         for name, stage in zip(self.names, self.stages, strict=True):
             within = [_within(stage)] if ranged else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -34,7 +35,7 @@ class Histogram:
     @property
     def even(self) -> bool:
         """Whether all bins are as wide, so that heights are counts."""
-        return len({each.high - each.low for each in self.bins}) == 1
+        return len({high - low for low, high in self._ends()}) == 1
 
     def describe(self) -> Text:
         """Where most are, and how many bins are missing."""
@@ -51,9 +52,12 @@ class Histogram:
 
     def draw(self, width: int, language: Language) -> tuple[int, Markup]:
         """Columns on a common scale; where widths differ the height is the count for each unit of width."""
-        first, last = self.bins[0].low, self.bins[-1].high + 1
-        heights = [None if each.count is None else each.count / (each.high + 1 - each.low) for each in self.bins]
-        shown = [None if each is None else each * (self._width if self.even else 1) for each in heights]
+        edges = self._ends()
+        widths = [high - low for low, high in edges]
+        shown = [
+            None if each.count is None else each.count / (1 if self.even else wide)
+            for each, wide in zip(self.bins, widths, strict=True)
+        ]
         top = max((each for each in shown if each is not None), default=0.0) or 1.0
         probe = svg.Scale(0.0, top * _ROOM, _HEIGHT, 0.0).ticks(5)
         digits = svg.digits(probe)
@@ -62,19 +66,21 @@ class Histogram:
             return decimal(tick, language, digits) if digits else count(round(tick))
 
         box = frame(width, _HEIGHT, [amount(tick) for tick in probe], right=20)
-        x = svg.Scale(float(first), float(last), box.left, box.right)
+        x = svg.Scale(float(edges[0][0]), float(edges[-1][1]), box.left, box.right)
         y = svg.Scale(0.0, top * _ROOM, box.bottom, box.top)
         each_unit = Text(f"{self.counted.nl} per eenheid", f"{self.counted.en} for each unit")
-        parts = upright_axis(box, y, y.ticks(most_ticks(box)[1]), amount, say(self.counted if self.even else each_unit, language))
-        for each, height in zip(self.bins, shown, strict=True):
-            left, right = x(float(each.low)), x(float(each.high + 1))
+        parts = upright_axis(
+            box, y, y.ticks(most_ticks(box)[1]), amount, say(self.counted if self.even else each_unit, language)
+        )
+        for each, height, (low, high) in zip(self.bins, shown, edges, strict=True):
+            left, right = x(float(low)), x(float(high))
             if height is None:
                 parts.append(svg.hidden((left + right) / 2, box.bottom - 5, anchor="middle"))
             else:
                 parts.append(svg.box(left + 0.75, y(height), right - left - 1.5, box.bottom - y(height), "c1"))
                 parts += self._number(each.count, left, right, y(height))
-        edges = self._edges(x)
-        parts += level_axis(box, x, edges, lambda tick: count(round(tick)), say(self.unit, language))
+        ticks = self._ticks(x, edges)
+        parts += level_axis(box, x, ticks, lambda tick: count(round(tick)), say(self.unit, language))
         return _HEIGHT, join(parts)
 
     def data(self) -> Table:
@@ -85,9 +91,13 @@ class Histogram:
             rows.append((name(each), remark, each.count))
         return Table(self.title, (self.unit, Text("opmerking", "remark"), self.counted), tuple(rows), labels=2)
 
-    @property
-    def _width(self) -> int:
-        return self.bins[0].high + 1 - self.bins[0].low
+    def _ends(self) -> list[tuple[int, int]]:
+        """Where each column begins and ends; one without an end is drawn as wide as the one before."""
+        found: list[tuple[int, int]] = []
+        for each in self.bins:
+            wide = found[-1][1] - found[-1][0] if found else 1
+            found.append((each.low, each.low + wide if each.high is None else each.high + 1))
+        return found
 
     def _number(self, value: int | None, left: float, right: float, top: float) -> list[Markup]:
         """The count above its column, where it fits."""
@@ -96,18 +106,20 @@ class Histogram:
             return []
         return [svg.words((left + right) / 2, top - 4, words, anchor="middle", css="small")]
 
-    def _edges(self, x: svg.Scale) -> list[float]:
+    def _ticks(self, x: svg.Scale, edges: Sequence[tuple[int, int]]) -> list[float]:
         """As many edges of bins as have room for their labels, the outermost among them."""
-        last = float(self.bins[-1].high + 1)
+        last = float(edges[-1][1])
         kept: list[float] = []
-        for each in self.bins:
-            at = float(each.low)
+        for low, _ in edges:
+            at = float(low)
             far = not kept or x(at) - x(kept[-1]) >= _EDGES_GAP
             if far and (not kept or x(last) - x(at) >= _EDGES_GAP):
                 kept.append(at)
-        return [*kept, last]
+        return kept if self.bins[-1].high is None else [*kept, last]
 
 
 def name(each: Bin) -> Text:
     """From–to, both included."""
+    if each.high is None:
+        return same(f"≥ {each.low}")
     return same(str(each.low) if each.low == each.high else f"{each.low}–{each.high}")
