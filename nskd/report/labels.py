@@ -13,7 +13,7 @@ from nskd.packs.codebook import MISSING, Codebook, Text
 ALL: Final = Text("totaal", "total")
 _AXES: Final = MappingProxyType(
     {
-        "@of": Text("Voldoet aan de voorwaarde", "Meets the condition"),
+        "@of": Text("Voorwaarde van de teller", "Condition of the numerator"),
         "@exposure": Text("Kenmerk", "Exposure"),
         "@outcome": Text("Uitkomst", "Outcome"),
         "@step": Text("Verst bereikte stap", "Last step reached"),
@@ -22,8 +22,8 @@ _AXES: Final = MappingProxyType(
 )
 _KEYS: Final = MappingProxyType(
     {
-        "yes": Text("ja", "yes"),
-        "no": Text("nee", "no"),
+        "yes": Text("voldoet", "meets it"),
+        "no": Text("voldoet niet", "does not"),
         "none": Text("geen enkele stap", "no step at all"),
         MISSING: Text("ontbreekt", "missing"),
     }

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from nskd.governance.explain.page import LANGUAGES
 from nskd.governance.explain.rules import DISCLOSURE
 from nskd.governance.explain.words import moment, same
 from nskd.packs.codebook import Text
@@ -15,7 +16,7 @@ from nskd.report.context import Context
 from nskd.report.document import Digest, Document, Section, Table
 from nskd.report.labels import Labels, counted
 from nskd.report.released import Released
-from nskd.report.words import percent, percent_interval
+from nskd.report.words import percent, percent_interval, share_digits
 from nskd.statistics.binomial import Proportion
 from nskd.statistics.figure import REASONS, Reason
 
@@ -194,10 +195,9 @@ def spoken(found: Proportion) -> Text:
     within = figure.interval
     if within is None:
         return Text(percent(figure.value, "nl"), percent(figure.value, "en"))
-    return Text(
-        f"{percent(figure.value, 'nl')} (95 %-interval {percent_interval(within, 'nl')})",
-        f"{percent(figure.value, 'en')} (95 % interval {percent_interval(within, 'en')})",
-    )
+    digits = share_digits(within)
+    nl, en = ((percent(figure.value, each, digits), percent_interval(within, each, digits)) for each in LANGUAGES)
+    return Text(f"{nl[0]} (95 %-interval {nl[1]})", f"{en[0]} (95 % interval {en[1]})")
 
 
 def why(reason: Reason | None) -> Text:

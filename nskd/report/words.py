@@ -15,6 +15,7 @@ _THIN: Final = "\u202f"  # between groups of digits: a point would look suppress
 _GROUPED_FROM: Final = 10_000
 _TINY: Final = 1e-4
 _HUGE: Final = 1e6
+_NARROW: Final = 0.005  # of an interval of a share: half a per cent
 
 SUPPRESSED_LEGEND: Final = Text(
     f"{SUPPRESSED} = niet getoond, om kinderen in kleine groepen te beschermen, of niet te berekenen",
@@ -62,12 +63,19 @@ def percent_interval(within: Interval, language: Language, digits: int = 1) -> s
     return f"{low}–{high}\u00a0%"
 
 
+def share_digits(within: Interval | None) -> int:
+    """Digits of a share in per cent: more where its interval is so narrow that its ends would look alike."""
+    wide = 1.0 if within is None else within.high - within.low
+    return 1 if wide >= _NARROW or wide == 0.0 else 2 if wide >= _NARROW / 10 else 3
+
+
 def percent_figure(figure: Figure, language: Language) -> str:
     """A share and its interval in per cent; a dot when there is none."""
     if figure.value is None:
         return SUPPRESSED
-    shown = percent(figure.value, language)
-    return shown if figure.interval is None else f"{shown} ({percent_interval(figure.interval, language)})"
+    digits = share_digits(figure.interval)
+    shown = percent(figure.value, language, digits)
+    return shown if figure.interval is None else f"{shown} ({percent_interval(figure.interval, language, digits)})"
 
 
 def ratio_figure(figure: Figure, language: Language) -> str:

@@ -8,7 +8,7 @@ rounded.  Bounds hold for all values and all counts that fit; nothing is said of
 * *Quantile* at q, h = (n − 1)q (:mod:`~nskd.statistics.quantile`): it lies between the values at ⌊h⌋ and ⌈h⌉, counted
   from 0.  With C values in the bins up to j and A above, the one at ⌊h⌋ is in the bins up to j exactly if C > h, that
   is C(1 − q) > (A − 1)q; this is easiest with C largest and A least, so the first such j gives the lowest bin.  The one
-  at ⌈h⌉ is above j exactly if C ≤ ⌈h⌉, that is C < h + 1 or C(1 − q) < 1 + (A − 1)q, easiest with C least and A largest.
+  at ⌈h⌉ is above j exactly if C ≤ ⌈h⌉, that is C < h + 1 or C(1 − q) < 1 + (A − 1)q, easiest with C least and A most.
 * *Standard deviation*: a variance is the mean of (x − m)² at the m that makes it least.  *Largest:* with every value at
   the end of its bin that is further from m, and the counts that make the mean square greatest (a cut again, in order of
   the squares), the value at *any* m is a bound; the m that makes it least is sought.  *Least:* with every value as near

@@ -7,7 +7,7 @@ from typing import Final
 from nskd.governance.question import EXPOSURE, NO, OUTCOME, YES
 from nskd.packs.codebook import Text
 from nskd.report.context import unreadable
-from nskd.report.document import Document, Section, Table
+from nskd.report.document import REMARK, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.measures import accuracy_section
@@ -145,7 +145,7 @@ def _odds(found: Association) -> Section:
     corrected = found.chi_square_yates
     tests = Table(
         Text("Toetsen: zou dit zonder verband ook kunnen?", "Tests: could this be without an association?"),
-        (Text("toets", "test"), Text("opmerking", "remark"), Text("grootheid", "statistic"), Text("p", "p")),
+        (Text("toets", "test"), REMARK, Text("grootheid", "statistic"), Text("p", "p")),
         (
             _test(Text("Fisher, exact", "Fisher, exact"), None, found.fisher),
             _test(Text("χ²", "χ²"), found.chi_square.statistic, found.chi_square.p),
@@ -205,7 +205,12 @@ def _summary(measures: Accuracy, found: Association, screening: bool) -> list[Te
         )
     )
     if screening:
-        said.append(measures.note)
+        said.append(
+            Text(
+                "Sensitiviteit en specificiteit zijn hier geen zuivere schattingen (verificatiebias): zie daar.",
+                "Sensitivity and specificity are no unbiased estimates here (verification bias): see there.",
+            )
+        )
     return said
 
 

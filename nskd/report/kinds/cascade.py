@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import attrs
 
+from nskd.governance.explain.words import same
 from nskd.governance.question import STEP
 from nskd.governance.request_text import NONE
 from nskd.packs.codebook import Text
 from nskd.report.context import unreadable
-from nskd.report.document import Block, Cell, Document, Section, Table
+from nskd.report.document import REMARK, Block, Cell, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.labels import capital
@@ -151,8 +152,8 @@ def _summary(view: View, whole: Group | None, stages: Sequence[Stage], steps: Se
     first, last = stages[0], stages[-1]
     said = [
         Text(
-            f"{_number(first)} {who.nl} bereikten de eerste stap ({steps[0].label.nl}).",
-            f"{_number(first)} {who.en} reached the first step ({steps[0].label.en}).",
+            f"{_number(first)} {who.nl}{_of(whole).nl} bereikten de eerste stap ({steps[0].label.nl}).",
+            f"{_number(first)} {who.en}{_of(whole).en} reached the first step ({steps[0].label.en}).",
         )
         if first.step.count is not None
         else Text(
@@ -175,6 +176,12 @@ def _summary(view: View, whole: Group | None, stages: Sequence[Stage], steps: Se
             )
         )
     return said
+
+
+def _of(whole: Group) -> Text:
+    """How many there are at the start, where that is known."""
+    everyone = whole.count("total")
+    return same("") if everyone is None else Text(f" van {count(everyone)}", f" of {count(everyone)}")
 
 
 def _number(stage: Stage) -> str:
@@ -207,7 +214,7 @@ def _by_group(view: View, found: Sequence[Group], steps: Sequence[_Name], by: tu
     """Of each group: the number at the first step, and the share of these at every later one."""
     over = view.labels.variables(by)
     heads = [view.labels.variable(name) for name in by]
-    heads += [steps[0].label, *(step.label for step in steps[1:]), Text("opmerking", "remark")]
+    heads += [steps[0].label, *(step.label for step in steps[1:]), REMARK]
     rows: list[tuple[Cell, ...]] = []
     for group in found:
         stages = _stages(group, steps, view.released)

@@ -124,7 +124,11 @@ def _plot(view: View, whole: Proportion, found: Funnel, own: Own | None) -> Funn
     number = number_of(view.released.tab.measure)
     size = capital(Text(f"{number.nl} per ziekenhuis", f"{number.en} of a hospital"))
     average = max((whole.trials or 0) // max(len(view.context.centres), 1), 1)
-    sizes = None if found.points else (max(average // _SMALLER, 1), max(average * _LARGER, 2))
+    sizes = None
+    if own is not None and len(found.points) == 1:
+        sizes = max(min(average, own[1]) // 2, 1), max(average, own[1], 2)
+    elif not found.points:
+        sizes = max(average // _SMALLER, 1), max(average * _LARGER, 2)
     title = Text("Hoe ver een ziekenhuis door toeval kan afwijken", "How far chance can bring a hospital")
     return FunnelPlot(title, size, SHARE, found, None if own is None else len(found.points) - 1, sizes)
 

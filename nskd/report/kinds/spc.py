@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from nskd.governance.explain.words import same
+from nskd.governance.explain.page import LANGUAGES
 from nskd.governance.question import OF
 from nskd.packs.codebook import MISSING, Text
 from nskd.report.context import unreadable
@@ -15,9 +15,9 @@ from nskd.report.document import Block, Document, Section
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.kinds.shares import SHARE, asked, counted_how, groups, left_off, overall, share_of, size_of, trimmed
-from nskd.report.kinds.spc_words import CHARTS, interrupted_section, method, signals
+from nskd.report.kinds.spc_words import CHARTS, change_summary, interrupted_section, method, signals, spans
 from nskd.report.parts import RESULT, View, assemble, counts_section
-from nskd.report.plots.spc import RULES, ControlPlot
+from nskd.report.plots.spc import ControlPlot
 from nskd.report.released import Group, everybody
 from nskd.report.words import percent
 from nskd.statistics.interrupted import Interrupted, interrupted_series
@@ -147,33 +147,31 @@ def _summary(view: View, found: _Series) -> list[Text]:
     chart = found.chart
     if chart is None or chart.centre.value is None:
         return [*said, Text("Er is geen verloop te tonen.", "There is no course to show."), table.hidden(view)]
-    many = sum(point.value.value is not None for point in chart.points)
     first, last = found.shown[0].keys[0], found.shown[-1].keys[0]
+    until = view.released.reading.get("baseline")
+    over = Text(f"tot en met {until}", f"up to and including {until}") if until else Text("over alles", "over all")
+    nl, en = (percent(chart.centre.value, each) for each in LANGUAGES)
     said.append(
         Text(
-            f"Van {first} tot en met {last} zijn er {many} perioden met een waarde; gemiddeld "
-            f"{percent(chart.centre.value, 'nl')}.",
-            f"From {first} to {last} there are {many} periods with a value; on average "
-            f"{percent(chart.centre.value, 'en')}.",
+            f"Getoond is {first} tot en met {last}. Het gemiddelde {over.nl} is {nl}.",
+            f"Shown is {first} to {last}. The average {over.en} is {en}.",
         )
     )
-    if chart.signals:
-        names = ", ".join(point.period.name for point in chart.signals)
-        rules = {rule for point in chart.signals for rule in point.signals}
-        nl, en = (", ".join(getattr(RULES[rule], each) for rule in RULES if rule in rules) for each in ("nl", "en"))
+    stand_out = spans(chart, lambda point: bool(point.signals))
+    if stand_out is not None:
         said.append(
             Text(
-                f"Opvallend, meer dan door toeval te verwachten: {names} ({nl}).",
-                f"Standing out, more than chance would make: {names} ({en}).",
+                f"Opvallend, meer dan door toeval te verwachten: {stand_out.nl}.",
+                f"Standing out, more than chance would make: {stand_out.en}.",
             )
         )
-    elif chart.spread.value is None:
-        said.append(same(""))
-    else:
+    elif chart.spread.value is not None:
         said.append(
             Text(
                 "Geen periode valt op: de schommelingen passen bij toeval.",
                 "No period stands out: the ups and downs are such as chance makes.",
             )
         )
+    if found.series is not None and found.change is not None:
+        said += change_summary(found.shown[found.change].keys[0], found.series)
     return [*said, table.hidden(view)]

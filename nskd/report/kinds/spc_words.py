@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
-from nskd.governance.explain.words import listed
+from nskd.governance.explain.words import listed, same
 from nskd.packs.codebook import Text
 from nskd.report.document import Block, Section
 from nskd.report.parts import why
@@ -15,7 +16,7 @@ from nskd.report.words import decimal, percent, ratio_figure
 from nskd.statistics.figure import Figure
 from nskd.statistics.interrupted import Interrupted
 from nskd.statistics.rounding import Rounding
-from nskd.statistics.spc import Chart
+from nskd.statistics.spc import Chart, Point, Rule
 
 CHARTS: Final = MappingProxyType(
     {
@@ -41,18 +42,42 @@ _FAR: Final = 0.3  # correlation of neighbouring residuals from which errors are
 _CHANGE: Final = Text("Voor en na de verandering", "Before and after the change")
 
 
+def spans(chart: Chart, when: Callable[[Point], bool]) -> Text | None:
+    """The periods for which something holds, neighbours together; None if there are none."""
+    runs: list[list[str]] = []
+    before = False
+    for point in chart.points:
+        holds = when(point)
+        if holds and before:
+            runs[-1].append(point.period.name)
+        elif holds:
+            runs.append([point.period.name])
+        before = holds
+    if not runs:
+        return None
+    return listed(
+        [
+            same(run[0])
+            if len(run) == 1
+            else Text(f"{run[0]} tot en met {run[-1]} ({len(run)})", f"{run[0]} to {run[-1]} ({len(run)})")
+            for run in runs
+        ]
+    )
+
+
+def _by(rule: Rule) -> Callable[[Point], bool]:
+    return lambda point: rule in point.signals
+
+
 def signals(chart: Chart) -> list[Text]:
     """Each period that stands out, and why; and what that does and does not say."""
     if not chart.signals:
         return [Text("Geen periode valt op.", "No period stands out.")]
     said = []
-    for point in chart.signals:
-        rules = listed([RULES[rule] for rule in point.signals])
-        value = point.value.value or 0.0
-        name = point.period.name
-        said.append(
-            Text(f"{name} ({percent(value, 'nl')}): {rules.nl}.", f"{name} ({percent(value, 'en')}): {rules.en}.")
-        )
+    for rule, meaning in RULES.items():
+        found = spans(chart, _by(rule))
+        if found is not None:
+            said.append(Text(f"Signaal, {meaning.nl}: {found.nl}.", f"Signal, {meaning.en}: {found.en}."))
     said.append(
         Text(
             "Een signaal zegt dat toeval zoiets zelden maakt, niet waardoor het komt. Van veel perioden geeft er ook "
@@ -94,6 +119,14 @@ def interrupted_section(name: str, change: int | None, found: Interrupted | None
         ),
     ]
     return Section(_CHANGE, (*blocks, *_cautions(found)))
+
+
+def change_summary(name: str, found: Interrupted) -> list[Text]:
+    """The verdict on the level in a sentence; nothing where there is none."""
+    level = found.level_change.ratio
+    if level.value is None:
+        return []
+    return [_verdict(level, Text("Het niveau", "The level"), Text(f"vanaf {name}", f"from {name} on"))]
 
 
 def _at_the_change(name: str, change: int, found: Interrupted) -> list[Text]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import attrs
@@ -12,7 +13,7 @@ from nskd.governance.question import BIN
 from nskd.governance.request_text import REST
 from nskd.packs.codebook import Text
 from nskd.report.context import unreadable
-from nskd.report.document import Block, Cell, Document, Section, Table
+from nskd.report.document import REMARK, Block, Cell, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.labels import capital, inside, number_of
@@ -140,8 +141,8 @@ def _measures(unit: Text, found: BinnedSummary) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for label, bounds in _rows(found):
         remark = Text("", "") if bounds.reason is None else REASONS[bounds.reason]
-        rows.append((label, remark, _from(bounds), _to(bounds)))
-    heads = (unit, Text("opmerking", "remark"), Text("ten minste", "at least"), Text("ten hoogste", "at most"))
+        rows.append((label, remark, _end(bounds, math.floor), _end(bounds, math.ceil)))
+    heads = (unit, REMARK, Text("ten minste", "at least"), Text("ten hoogste", "at most"))
     return Table(Text("Wat daaruit zeker volgt", "What follows from it for certain"), heads, tuple(rows), labels=2)
 
 
@@ -149,7 +150,7 @@ def _by_group(view: View, found: Sequence[Group], bins: _Bins, by: tuple[str, ..
     names = view.labels.variables(by)
     heads = [view.labels.variable(each) for each in by]
     heads += [
-        Text("opmerking", "remark"),
+        REMARK,
         Text("aantal", "number"),
         Text("gemiddelde", "mean"),
         Text("mediaan", "median"),
@@ -240,25 +241,25 @@ def _method(released: Released) -> list[Text]:
 
 def _spoken(bounds: Bounds) -> Text:
     """Between which values, in a sentence."""
-    within = bounds.within
-    if within is None:
+    low, high = _end(bounds, math.floor), _end(bounds, math.ceil)
+    if low is None or high is None:
         return same("")
-    nl, en = ((decimal(within.low, each, 1), decimal(within.high, each, 1)) for each in ("nl", "en"))
-    return Text(f"tussen {nl[0]} en {nl[1]}", f"between {en[0]} and {en[1]}")
+    return Text(f"tussen {low.nl} en {high.nl}", f"between {low.en} and {high.en}")
 
 
-def _from(bounds: Bounds) -> Cell:
-    end = None if bounds.within is None else bounds.within.low
-    return None if end is None else Text(decimal(end, "nl", 1), decimal(end, "en", 1))
-
-
-def _to(bounds: Bounds) -> Cell:
-    end = None if bounds.within is None else bounds.within.high
-    return None if end is None else Text(decimal(end, "nl", 1), decimal(end, "en", 1))
+def _end(bounds: Bounds, outwards: Callable[[float], int]) -> Text | None:
+    """One end of the bounds, rounded outwards to a tenth: what is shown still holds."""
+    if bounds.within is None:
+        return None
+    value = bounds.within.low if outwards is math.floor else bounds.within.high
+    if math.isinf(value):
+        return same("∞")
+    # A float beside a tenth is that tenth.
+    tenths = round(10.0 * value) if math.isclose(10.0 * value, round(10.0 * value)) else outwards(10.0 * value)
+    digits = 1 if tenths % 10 else 0
+    return Text(decimal(tenths / 10.0, "nl", digits), decimal(tenths / 10.0, "en", digits))
 
 
 def _range(bounds: Bounds) -> Cell:
-    if bounds.within is None:
-        return None
-    nl, en = (f"{decimal(bounds.within.low, each, 1)}–{decimal(bounds.within.high, each, 1)}" for each in ("nl", "en"))
-    return Text(nl, en)
+    low, high = _end(bounds, math.floor), _end(bounds, math.ceil)
+    return None if low is None or high is None else Text(f"{low.nl}–{high.nl}", f"{low.en}–{high.en}")

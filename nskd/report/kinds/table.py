@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nskd.control.render import TOTAL
 from nskd.governance.explain.words import same
+from nskd.governance.question import AXIS_MARK
 from nskd.packs.codebook import Text
 from nskd.report.document import Block, Cell, Document, Section, Table
 from nskd.report.labels import capital, number_of
@@ -37,8 +38,12 @@ def document(view: View) -> Document:
 def counts(view: View) -> Table:
     """All released counts, as the table that they are."""
     tab, labels, number = view.released.tab, view.labels, number_of(view.released.tab.measure)
-    over = labels.variables(tab.columns)
-    caption = Text(f"{number.nl} naar {over.nl}", f"{number.en} by {over.en}") if tab.columns else number
+    # A request's own axis is in the heads of the columns, in words: its caption is what it is broken down by.
+    named = [each for each in tab.columns or tab.rows if not each.startswith(AXIS_MARK)]
+    over = labels.variables(tuple(named or tab.rows))
+    caption = number
+    if tab.columns and not (named or tab.rows)[0].startswith(AXIS_MARK):
+        caption = Text(f"{number.nl} naar {over.nl}", f"{number.en} by {over.en}")
     heads = [labels.variable(name) for name in tab.rows]
     heads += [labels.crossing(tab.columns, each) if tab.columns else number for each in tab.across]
     rows: list[tuple[Cell, ...]] = []

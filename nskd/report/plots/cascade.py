@@ -9,7 +9,7 @@ import attrs
 from nskd.governance.explain.page import Language, say
 from nskd.packs.codebook import Text
 from nskd.report import svg
-from nskd.report.document import Cell, Table
+from nskd.report.document import REMARK, Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import NARROW
 from nskd.report.words import SUPPRESSED, count, percent, percent_figure
@@ -88,7 +88,7 @@ class CascadePlot:
             )
         if ranged:
             heads.insert(2, Text("echt aantal, van–tot", "true number, from–to"))
-        return Table(self.title, (*heads, Text("opmerking", "remark")), tuple(rows))
+        return Table(self.title, (*heads, REMARK), tuple(rows))
 
 
 def _within(stage: Stage) -> Cell:

@@ -11,7 +11,7 @@ import attrs
 from nskd.governance.explain.page import Language, say
 from nskd.packs.codebook import Text
 from nskd.report import svg
-from nskd.report.document import Cell, Table
+from nskd.report.document import REMARK, Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import NARROW
 from nskd.report.words import decimal, percent_figure, ratio_figure
@@ -104,7 +104,7 @@ class ForestPlot:
             why = Text("", "") if reason is None else REASONS[reason]
             figure = None if reason else Text(self._shown(row, "nl"), self._shown(row, "en"))
             rows.append((row.label, Text(row.counts, row.counts), why, figure))
-        heads = (Text("", ""), Text("aantallen", "counts"), Text("opmerking", "remark"), value)
+        heads = (Text("", ""), Text("aantallen", "counts"), REMARK, value)
         return Table(self.title, heads, tuple(rows), labels=3)
 
     def _shown(self, row: Row, language: Language) -> str:

@@ -11,7 +11,7 @@ from nskd.governance.explain.page import Language, say
 from nskd.governance.explain.words import same
 from nskd.packs.codebook import Text
 from nskd.report import svg
-from nskd.report.document import Cell, Table
+from nskd.report.document import REMARK, Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import frame, level_axis, most_ticks, upright_axis
 from nskd.report.words import count, decimal
@@ -89,7 +89,7 @@ class Histogram:
         for each in self.bins:
             remark = Text("", "") if each.count is not None else REASONS[Reason.SUPPRESSED]
             rows.append((name(each), remark, each.count))
-        return Table(self.title, (self.unit, Text("opmerking", "remark"), self.counted), tuple(rows), labels=2)
+        return Table(self.title, (self.unit, REMARK, self.counted), tuple(rows), labels=2)
 
     def _ends(self) -> list[tuple[int, int]]:
         """Where each column begins and ends; one without an end is drawn as wide as the one before."""
@@ -102,7 +102,7 @@ class Histogram:
     def _number(self, value: int | None, left: float, right: float, top: float) -> list[Markup]:
         """The count above its column, where it fits."""
         words = count(value)
-        if svg.wide(words, small=True) > right - left + 4:
+        if svg.wide(words, small=True) > right - left - 2:
             return []
         return [svg.words((left + right) / 2, top - 4, words, anchor="middle", css="small")]
 

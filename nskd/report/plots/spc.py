@@ -11,7 +11,7 @@ from nskd.governance.explain.page import Language, say
 from nskd.governance.explain.words import listed, same
 from nskd.packs.codebook import Text
 from nskd.report import svg
-from nskd.report.document import Cell, Table
+from nskd.report.document import REMARK, Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import Frame, frame, upright_axis
 from nskd.report.words import decimal, percent, percent_interval
@@ -103,7 +103,7 @@ class ControlPlot:
             Text("van", "of"),
             self.rate,
             Text("grenzen", "limits"),
-            Text("opmerking", "remark"),
+            REMARK,
         )
         rows: list[tuple[Cell, ...]] = []
         for point in self.chart.points:

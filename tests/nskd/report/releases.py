@@ -38,13 +38,23 @@ def release(
     plan = plan_request(CODEBOOK, parse_request(text.encode()))
     interior = {tuple(cell.values()): counts(cell) for cell in plan.cells if "total" not in cell.values()}
     true = [
-        sum(n for keys, n in interior.items() if all(a in (b, "total") for a, b in zip(cell.values(), keys)))
+        sum(
+            n
+            for keys, n in interior.items()
+            if all(a in (b, "total") for a, b in zip(cell.values(), keys, strict=True))
+        )
         for cell in plan.cells
     ]
     values = rounding * np.floor((np.array(true) + rounding // 2) / rounding).astype(np.int64)
     shown = np.array([not hidden(cell) for cell in plan.cells])
     raw = release_bytes(
-        plan, shown, values, np.zeros(plan.size, dtype=bool), rounding=rounding, request=b"\xab" * 32, title=kind
+        plan,
+        shown,
+        values,
+        np.zeros(plan.size, dtype=bool),
+        rounding=rounding,
+        request=b"\xab" * 32,
+        title=f"Made up: {kind}",
     )
     found: dict[str, Any] = json.loads(raw)
     return found | more
@@ -84,7 +94,7 @@ def spc(chart: str = "p", baseline: str | None = "2025-02", change: str | None =
     def hidden(cell: Keys) -> bool:
         return cell["visit_month"] != "total" and (cell["visit_month"] not in size or cell["visit_month"] == "2024-09")
 
-    lines = f"of = \"nsk_status = 'complete'\"\nby = \"visit_month\"\nchart = \"{chart}\""
+    lines = f'of = "nsk_status = \'complete\'"\nby = "visit_month"\nchart = "{chart}"'
     lines += f'\nbaseline = "{baseline}"' if baseline else ""
     lines += f'\nchange = "{change}"' if change else ""
     return release("spc", lines, counts, **{"hidden": hidden, **options})
