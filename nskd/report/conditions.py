@@ -118,6 +118,7 @@ def _named(variable: Variable) -> Text:
 
 
 def _value(node: object, variable: Variable) -> Text:
+    node = node.unnest() if isinstance(node, exp.Expr) else node
     if isinstance(node, exp.Literal):
         if not node.is_string:
             return same(str(node.this))

@@ -204,8 +204,8 @@ def _where_lost(stages: Sequence[Stage], steps: Sequence[_Name]) -> list[Text]:
     share, step, before = spoken(of_before), steps[index].label, steps[index - 1].label
     return [
         Text(
-            f"De kleinste stap is die van „{before.nl}” naar „{step.nl}”: {share.nl} gaat door.",
-            f"The smallest step is that from “{before.en}” to “{step.en}”: {share.en} go on.",
+            f"Het kleinste deel gaat door van „{before.nl}” naar „{step.nl}”: {share.nl}.",
+            f"The smallest part goes on from “{before.en}” to “{step.en}”: {share.en}.",
         )
     ]
 

@@ -157,17 +157,17 @@ def _said_of_points(view: View, found: Funnel, own: Own | None) -> list[Text]:
 
 def _own_place(point: Point) -> Text:
     group = point.group
-    numbers = f"{count(group.events)} / {count(group.size)}"
+    numbers = Text(f"{count(group.events)} van {count(group.size)}", f"{count(group.events)} of {count(group.size)}")
     rate = Text(percent_figure(point.rate, "nl"), percent_figure(point.rate, "en"))
     if not point.limits:
-        return Text(f"{OWN.nl}: geen aandeel ({numbers}).", f"{OWN.en}: no share ({numbers}).")
+        return Text(f"{OWN.nl}: geen aandeel ({numbers.nl}).", f"{OWN.en}: no share ({numbers.en}).")
     place = _place(point)
     inner = point.limits[0].exact
     nl, en = percent_interval(inner, "nl"), percent_interval(inner, "en")
     return capital(
         Text(
-            f"{OWN.nl}: {rate.nl}, {numbers}. Dat ligt {place.nl}; de 95 %-grenzen bij deze grootte zijn {nl}.",
-            f"{OWN.en}: {rate.en}, {numbers}. That lies {place.en}; the 95 % limits at this size are {en}.",
+            f"{OWN.nl}: {rate.nl}, {numbers.nl}. Dat ligt {place.nl}; de 95 %-grenzen bij deze grootte zijn {nl}.",
+            f"{OWN.en}: {rate.en}, {numbers.en}. That lies {place.en}; the 95 % limits at this size are {en}.",
         )
     )
 

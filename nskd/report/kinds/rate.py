@@ -13,6 +13,7 @@ from nskd.report.kinds import table
 from nskd.report.kinds.shares import (
     SHARE,
     asked,
+    beside,
     calendar,
     counted_how,
     groups,
@@ -53,7 +54,7 @@ def document(view: View) -> Document:
         sections=[
             asked(view),
             Section(RESULT, tuple(blocks)),
-            counts_section(view, table.counts(view)),
+            counts_section(view, table.counts(view, without=beside(parts, shown))),
         ],
         method=[*counted_how(view), *exact_intervals(view.released), *_many(rows_shown=len(rows))],
     )

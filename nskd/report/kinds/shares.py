@@ -86,7 +86,7 @@ def overall(view: View, found: Proportion) -> list[Text]:
         *said,
         Text(
             f"Voor {shown.nl} {who.nl} geldt: {of.nl}. Dat zijn er {numbers.nl}.",
-            f"For {shown.en} {who.en} this holds: {of.en}. These are {numbers.en}.",
+            f"For {shown.en} {who.en} this holds: {of.en}. That is {numbers.en}.",
         ),
     ]
 
@@ -138,6 +138,11 @@ def trimmed(found: Sequence[Group]) -> tuple[Group, ...]:
 def size(group: Group) -> int:
     """What is known of how many a group holds."""
     return sum(value or 0 for value in group.counts.values())
+
+
+def beside(found: Sequence[Group], kept: Sequence[Group]) -> frozenset[tuple[str, ...]]:
+    """The keys of the periods left off."""
+    return frozenset(group.keys for group in found) - frozenset(group.keys for group in kept)
 
 
 def left_off(found: Sequence[Group], kept: Sequence[Group]) -> Text:

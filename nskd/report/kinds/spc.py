@@ -14,7 +14,18 @@ from nskd.report.context import unreadable
 from nskd.report.document import Block, Document, Section
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
-from nskd.report.kinds.shares import SHARE, asked, counted_how, groups, left_off, overall, share_of, size_of, trimmed
+from nskd.report.kinds.shares import (
+    SHARE,
+    asked,
+    beside,
+    counted_how,
+    groups,
+    left_off,
+    overall,
+    share_of,
+    size_of,
+    trimmed,
+)
 from nskd.report.kinds.spc_words import CHARTS, change_summary, interrupted_section, method, signals, spans
 from nskd.report.parts import RESULT, View, assemble, counts_section
 from nskd.report.plots.spc import ControlPlot
@@ -44,7 +55,7 @@ def document(view: View) -> Document:
     change = view.released.reading.get("change")
     if change is not None:
         sections.append(interrupted_section(str(change), found.change, found.series, found.chart))
-    sections.append(counts_section(view, table.counts(view)))
+    sections.append(counts_section(view, table.counts(view, without=beside(found.parts, found.shown))))
     return assemble(
         view,
         summary=_summary(view, found),

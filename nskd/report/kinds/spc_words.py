@@ -170,12 +170,12 @@ def _cautions(found: Interrupted) -> list[Text]:
     if found.left_out:
         said.append(
             Text(
-                f"Zonder aantallen, en daarom niet in de lijn: {found.left_out} perioden.",
-                f"Without counts, and therefore not in the line: {found.left_out} periods.",
+                f"Perioden zonder aantallen, die daarom niet in de lijn zitten: {found.left_out}.",
+                f"Periods without counts, which are therefore not in the line: {found.left_out}.",
             )
         )
     correlation = found.correlation.value
-    if correlation is not None and abs(correlation) >= _FAR:
+    if correlation is not None and correlation >= _FAR:
         nl, en = decimal(correlation, "nl", 2), decimal(correlation, "en", 2)
         said.append(
             Text(

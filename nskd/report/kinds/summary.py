@@ -17,7 +17,7 @@ from nskd.report.document import REMARK, Block, Cell, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.labels import capital, inside, number_of
-from nskd.report.parts import ASKED, RESULT, View, assemble, counts_section
+from nskd.report.parts import ASKED, RESULT, View, assemble, counts_section, why
 from nskd.report.plots.histogram import Histogram, name
 from nskd.report.released import Group, Released, everybody
 from nskd.report.words import count, decimal
@@ -137,7 +137,11 @@ def _rows(found: BinnedSummary) -> list[tuple[Text, Bounds]]:
     ]
 
 
-def _measures(unit: Text, found: BinnedSummary) -> Table:
+def _measures(unit: Text, found: BinnedSummary) -> Table | Text:
+    """All bounds in a table; a sentence where there are none."""
+    if found.mean.reason is not None:
+        because = why(found.mean.reason)
+        return Text(f"Gemiddelde en kwartielen zijn {because.nl}.", f"Mean and quartiles are {because.en}.")
     rows: list[tuple[Cell, ...]] = []
     for label, bounds in _rows(found):
         remark = Text("", "") if bounds.reason is None else REASONS[bounds.reason]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from nskd.control.render import TOTAL
 from nskd.governance.explain.words import same
 from nskd.governance.question import AXIS_MARK
@@ -35,8 +37,8 @@ def document(view: View) -> Document:
     )
 
 
-def counts(view: View) -> Table:
-    """All released counts, as the table that they are."""
+def counts(view: View, *, without: Collection[tuple[str, ...]] = ()) -> Table:
+    """All released counts, as the table that they are, but for the rows ``without``."""
     tab, labels, number = view.released.tab, view.labels, number_of(view.released.tab.measure)
     # A request's own axis is in the heads of the columns, in words: its caption is what it is broken down by.
     named = [each for each in tab.columns or tab.rows if not each.startswith(AXIS_MARK)]
@@ -48,6 +50,8 @@ def counts(view: View) -> Table:
     heads += [labels.crossing(tab.columns, each) if tab.columns else number for each in tab.across]
     rows: list[tuple[Cell, ...]] = []
     for down in tab.down:
+        if down in without:
+            continue
         names = [labels.level(name, key) for name, key in zip(tab.rows, down, strict=True)]
         rows.append((*names, *(view.released.value(down, each) for each in tab.across)))
     return Table(capital(caption), tuple(heads), tuple(rows), labels=len(tab.rows))

@@ -19,6 +19,7 @@ from nskd.statistics.figure import REASONS
 
 _BAR: Final = 24
 _TEXT: Final = 16  # a line of it
+_NOT_COMPUTABLE: Final = Text("niet te berekenen", "not computable")
 OF_BEFORE: Final = Text("van de stap ervoor", "of the step before")
 OF_FIRST: Final = Text("van de eerste stap", "of the first step")
 
@@ -65,8 +66,8 @@ class CascadePlot:
                 parts.append(svg.words(width, y + 22 + 17, count(stage.step.count), anchor="end"))
             y += 22 + _BAR
             if stage.of_before is not None:
-                before = f"{_share(stage.of_before, language)} {say(OF_BEFORE, language)}"
-                first_words = f"{_share(stage.of_first, language)} {say(OF_FIRST, language)}"
+                before = _said(stage.of_before, OF_BEFORE, language)
+                first_words = _said(stage.of_first, OF_FIRST, language)
                 lines = [f"{before} · {first_words}"] if width >= NARROW else [before, first_words]
                 for line in lines:
                     y += _TEXT
@@ -103,6 +104,12 @@ def _remark(stage: Stage) -> Cell:
     shares = [each.share for each in (stage.of_before, stage.of_first) if each is not None]
     reason = next((each.reason for each in shares if each.reason is not None), None)
     return Text("", "") if reason is None else REASONS[reason]
+
+
+def _said(found: Proportion, of: Text, language: Language) -> str:
+    if found.share.value is None:
+        return f"{say(of, language)}: {say(_NOT_COMPUTABLE, language)}"
+    return f"{percent(found.share.value, language)} {say(of, language)}"
 
 
 def _share(found: Proportion, language: Language) -> str:
