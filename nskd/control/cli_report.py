@@ -1,4 +1,4 @@
-"""``nskctl report``: a released table as files that people and programs read, made here from what is on record.
+"""``nskctl report``: what was released as files that people and programs read, made here from what is on record.
 
 The page is self-contained: one file, which loads nothing and runs nothing, to be read, printed or sent on.
 """
@@ -21,8 +21,10 @@ from nskd.governance.explain.page import Language
 
 if TYPE_CHECKING:
     from nskd.client.result import Result
+    from nskd.report.context import Context
 
 _FORMATS: Final = ("html", "csv", "json", "parquet")
+_FIGURES: Final = "figures"  # beside the counts as CSV, for what is computed from them
 _NAME_CHARS: Final = 12  # of the request's digest, as lists show it
 
 
@@ -51,7 +53,11 @@ def report(
     pack: str | None,
     open_it: bool,
 ) -> None:
-    """Write the table released for REQUEST as a page to read and print, and beside it as CSV, JSON and Parquet."""
+    """Write what was released for REQUEST as a page to read and print, and beside it as CSV, JSON and Parquet.
+
+    The CSV holds the counts as they were released; what a rate, a chart or another kind computes from them is in a
+    second one, which ends in .figures.csv.
+    """
     if open_it and formats and "html" not in formats:
         raise click.UsageError("--open shows the page: add --format html.")
     answer = app.read(app.call("result.show", request=name), answers.ResultAnswer)
@@ -66,6 +72,10 @@ def report(
         path = out / f"{answer.request[:_NAME_CHARS]}.{kind}"
         _write(path, _content(app, kind, answer, language, pack))
         written.append(path)
+        if kind == "csv" and (computed := _figures(app, answer, pack)) is not None:
+            beside = path.with_suffix(f".{_FIGURES}.csv")
+            _write(beside, _writer(computed))
+            written.append(beside)
     if app.json:
         app.dump({"files": [str(path) for path in written]})
     else:
@@ -95,12 +105,32 @@ def _content(
 
 
 def _page(app: App, answer: answers.ResultAnswer, language: Language, pack: str | None) -> str:
-    from nskd.packs.pack import load_pack
+    from nskd.report.kinds import document
     from nskd.report.page import render
-    from nskd.report.release import Context, table_document
+
+    return render(document(answer.release or {}, _context(app, answer, pack)), language)
+
+
+def _writer(content: str) -> Callable[[Path], object]:
+    return lambda path: path.write_text(content, encoding="utf-8")
+
+
+def _figures(app: App, answer: answers.ResultAnswer, pack: str | None) -> str | None:
+    """The figures of a kind beside a table as CSV; None for a table, which has none but its counts."""
+    from nskd.report.kinds import figures
+
+    if "kind" not in (answer.release or {}):
+        return None
+    found = figures(answer.release or {}, _context(app, answer, pack))
+    return None if found is None else found.to_csv()
+
+
+def _context(app: App, answer: answers.ResultAnswer, pack: str | None) -> Context:
+    from nskd.packs.pack import load_pack
+    from nskd.report.context import Context
 
     charter = _charter(app, answer)
-    context = Context.of(
+    return Context.of(
         charter,
         load_pack(pack or charter.pack).codebook,
         purpose=answer.purpose or "",
@@ -108,7 +138,6 @@ def _page(app: App, answer: answers.ResultAnswer, language: Language, pack: str 
         result=answer.digest or "",
         released_at=answer.recorded_at,
     )
-    return render(table_document(answer.release or {}, context), language)
 
 
 def _charter(app: App, answer: answers.ResultAnswer) -> Charter:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 
 from nskd.governance.explain.page import Language
 from nskd.packs.codebook import Text
 from nskd.report.markup import Markup
+
+REMARK: Final = Text("opmerking", "remark")
+"""The head of a column that says why a figure is missing, or what is to be known of it; not shown where empty."""
 
 Cell = Text | int | None
 """Words, a count, or a suppressed one."""
@@ -51,12 +54,16 @@ class Plot(Protocol):
         """The numbers behind it."""
 
 
+Block = Table | Plot | Text
+"""What stands below a heading."""
+
+
 @attrs.frozen
 class Section:
     """A heading with tables, plots and sentences below it."""
 
     title: Text
-    blocks: tuple[Table | Plot | Text, ...]
+    blocks: tuple[Block, ...]
 
 
 @attrs.frozen

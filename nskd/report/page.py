@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from nskd.governance.explain.page import LANGUAGES, Language, say
 from nskd.packs.codebook import Text
 from nskd.report import words
-from nskd.report.document import Cell, Document, Plot, Section, Table
+from nskd.report.document import REMARK, Cell, Document, Plot, Section, Table
 from nskd.report.markup import EMPTY, Markup, Value, element, join, style, text
 from nskd.report.style import SHEET
 from nskd.report.svg import drawing
 
 WIDE: Final = 720  # pixels of the two drawings of each plot; the style sheet shows the one that fits
 NARROW: Final = 350
+_NOTHING: Final = Text("", "")
+_BEFORE_PER_CENT: Final = re.compile(r"(?<=\d) (?=%)")
 
 
 def render(document: Document, language: Language = "nl") -> str:
@@ -74,11 +78,16 @@ def _summary(document: Document, language: Language) -> Markup:
             "section",
             {"lang": each, "aria-labelledby": f"summary-{each}"},
             element("h2", {"id": f"summary-{each}"}, text(say(words.SUMMARY, each))),
-            *(element("p", None, text(say(sentence, each))) for sentence in document.summary),
+            *(element("p", None, _sentence(sentence, each)) for sentence in document.summary),
         )
         for each in order
     )
     return element("div", {"class": "summary"}, *parts)
+
+
+def _sentence(sentence: Text, language: Language) -> Markup:
+    """Prose, in which no line breaks between a number and its per-cent sign."""
+    return text(_BEFORE_PER_CENT.sub("\u00a0", say(sentence, language)))
 
 
 def _section(section: Section, index: int, language: Language) -> Markup:
@@ -86,19 +95,20 @@ def _section(section: Section, index: int, language: Language) -> Markup:
     tables: list[Table] = []
     for place, block in enumerate(section.blocks):
         if isinstance(block, Text):
-            parts.append(element("p", None, text(say(block, language))))
+            parts.append(element("p", None, _sentence(block, language)))
         elif isinstance(block, Table):
             parts += [element("p", {"class": "caption"}, text(say(block.caption, language))), _table(block, language)]
             tables.append(block)
         else:
             data = block.data()
-            parts.append(_figure(block, data, f"p{index}-{place}", language))
+            parts.append(_figure(block, data, f"p{index}-{place}", language, named=block.title != section.title))
             tables.append(data)
     # Once a section: it stands near every dot, and is not read out after each figure.
     return element("section", None, *parts, _legend(tables, language))
 
 
-def _figure(plot: Plot, data: Table, key: str, language: Language) -> Markup:
+def _figure(plot: Plot, data: Table, key: str, language: Language, *, named: bool) -> Markup:
+    """A plot at both widths, and its numbers; ``named`` unless its title is that of the section right above."""
     title, description = say(plot.title, language), say(plot.describe(), language)
     drawings = []
     for css, width in (("wide", WIDE), ("narrow", NARROW)):
@@ -113,10 +123,13 @@ def _figure(plot: Plot, data: Table, key: str, language: Language) -> Markup:
         element("summary", None, text(say(words.NUMBERS, language))),
         _table(data, language),
     )
-    return element("figure", None, element("figcaption", None, text(title)), *drawings, numbers)
+    caption = (element("figcaption", None, text(title)),) if named else ()
+    return element("figure", None, *caption, *drawings, numbers)
 
 
 def _table(table: Table, language: Language) -> Markup:
+    table = _telling(table)
+
     def css(index: int) -> dict[str, Value]:
         return {"class": "n"} if index >= table.labels else {}
 
@@ -146,6 +159,21 @@ def _table(table: Table, language: Language) -> Markup:
     return element("div", region, grid)
 
 
+def _telling(table: Table) -> Table:
+    """Without columns of remarks in which nothing is remarked."""
+    said = [
+        head != REMARK or any(row[index] != _NOTHING for row in table.rows) for index, head in enumerate(table.heads)
+    ]
+    if all(said):
+        return table
+    return Table(
+        table.caption,
+        tuple(itertools.compress(table.heads, said)),
+        tuple(tuple(itertools.compress(row, said)) for row in table.rows),
+        sum(said[: table.labels]),
+    )
+
+
 def _cell(cell: Cell, index: int, labels: int, language: Language) -> Markup:
     shown = text(say(cell, language) if isinstance(cell, Text) else words.count(cell))
     if index == 0:
@@ -163,7 +191,7 @@ def _legend(tables: Sequence[Table], language: Language) -> Markup:
 def _listed(title: Text, sentences: Sequence[Text], language: Language) -> Markup:
     if not sentences:
         return EMPTY
-    items = (element("li", None, text(say(each, language))) for each in sentences)
+    items = (element("li", None, _sentence(each, language)) for each in sentences)
     return element("section", None, _heading(title, language), element("ul", None, *items))
 
 

@@ -15,6 +15,7 @@ _THIN: Final = "\u202f"  # between groups of digits: a point would look suppress
 _GROUPED_FROM: Final = 10_000
 _TINY: Final = 1e-4
 _HUGE: Final = 1e6
+_NARROW: Final = 0.005  # of an interval of a share: half a per cent
 
 SUPPRESSED_LEGEND: Final = Text(
     f"{SUPPRESSED} = niet getoond, om kinderen in kleine groepen te beschermen, of niet te berekenen",
@@ -51,18 +52,30 @@ def ratio(value: float, language: Language) -> str:
     return decimal(value, language, max(2 - math.floor(math.log10(abs(value))), 0) if abs(value) < 100 else 0)
 
 
+def p_value(value: float, language: Language) -> str:
+    """A probability to three digits after the sign; below a thousandth, that it is."""
+    return f"<\u00a0{decimal(0.001, language, 3)}" if value < 0.001 else decimal(value, language, 3)
+
+
 def percent_interval(within: Interval, language: Language, digits: int = 1) -> str:
     """From–to in per cent."""
     low, high = (decimal(100.0 * end, language, digits) for end in (within.low, within.high))
     return f"{low}–{high}\u00a0%"
 
 
+def share_digits(within: Interval | None) -> int:
+    """Digits of a share in per cent: more where its interval is so narrow that its ends would look alike."""
+    wide = 1.0 if within is None else within.high - within.low
+    return 1 if wide >= _NARROW or wide == 0.0 else 2 if wide >= _NARROW / 10 else 3
+
+
 def percent_figure(figure: Figure, language: Language) -> str:
     """A share and its interval in per cent; a dot when there is none."""
     if figure.value is None:
         return SUPPRESSED
-    shown = percent(figure.value, language)
-    return shown if figure.interval is None else f"{shown} ({percent_interval(figure.interval, language)})"
+    digits = share_digits(figure.interval)
+    shown = percent(figure.value, language, digits)
+    return shown if figure.interval is None else f"{shown} ({percent_interval(figure.interval, language, digits)})"
 
 
 def ratio_figure(figure: Figure, language: Language) -> str:

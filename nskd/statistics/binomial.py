@@ -82,12 +82,20 @@ def proportion(successes: Count, trials: Count, *, level: float = 0.95, rounding
     check_level(level)
     if successes is None or trials is None:
         return _without(successes, trials, level, Reason.SUPPRESSED)
-    least, most = rounding.counts(successes)
-    fewest, all_ = rounding.counts(trials)
-    if trials == 0 or all_ == 0:
+    return proportion_within(successes, trials, rounding.counts(successes), rounding.counts(trials), level=level)
+
+
+def proportion_within(
+    successes: int, trials: int, some: tuple[int, int], all_: tuple[int, int], *, level: float = 0.95
+) -> Proportion:
+    """The same where the true counts are known to lie in ``some`` and ``all_``, from the smallest to the largest."""
+    check_part(successes, trials, "proportion")
+    check_level(level)
+    (least, most), (fewest, greatest) = some, all_
+    if trials == 0 or greatest == 0:
         return _without(successes, trials, level, Reason.EMPTY)
     fewest = max(fewest, 1, least)
-    low_pair, high_pair = (min(least, all_), all_), (min(most, fewest), fewest)
+    low_pair, high_pair = (min(least, greatest), greatest), (min(most, fewest), fewest)
     return _covering(successes, trials, level, low_pair, high_pair)
 
 

@@ -103,13 +103,15 @@ def funnel(
     groups: Sequence[Group],
     *,
     target: float | None = None,
+    phi: Figure | None = None,
     levels: Sequence[float] = LEVELS,
     winsorised: float = WINSORISED,
     rounding: Rounding = EXACT,
 ) -> Funnel:
     """Compare the groups; raises :class:`StatisticsError`.
 
-    ``winsorised`` is the share of z-scores set at either end, 0 for none.  φ needs three groups with a rate.
+    ``winsorised`` is the share of z-scores set at either end, 0 for none.  φ needs three groups with a rate, unless it
+    is given: as known from elsewhere, or as missing where the groups here are not all there are.
     """
     for group in groups:
         check_part(group.events, group.size, group.name)
@@ -121,7 +123,7 @@ def funnel(
         )
     known = [(g.events, g.size) for g in groups if g.events is not None and g.size]
     centre = _target(groups, known, target)
-    phi = _phi(known, centre, winsorised)
+    phi = _phi(known, centre, winsorised) if phi is None else phi
     points = tuple(_point(group, centre, phi, tuple(levels), rounding) for group in groups)
     return Funnel(centre, phi, tuple(levels), points)
 

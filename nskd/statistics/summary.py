@@ -64,11 +64,12 @@ def summarise(
         Figure(float(Fraction(total, size))),
         deviation,
         tuple((q, Figure(weighted_quantile(ordered, counts, q))) for q in quantiles),
-        _mean_range(ordered, [rounding.counts(count) for count in counts]),
+        mean_range(ordered, [rounding.counts(count) for count in counts]),
     )
 
 
-def _mean_range(levels: Sequence[int], ranges: Sequence[tuple[int, int]]) -> Interval:
+def mean_range(levels: Sequence[int], ranges: Sequence[tuple[int, int]]) -> Interval:
+    """Every mean that counts from ``ranges``, one a level in ascending order, can have: its least and its greatest."""
     lows, highs = [low for low, _ in ranges], [high for _, high in ranges]
     return Interval(float(min(_means(levels, highs, lows))), float(max(_means(levels, lows, highs))))
 

@@ -9,15 +9,17 @@ import attrs
 from nskd.governance.explain.page import Language, say
 from nskd.packs.codebook import Text
 from nskd.report import svg
-from nskd.report.document import Cell, Table
+from nskd.report.document import REMARK, Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import NARROW
 from nskd.report.words import SUPPRESSED, count, percent, percent_figure
 from nskd.statistics.binomial import Proportion
 from nskd.statistics.cascade import Stage
+from nskd.statistics.figure import REASONS
 
 _BAR: Final = 24
 _TEXT: Final = 16  # a line of it
+_NOT_COMPUTABLE: Final = Text("niet te berekenen", "not computable")
 OF_BEFORE: Final = Text("van de stap ervoor", "of the step before")
 OF_FIRST: Final = Text("van de eerste stap", "of the first step")
 
@@ -64,8 +66,8 @@ class CascadePlot:
                 parts.append(svg.words(width, y + 22 + 17, count(stage.step.count), anchor="end"))
             y += 22 + _BAR
             if stage.of_before is not None:
-                before = f"{_share(stage.of_before, language)} {say(OF_BEFORE, language)}"
-                first_words = f"{_share(stage.of_first, language)} {say(OF_FIRST, language)}"
+                before = _said(stage.of_before, OF_BEFORE, language)
+                first_words = _said(stage.of_first, OF_FIRST, language)
                 lines = [f"{before} · {first_words}"] if width >= NARROW else [before, first_words]
                 for line in lines:
                     y += _TEXT
@@ -74,11 +76,40 @@ class CascadePlot:
         return round(y), join(parts)
 
     def data(self) -> Table:
-        """The stages with their intervals."""
+        """The stages with their intervals; where a number is known to a range only, with that."""
+        heads = [Text("stap", "step"), Text("aantal", "number"), OF_BEFORE, OF_FIRST]
+        ranged = any(
+            stage.step.within is not None and stage.step.within[0] < stage.step.within[1] for stage in self.stages
+        )
         rows: list[tuple[Cell, ...]] = []
         for name, stage in zip(self.names, self.stages, strict=True):
-            rows.append((name, stage.step.count, _cell(stage.of_before), _cell(stage.of_first)))
-        return Table(self.title, (Text("stap", "step"), Text("aantal", "number"), OF_BEFORE, OF_FIRST), tuple(rows))
+            within = [_within(stage)] if ranged else []
+            rows.append(
+                (name, stage.step.count, *within, _cell(stage.of_before), _cell(stage.of_first), _remark(stage))
+            )
+        if ranged:
+            heads.insert(2, Text("echt aantal, van–tot", "true number, from–to"))
+        return Table(self.title, (*heads, REMARK), tuple(rows))
+
+
+def _within(stage: Stage) -> Cell:
+    if stage.step.count is None or stage.step.within is None:
+        return None
+    low, high = (count(end) for end in stage.step.within)
+    return Text(f"{low}–{high}", f"{low}–{high}")
+
+
+def _remark(stage: Stage) -> Cell:
+    """Why a figure is missing."""
+    shares = [each.share for each in (stage.of_before, stage.of_first) if each is not None]
+    reason = next((each.reason for each in shares if each.reason is not None), None)
+    return Text("", "") if reason is None else REASONS[reason]
+
+
+def _said(found: Proportion, of: Text, language: Language) -> str:
+    if found.share.value is None:
+        return f"{say(of, language)}: {say(_NOT_COMPUTABLE, language)}"
+    return f"{percent(found.share.value, language)} {say(of, language)}"
 
 
 def _share(found: Proportion, language: Language) -> str:

@@ -11,7 +11,7 @@ import attrs
 from nskd.governance.explain.page import Language, say
 from nskd.packs.codebook import Text
 from nskd.report import svg
-from nskd.report.document import Cell, Table
+from nskd.report.document import REMARK, Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import NARROW
 from nskd.report.words import decimal, percent_figure, ratio_figure
@@ -20,6 +20,7 @@ from nskd.statistics.figure import REASONS, Figure, Interval
 ROWS_MAX: Final = 60
 _LINE: Final = 28
 _LINE_NARROW: Final = 44
+_STACKED: Final = 18  # for a label above its numbers
 _AXIS: Final = 46
 
 
@@ -71,6 +72,10 @@ class ForestPlot:
         labels = [say(row.label, language) for row in self.rows]
         shown = [self._shown(row, language) for row in self.rows]
         left, right, step = 8.0, width - 8.0, _LINE_NARROW
+        # A label that has no room beside its numbers stands above them.
+        stacked = any(svg.wide(a) > width - svg.wide(b, small=True) - 8 for a, b in zip(labels, shown, strict=True))
+        if not beside and stacked:
+            step += _STACKED
         if beside:
             left = min(max(map(svg.wide, labels), default=0.0), 0.3 * width) + 14
             right = width - max((svg.wide(each, small=True) for each in shown), default=0.0) - 10
@@ -79,7 +84,7 @@ class ForestPlot:
         top = 24.0
         bottom = top + step * len(self.rows)
         # Where words stand above the intervals, the lines leave room for them.
-        above = 0.0 if beside else _LINE_NARROW - 24.0
+        above = 0.0 if beside else step - 24.0
         bands = [(top + step * index + above, top + step * (index + 1)) for index in range(len(self.rows))]
         parts = self._axis(scale, bands if above else [(top, bottom)], bottom, language)
         for index, (row, label, numbers) in enumerate(zip(self.rows, labels, shown, strict=True)):
@@ -88,8 +93,9 @@ class ForestPlot:
                 parts.append(svg.words(left - 12, y + 4, svg.shortened(label, left - 12), anchor="end"))
                 parts.append(_numbers(row, numbers, width, y + 4))
             else:
-                rest = width - svg.wide(numbers, small=True) - 8
-                parts.append(svg.words(0, y - 6, svg.shortened(label, rest)))
+                y = top + step * (index + 1) - _LINE_NARROW / 2
+                rest = width if stacked else width - svg.wide(numbers, small=True) - 8
+                parts.append(svg.words(0, y - 6 - (_STACKED if stacked else 0), svg.shortened(label, rest)))
                 parts.append(_numbers(row, numbers, width, y - 6))
                 y += 8
             parts += _whisker(scale, row.figure, y)
@@ -104,7 +110,7 @@ class ForestPlot:
             why = Text("", "") if reason is None else REASONS[reason]
             figure = None if reason else Text(self._shown(row, "nl"), self._shown(row, "en"))
             rows.append((row.label, Text(row.counts, row.counts), why, figure))
-        heads = (Text("", ""), Text("aantallen", "counts"), Text("opmerking", "remark"), value)
+        heads = (Text("", ""), Text("aantallen", "counts"), REMARK, value)
         return Table(self.title, heads, tuple(rows), labels=3)
 
     def _shown(self, row: Row, language: Language) -> str:

@@ -11,12 +11,13 @@ from nskd.governance.explain.page import Language, say
 from nskd.governance.explain.words import listed, same
 from nskd.packs.codebook import Text
 from nskd.report import svg
-from nskd.report.document import Cell, Table
+from nskd.report.document import REMARK, Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import Frame, frame, upright_axis
 from nskd.report.words import decimal, percent, percent_interval
+from nskd.statistics.figure import REASONS
 from nskd.statistics.interrupted import Interrupted
-from nskd.statistics.spc import Chart, Rule
+from nskd.statistics.spc import Chart, Point, Rule
 
 _HEIGHT: Final = 340
 _ROOM: Final = 1.08
@@ -102,7 +103,7 @@ class ControlPlot:
             Text("van", "of"),
             self.rate,
             Text("grenzen", "limits"),
-            Text("signaal", "signal"),
+            REMARK,
         )
         rows: list[tuple[Cell, ...]] = []
         for point in self.chart.points:
@@ -111,7 +112,6 @@ class ControlPlot:
             limits = None
             if within is not None:
                 limits = Text(percent_interval(within, "nl", 2), percent_interval(within, "en", 2))
-            said = [RULES[rule] for rule in point.signals]
             rows.append(
                 (
                     same(point.period.name),
@@ -119,7 +119,7 @@ class ControlPlot:
                     point.period.size,
                     shown,
                     limits,
-                    listed(said) if said else Text("", ""),
+                    _remark(point),
                 )
             )
         return Table(self.title, heads, tuple(rows))
@@ -192,3 +192,10 @@ class ControlPlot:
             gone_on = Text("zonder verandering", "without the change")
             entries.append(svg.LegendEntry(None, "model dashed", say(gone_on, language)))
         return entries
+
+
+def _remark(point: Point) -> Text:
+    """Its signals, or why it has no value."""
+    if point.value.reason is not None:
+        return REASONS[point.value.reason]
+    return listed([RULES[rule] for rule in point.signals]) if point.signals else Text("", "")

@@ -15,13 +15,14 @@ from nskd.governance.charter import parse_charter
 from nskd.governance.explain.words import same
 from nskd.packs.codebook import Text
 from nskd.packs.pack import load_pack
+from nskd.report import kinds
+from nskd.report.context import Context
 from nskd.report.document import Digest, Document, Plot, Section, Table
 from nskd.report.plots.bars import BarChart
 from nskd.report.plots.cascade import CascadePlot
 from nskd.report.plots.forest import ForestPlot, Kind, Row
 from nskd.report.plots.funnel import FunnelPlot
 from nskd.report.plots.spc import ControlPlot
-from nskd.report.release import Context, table_document
 from nskd.statistics.association import VERIFICATION_BIAS
 from nskd.statistics.cascade import Step, cascade
 from nskd.statistics.figure import Figure, Interval, Reason, missing
@@ -54,7 +55,7 @@ def release(
 
 
 def table() -> Document:
-    return table_document(release(), CONTEXT)
+    return kinds.document(release(), CONTEXT)
 
 
 def document(title: str, *blocks: Table | Plot | Text) -> Document:

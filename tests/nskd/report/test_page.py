@@ -205,7 +205,7 @@ def test_colours_have_the_contrast_they_need(theme: dict[str, str]) -> None:
 
 def test_a_page_needs_no_daemon() -> None:
     code = (
-        "import nskd.report.page, nskd.report.release, sys\n"
+        "import nskd.report.page, nskd.report.kinds, sys\n"
         "print([n for n in sys.modules if n.startswith(('nskd.daemon', 'nskd.peers', 'trio', 'duckdb'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from nskd.governance.explain.page import say
+from nskd.report.context import ReportError
 from nskd.report.document import Document, Table
+from nskd.report.kinds import document as document_of
 from nskd.report.page import render
 from nskd.report.plots.bars import BarChart
 from nskd.report.plots.forest import ForestPlot
-from nskd.report.release import ReportError, table_document
 from nskd.statistics.binomial import share
 from nskd.statistics.figure import Reason
 from nskd.statistics.rounding import Rounding
@@ -43,7 +44,7 @@ def test_rates_are_of_shown_cells_and_cover_the_rounding() -> None:
 
 
 def test_margins_are_in_the_table_and_not_in_the_bars() -> None:
-    document = table_document(samples.release(margins=True), samples.CONTEXT)
+    document = document_of(samples.release(margins=True), samples.CONTEXT)
     table, bars = block(document, Table), block(document, BarChart)
     assert isinstance(table, Table)
     assert isinstance(bars, BarChart)
@@ -53,7 +54,7 @@ def test_margins_are_in_the_table_and_not_in_the_bars() -> None:
 
 
 def test_a_table_without_columns_has_one_bar_a_row() -> None:
-    document = table_document(samples.release(rows="sex", columns="", hidden=()), samples.CONTEXT)
+    document = document_of(samples.release(rows="sex", columns="", hidden=()), samples.CONTEXT)
     bars = block(document, BarChart)
     assert isinstance(bars, BarChart)
     assert len(bars.series) == 1
@@ -65,7 +66,7 @@ def test_a_table_without_columns_has_one_bar_a_row() -> None:
 
 
 def test_a_large_table_has_no_picture() -> None:
-    document = table_document(samples.release(rows="visit_month", hidden=()), samples.CONTEXT)
+    document = document_of(samples.release(rows="visit_month", hidden=()), samples.CONTEXT)
     blocks = [each for section in document.sections for each in section.blocks]
     assert not any(isinstance(each, BarChart) for each in blocks)
     assert any(isinstance(each, ForestPlot) for each in blocks)
@@ -94,18 +95,17 @@ def test_the_page_says_who_why_when_how_and_under_which_digests() -> None:
 def test_a_condition_is_stated() -> None:
     release = samples.release() | {"where": "sex = 'M' AND 1 < 2"}
     assert (
-        "Only visits for which: sex = 'M' AND 1 < 2"
-        in read(render(table_document(release, samples.CONTEXT), "en")).words
+        "Only visits for which: sex = 'M' AND 1 < 2" in read(render(document_of(release, samples.CONTEXT), "en")).words
     )
 
 
 def test_nothing_suppressed_says_nothing_of_it() -> None:
-    document = table_document(samples.release(hidden=()), samples.CONTEXT)
+    document = document_of(samples.release(hidden=()), samples.CONTEXT)
     assert not any("Not shown" in sentence.en for sentence in document.summary)
 
 
 def test_all_suppressed_is_a_page_too() -> None:
-    document = table_document(samples.release(hidden=tuple(range(12))), samples.CONTEXT)
+    document = document_of(samples.release(hidden=tuple(range(12))), samples.CONTEXT)
     assert "12 of the 12" in " ".join(say(sentence, "en") for sentence in document.summary)
     read(render(document))
 
@@ -116,7 +116,7 @@ def test_all_suppressed_is_a_page_too() -> None:
 )
 def test_an_unknown_form_is_refused_in_words(change: dict[str, object]) -> None:
     with pytest.raises(ReportError, match="Use the version"):
-        table_document(samples.release() | change, samples.CONTEXT)
+        document_of(samples.release() | change, samples.CONTEXT)
 
 
 def test_a_level_that_the_codebook_lacks_stands_for_itself() -> None:
@@ -125,5 +125,5 @@ def test_a_level_that_the_codebook_lacks_stands_for_itself() -> None:
         "columns": [],
         "cells": [{"other": "<b>x</b>", "value": 10}],
     }
-    document = table_document(release, samples.CONTEXT)
+    document = document_of(release, samples.CONTEXT)
     assert "<b>x</b>" in read(render(document)).words
