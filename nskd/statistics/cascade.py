@@ -95,8 +95,10 @@ def reached(
         if each is None:
             steps.append(Step(name, None))
             continue
-        # Numbers rounded apart can contradict each other by a little; a step is no larger than any before it.
-        most = each[0] if most is None else min(each[0], most)
+        # Numbers rounded apart can contradict each other by a little: what is given can be true, and no step is larger
+        # than any before it.
+        value = min(max(each[0], each[1][0]), each[1][1])
+        most = value if most is None else min(value, most)
         steps.append(Step(name, most, each[1]))
     return tuple(steps)
 

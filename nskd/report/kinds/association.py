@@ -198,12 +198,8 @@ def _summary(measures: Accuracy, found: Association, screening: bool) -> list[Te
         if exposed.share.value is not None
         else Text(f"Het aandeel met de uitkomst is {shown.nl}.", f"The share with the outcome is {shown.en}.")
     )
-    said.append(
-        Text(
-            "Een verband is geen oorzaak: groepen kunnen ook in andere dingen verschillen.",
-            "An association is no cause: groups can differ in other things as well.",
-        )
-    )
+    if found.conditional.value is not None:
+        said.append(_no_cause())
     if screening:
         said.append(
             Text(
@@ -212,6 +208,13 @@ def _summary(measures: Accuracy, found: Association, screening: bool) -> list[Te
             )
         )
     return said
+
+
+def _no_cause() -> Text:
+    return Text(
+        "Een verband is geen oorzaak: groepen kunnen ook in andere dingen verschillen.",
+        "An association is no cause: groups can differ in other things as well.",
+    )
 
 
 def _conditions(view: View) -> list[Text]:

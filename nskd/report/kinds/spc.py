@@ -54,7 +54,7 @@ def document(view: View) -> Document:
     sections = [asked(view, more=_asked_more(view, found)), Section(RESULT, tuple(_blocks(view, found)))]
     change = view.released.reading.get("change")
     if change is not None:
-        sections.append(interrupted_section(str(change), found.change, found.series, found.chart))
+        sections.append(interrupted_section(str(change), found.change, found.series))
     sections.append(counts_section(view, table.counts(view, without=beside(found.parts, found.shown))))
     return assemble(
         view,

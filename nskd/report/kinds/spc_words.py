@@ -89,7 +89,7 @@ def signals(chart: Chart) -> list[Text]:
     return said
 
 
-def interrupted_section(name: str, change: int | None, found: Interrupted | None, chart: Chart | None) -> Section:
+def interrupted_section(name: str, change: int | None, found: Interrupted | None) -> Section:
     """What the share did at the change and after it; ``name`` is the first period after."""
     if change is None or found is None:
         nothing = Text(

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from nskd.control import cli_report
+from tests.nskd.report import releases
 from tests.nskd.report.wellformed import read
 
 from .fake import DIGEST, RELEASE
@@ -55,3 +56,19 @@ async def test_what_cannot_be_written_or_was_not_released(running: Running, tmp_
         assert "cannot be written" in said.output and "Name a directory that exists" in said.output
     running.service.release = None
     assert "nothing was released: it is failed" in (await nskctl(running, "report", DIGEST[:8], code=1)).output
+
+
+async def test_what_is_computed_from_the_counts_is_a_second_table(running: Running, tmp_path: Path) -> None:  # noqa: F811
+    running.service.release = releases.rate()
+    said = await nskctl(running, "report", DIGEST[:8], "--out", str(tmp_path))
+    paths = [Path(line) for line in said.stdout.split()]
+    assert [path.name.partition(".")[2] for path in paths] == ["html", "csv", "figures.csv", "json", "parquet"]
+    with paths[1].open() as file:
+        counts = list(csv.DictReader(file))
+    assert [row["visits"] for row in counts] == [str(cell["value"]) for cell in running.service.release["cells"]]
+    with paths[2].open() as file:
+        figures = list(csv.DictReader(file))
+    assert [row["age_band"] for row in figures] == ["0-3", "4-8", "9-11", "12-17", "total"]
+    assert "Wat is gevraagd" in paths[0].read_text()
+    running.service.release["kind"] = "oracle"
+    assert "kind 'oracle'" in (await nskctl(running, "report", DIGEST[:8], code=1)).output

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import attrs
 import numpy as np
 import pytest
 import statsmodels.api as sm
@@ -25,6 +26,7 @@ from nskd.report.document import Document, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import document as document_of
 from nskd.report.kinds import figures as figures_of
+from nskd.report.kinds.spc_words import interrupted_section
 from nskd.report.page import render
 from nskd.report.plots.cascade import CascadePlot
 from nskd.report.plots.forest import ForestPlot
@@ -32,6 +34,8 @@ from nskd.report.plots.funnel import FunnelPlot
 from nskd.report.plots.histogram import Histogram
 from nskd.report.plots.spc import ControlPlot
 from nskd.statistics.association import VERIFICATION_BIAS
+from nskd.statistics.figure import Figure
+from nskd.statistics.interrupted import Interrupted
 
 from . import releases
 from .samples import CONTEXT
@@ -250,6 +254,19 @@ def test_signals_are_spans_of_periods() -> None:
     assert "Signal, outside the limits: 2025-03 to 2026-06 (16)" in words
     plot = block(page(RELEASES["spc"]), ControlPlot)
     assert [point.period.name for point in plot.chart.points][::27] == ["2024-03", "2026-06"]
+
+
+def test_only_periods_that_resemble_their_neighbours_are_warned_of() -> None:
+    found = block_of_series(releases.spc(rounding=1))
+    for correlation, warned in ((0.5, True), (0.1, False), (-0.5, False)):
+        section = interrupted_section("2025-03", 12, attrs.evolve(found, correlation=Figure(correlation)))
+        assert any("resemble each other" in each.en for each in section.blocks if isinstance(each, Text)) == warned
+
+
+def block_of_series(release: dict[str, Any]) -> Interrupted:
+    found = block(page(release), ControlPlot).series
+    assert isinstance(found, Interrupted)
+    return found
 
 
 def test_a_change_without_two_sides_says_so() -> None:
@@ -512,6 +529,13 @@ def test_what_is_no_release_is_refused_in_words(name: str) -> None:
     kind, change = WRONG[name]
     with pytest.raises(ReportError, match="Use the version of nskd that made it"):
         page(RELEASES[kind] | change)
+
+
+def test_a_count_that_rounding_cannot_give_is_refused_in_a_table_too() -> None:
+    table = {"format": 1, "rows": ["age_band"], "columns": [], "measure": "visits", "rounding": 5}
+    page(table | {"cells": [{"age_band": "0-3", "value": 10}]})
+    with pytest.raises(ReportError, match="has 7 where all are multiples of 5"):
+        page(table | {"cells": [{"age_band": "0-3", "value": 7}]})
 
 
 def test_a_part_above_the_whole_is_refused() -> None:

@@ -24,7 +24,7 @@ from nskd.report.plots.forest import ForestPlot, Kind, Row
 from nskd.report.plots.funnel import FunnelPlot
 from nskd.report.plots.spc import ControlPlot
 from nskd.report.words import SUPPRESSED_LEGEND
-from nskd.statistics.figure import Figure, Interval
+from nskd.statistics.figure import Figure, Interval, Reason, missing
 from nskd.statistics.funnel import Group, funnel
 from nskd.statistics.spc import Period, p_chart
 
@@ -210,3 +210,28 @@ def test_a_page_needs_no_daemon() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_remarks_have_a_column_only_where_there_are_any() -> None:
+    for reason, heads in (
+        (None, ["counts", "value (interval)"]),
+        (Reason.EMPTY, ["counts", "remark", "value (interval)"]),
+    ):
+        figure = Figure(0.5) if reason is None else missing(reason)
+        plot = ForestPlot(same("t"), same("a"), Kind.SHARE, (Row(same("x"), figure, "1 / 2"),))
+        table = read(render(samples.document("x", plot), "en")).all("table")[0]
+        assert [head.words for head in table.all("thead")[0].all("th")] == heads
+
+
+def test_a_figure_named_as_its_section_is_named_once() -> None:
+    plot = ForestPlot(same("one name"), same("a"), Kind.SHARE, (Row(same("x"), Figure(0.5), ""),))
+    for title, captions in ((same("one name"), 0), (same("another"), 1)):
+        document = attrs.evolve(samples.document("x", plot), sections=(Section(title, (plot,)),))
+        assert len(read(render(document)).all("figcaption")) == captions
+
+
+def test_a_long_label_stands_above_its_numbers_where_it_is_narrow() -> None:
+    label = same("positive predictive value of it all")
+    plot = ForestPlot(same("t"), same("a"), Kind.SHARE, (Row(label, Figure(0.5, Interval(0.4, 0.6)), ""),))
+    narrow = read(render(samples.document("x", plot))).all("svg")[1]
+    assert label.nl in [node.words for node in narrow.all("text")]

@@ -100,3 +100,13 @@ def test_numbers_as_they_are_read() -> None:
     ]
     assert words.ratio_figure(Figure(2.0, Interval(1.0, math.inf)), "nl") == "2,00 (1,00–∞)"
     assert words.percent_figure(missing(Reason.SUPPRESSED), "nl") == "."
+
+
+def test_a_narrow_interval_has_the_digits_that_tell_its_ends_apart() -> None:
+    shown = [
+        words.percent_figure(Figure(value, Interval(low, high)), "en").replace("\u00a0", " ")
+        for value, low, high in ((0.5, 0.4, 0.6), (0.023, 0.0218, 0.0242), (0.999, 0.9988, 0.9991), (1.0, 1.0, 1.0))
+    ]
+    assert shown == [
+        "50.0 % (40.0–60.0 %)", "2.30 % (2.18–2.42 %)", "99.900 % (99.880–99.910 %)", "100.0 % (100.0–100.0 %)",
+    ]  # fmt: skip

@@ -89,6 +89,15 @@ def test_of_children_a_suppressed_cell_leaves_no_number() -> None:
     assert [step.count for step in reached("ab", 100, [None, 20], 150, distinct=False)] == [50, 20]
 
 
+def test_ranges_narrow_each_other_and_what_is_given_lies_in_them() -> None:
+    # 110 less 100 leaves 6 to 14, of whom 8 to 12 reach the last step: so at least 8 reach the first.
+    steps = reached("ab", 100, [None, 10], 110, distinct=False, rounding=Rounding(5))
+    assert [step.within for step in steps] == [(8, 14), (8, 12)]
+    # 13 to 17 reach the last step: so 13 or 14 the first, though 10 is what the rounded numbers leave.
+    steps = reached("ab", 100, [None, 15], 110, distinct=False, rounding=Rounding(5))
+    assert [(step.count, step.within) for step in steps] == [(13, (13, 14)), (13, (13, 14))]
+
+
 def test_numbers_of_no_partition_are_refused() -> None:
     with pytest.raises(StatisticsError, match="no true number"):
         reached("ab", 100, [10, 20], 500, distinct=False)
