@@ -105,13 +105,13 @@ def _inspect_csv(path: Path, file: BufferedReader, codebook: Codebook) -> CsvFor
     return form
 
 
-def lines_of(path: Path, file: IO[bytes], unit: str) -> Iterator[tuple[int, bytes]]:
+def lines_of(path: Path, file: IO[bytes], unit: str, *, bytes_max: int = LINE_BYTES_MAX) -> Iterator[tuple[int, bytes]]:
     """Every line with its number, known to be text and of bounded length; `unit` is what one holds."""
     number = 0
-    while line := file.readline(LINE_BYTES_MAX + 1):
+    while line := file.readline(bytes_max + 1):
         number += 1
-        if len(line) > LINE_BYTES_MAX:
-            wrong = f"the line is longer than {LINE_BYTES_MAX} bytes"
+        if len(line) > bytes_max:
+            wrong = f"the line is longer than {bytes_max} bytes"
             raise _refuse(path, wrong, f"give {unit} a line", row=number)
         try:
             line.decode()
