@@ -190,14 +190,15 @@ class _Reading:
             return None
 
     def _person(self, resource: dict[str, Any], kind: Resource, place: tuple[int, int]) -> str | None:
-        """Whom it is about; a response need not say it."""
+        """Whom it is about; a response need not say it, and of an encounter a field of its own reports on it."""
         subject = resource.get("subject")
-        if kind is Resource.RESPONSE and subject is None:
+        if subject is None:
             return None
         try:
             return person(subject)
         except UnreadableValueError as fault:
-            self._fault(place, "subject", fault)
+            if kind is Resource.RESPONSE:
+                self._fault(place, "subject", fault)
             return None
 
     def _value(

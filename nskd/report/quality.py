@@ -50,8 +50,8 @@ _METHOD: Final = (
         "Filled is the part of the visits with a value, or with the answer that the question does not apply.",
     ),
     Text(
-        "Een regel gaat over de bezoeken waarvoor zijn voorwaarde opgaat; een gebroken regel kan een fout in het bestand "
-        "zijn, of een bezoek dat echt zo was.",
+        "Een regel gaat over de bezoeken waarvoor zijn voorwaarde opgaat; een gebroken regel kan een fout in het "
+        "bestand zijn, of een bezoek dat echt zo was.",
         "A rule is about the visits for which its condition holds; a broken rule may be a fault in the extract, or a "
         "visit that really was so.",
     ),
