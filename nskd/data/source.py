@@ -27,6 +27,8 @@ COLUMNS_MAX = 2000
 DELIMITERS = (",", ";", "\t", "|")  # a Dutch spreadsheet saves "comma-separated" with semicolons
 
 _PARQUET_MAGIC = b"PAR1"
+_DUCKDB_MAGIC, _DUCKDB_MAGIC_AT = b"DUCK", 8
+HEAD_BYTES = 12
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -40,12 +42,13 @@ class CsvForm:
 
 @attrs.frozen
 class Source:
-    """An open file: `readable` is the path to give to an engine, `csv` is None for Parquet."""
+    """An open file: `readable` is the path to give to an engine, `csv` is None for Parquet or `duckdb`."""
 
     path: Path
     readable: str
     digest: bytes  # SHA-256 of the bytes
     csv: CsvForm | None
+    duckdb: bool = False
 
 
 @contextmanager
@@ -60,10 +63,16 @@ def open_source(path: Path, codebook: Codebook) -> Iterator[Source]:
             raise _refuse(path, f"the file has {size} bytes", right)
         digest = hashlib.file_digest(file, "sha256").digest()
         file.seek(0)
-        parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+        head = file.read(HEAD_BYTES)
         file.seek(0)
-        form = None if parquet else _inspect_csv(path, file, codebook)
-        yield Source(path, f"/proc/self/fd/{file.fileno()}", digest, form)
+        duckdb = is_duckdb(head)
+        form = None if duckdb or head.startswith(_PARQUET_MAGIC) else _inspect_csv(path, file, codebook)
+        yield Source(path, f"/proc/self/fd/{file.fileno()}", digest, form, duckdb)
+
+
+def is_duckdb(head: bytes) -> bool:
+    """Whether a file that begins so is a DuckDB database."""
+    return head[_DUCKDB_MAGIC_AT:].startswith(_DUCKDB_MAGIC)
 
 
 def open_regular(path: Path, right: str) -> BufferedReader:

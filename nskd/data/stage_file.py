@@ -21,6 +21,9 @@ _READABLE_TYPES = "give a CSV file with a header, or a Parquet file"
 def stage_file(connection: duckdb.DuckDBPyConnection, path: Path, codebook: Codebook) -> Staged:
     """Stage all of a file; its digest is that of its bytes. Raises `DataError`."""
     with open_source(path, codebook) as source:
+        if source.duckdb:
+            wrong, right = "the file is a DuckDB database", 'name one of its tables with "table"'
+            raise DataError(path, [Finding(None, None, wrong, right)])
         if source.csv is not None:
             return Staged(_csv(connection, source, source.csv, codebook), Numbering(first=2), source.digest)
         return Staged(_parquet(connection, source, codebook), Numbering(), source.digest)

@@ -134,12 +134,7 @@ def _read(
     """Copy the rows, as text, into `incoming`."""
     import pyarrow
 
-    asked = table.select(
-        *(
-            table[name].substr(0, VALUE_CHARS_MAX).name(name) if "string" in types[name] else table[name]
-            for name in columns
-        )
-    )
+    asked = table.select(*(_text(table[name], types[name]).name(name) for name in columns))
     defined = ", ".join(f"{identifier(name)} VARCHAR" for name in columns)
     connection.execute(f"CREATE TABLE incoming ({defined})")
     copied = ", ".join(f"CAST({identifier(name)} AS VARCHAR)" for name in columns)
@@ -150,6 +145,13 @@ def _read(
         connection.unregister("batch")
         rows += batch.num_rows
         progress(rows)
+
+
+def _text(column: Any, kind: str) -> Any:
+    """What to ask of a column, where it is not a number."""
+    if "string" in kind:
+        return column.substr(0, VALUE_CHARS_MAX)
+    return column.cast("string") if "uuid" in kind else column
 
 
 def _duckdb_memory() -> type[Exception]:

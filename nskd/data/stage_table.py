@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from nskd.data import validate
 from nskd.data.errors import DataError, Finding
-from nskd.data.source import open_regular
+from nskd.data.source import HEAD_BYTES, is_duckdb, open_regular
 from nskd.data.staged import ROWS_MAX, Numbering, Staged, table_digest
 from nskd.packs.codebook import Codebook
 from nskd.packs.conditions import identifier, text
@@ -17,14 +17,7 @@ from nskd.packs.conditions import identifier, text
 if TYPE_CHECKING:
     import duckdb
 
-_MAGIC: Final = b"DUCK"
-_MAGIC_AT: Final = 8
 _READABLE: Final = re.compile(r"VARCHAR|ENUM\(.*\)|U?(?:TINY|SMALL|BIG|HUGE)?INT(?:EGER)?|UUID|DECIMAL\(\d+,0\)", re.S)
-
-
-def is_duckdb(head: bytes) -> bool:
-    """Whether a file that begins so is a DuckDB database."""
-    return head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
 
 
 def stage_table(connection: duckdb.DuckDBPyConnection, path: Path, table: Sequence[str], codebook: Codebook) -> Staged:
@@ -33,13 +26,13 @@ def stage_table(connection: duckdb.DuckDBPyConnection, path: Path, table: Sequen
 
     where = f"{path}, {'.'.join(table)}"
     with open_regular(path, "give a readable DuckDB database file") as file:
-        if not is_duckdb(file.read(_MAGIC_AT + len(_MAGIC))):
+        if not is_duckdb(file.read(HEAD_BYTES)):
             raise _refuse(path, "is not a DuckDB database file", 'leave "table" out for a file of another kind')
     try:
         # By its path: recent changes may lie beside it, in a log that is found by its name.
         connection.execute(f"ATTACH {text(str(path.absolute()))} AS origin (READ_ONLY)")
     except duckdb.Error as error:
-        if "lock" in str(error).lower():
+        if "Could not set lock" in str(error):
             raise _refuse(path, "another program has it open", "close it there, or give a copy of the file") from None
         raise _refuse(path, "cannot be opened as a DuckDB database", "was it written by a newer DuckDB?") from None
     # A view reads what is in this file, and nothing that it may name elsewhere.

@@ -143,8 +143,8 @@ def _rules(found: Quality) -> Section:
         return Section(RULES, (Text("Het codeboek heeft geen regels.", "The codebook has no rules."),))
     blocks: list[Table | Text] = [Table(RULES, RULE_HEADS, rule_rows(found))]
     if found.months and any(each.broken for each in found.rules):
-        rows = tuple((each.rule.text, *each.months) for each in found.rules)
-        blocks.append(Table(_MONTHLY_RULES, (RULE_HEADS[0], *map(same, found.months)), rows))
+        broken: tuple[tuple[Cell, ...], ...] = tuple((each.rule.text, *each.months) for each in found.rules)
+        blocks.append(Table(_MONTHLY_RULES, (RULE_HEADS[0], *map(same, found.months)), broken))
     return Section(RULES, tuple(blocks))
 
 
