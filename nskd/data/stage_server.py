@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     import duckdb
 
 BATCH_ROWS: Final = 10_000
-VALUE_CHARS_MAX: Final = (
-    65  # a pseudonym has 64 at most and no level has more, so what is cut off is refused all the same
-)
+VALUE_CHARS_MAX: Final = 65  # one more than any value has, so what is cut off is refused all the same
 CONNECT_TIMEOUT_S: Final = 10
 STATEMENT_TIMEOUT_S: Final = 240  # below that of the start of the service
 

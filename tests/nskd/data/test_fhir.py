@@ -160,12 +160,15 @@ def place(resource: Any, *path: Any) -> Any:
 
 
 ANSWER = ("item", 0, "item", 0, "answer")
+NSK = "https://nskd.invalid/fhir/CodeSystem/nsk"
+TWO_COLOURS = [{"system": NSK, "code": f"triage.{colour}"} for colour in ("red", "blue")]
 FAULTS: list[tuple[str, tuple[Any, ...], Any, str | None, str]] = [
     ("response", (*ANSWER, 0), {"valueString": SECRETS[2]}, "delay", "of a kind that is not read"),
     ("response", (*ANSWER, 0), {"valueDateTime": "2025-01-01T14:37:22Z"}, "delay", "of a kind that is not read"),
     ("response", (*ANSWER, 0), {"valueCoding": {"code": "answer.ja"}}, "delay", "stands for no level"),
     ("response", (*ANSWER, 0), {"valueCoding": {"system": "x", "code": "999911120"}}, "delay", "stands for no level"),
     ("response", (*ANSWER, 0), {"valueBoolean": True}, "delay", 'the code "true" stands for no level'),
+    ("encounter", ("priority",), {"coding": TWO_COLOURS}, "triage", "stand for different levels"),
     ("response", ANSWER, [{"valueBoolean": True}, {"valueBoolean": True}], "delay", "more than one"),
     ("response", ("item", 0, "item", 1, "linkId"), "delay", "delay", "more than one"),
     ("response", ("encounter",), {"reference": "Encounter/nope"}, None, "not among the files"),

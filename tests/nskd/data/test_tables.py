@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import subprocess
 import sys
 import traceback
@@ -295,6 +296,11 @@ def test_a_password_comes_from_the_credentials(server: Server, table: tuple[str,
         assert data.rows == 2
     error = refusal(origin, Password(SECRET + "x"))
     assert "password authentication failed" in str(error)
+    # Words of the driver that hold the password, here because it is the user's name, are not passed on.
+    error = refusal(origin, Password("guarded"))
+    assert "cannot be reached: OperationalError" in str(error) and "guarded" not in str(error)
+    with pytest.raises(TypeError, match="neither pickled nor copied"):
+        pickle.dumps(password)
 
 
 def test_a_password_that_is_none(tmp_path: Path) -> None:
