@@ -45,8 +45,8 @@ bench: $(READY)  ## figures of this machine; BENCH="triples bits" PARTIES="2 3" 
 
 lock: $(READY)  ## renew the lock files from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
-	for set in run dev; do \
-	  extra=$$(test $$set = dev && echo --extra=dev); \
+	for set in run databases dev; do \
+	  extra=$$(test $$set = run || echo --extra=$$set); \
 	  $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	    --no-emit-options --no-header --strip-extras $$extra -o requirements/$$set.lock pyproject.toml requirements/build.in; \
 	done

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import secrets
 import sys
-import time
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -62,43 +61,6 @@ def run(config_path: Path, credentials: Path | None) -> None:
         _refuse(innermost(group))
     finally:
         notifier.close()
-
-
-@main.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--pack", default="nsk", show_default=True, metavar="DIR", help="A pack's directory, or a built-in name.")
-@click.option("--opt-out", type=click.Path(path_type=Path), metavar="LIST", help="The list of people who object.")
-def check(file: Path, pack: str, opt_out: Path | None) -> None:
-    """Check the extract in FILE as the daemon would, and say what is wrong by row and column.
-
-    With --opt-out, check that list too, and say how many visits it leaves out.
-
-    Needs no daemon, and nothing of it leaves this machine.
-    """
-    from nskd.data.load import load_visits
-    from nskd.data.optout import read_opt_outs
-    from nskd.packs.pack import load_pack
-
-    try:
-        listed = None if opt_out is None else read_opt_outs(opt_out, now=int(time.time()))
-        with load_visits(file, load_pack(pack).codebook) as dataset:
-            click.echo(f"{file}: in order, {dataset.rows:,} visits")
-            for rule, count in dataset.warnings.counts.items():
-                said = next(each.text.en for each in dataset.codebook.rules if each.id == rule)
-                rows = [str(each.row) for each in dataset.warnings.findings if f"rule {rule}" in each.wrong]
-                more = ", …" if count > len(rows) else ""
-                one = count == 1
-                place = f"{'row' if one else 'rows'} {', '.join(rows)}{more}"
-                click.echo(f"  remark {rule}: {count:,} {'visit' if one else 'visits'} ({place}). {said}")
-            if listed is not None:
-                left_out = dataset.leave_out(listed.people)
-                click.echo(
-                    f"{opt_out}: in order, {len(listed.people):,} people object ({listed.void:,} of"
-                    f" {listed.entries:,} entries are not in force);"
-                    f" {left_out.visits:,} visits of {left_out.people:,} of them are left out"
-                )
-    except OperatorError as error:
-        _refuse(error, EXIT_NO)
 
 
 @main.command()
@@ -161,13 +123,15 @@ def _refuse(error: BaseException, status: int = EXIT_CONFIGURATION) -> NoReturn:
     sys.exit(status)
 
 
-def _add_sandbox() -> None:
+def _add_commands() -> None:
+    from nskd.extract_command import check, quality
     from nskd.sandbox.command import sandbox
 
-    main.add_command(sandbox)
+    for command in (check, quality, sandbox):
+        main.add_command(command)
 
 
-_add_sandbox()
+_add_commands()
 
 if __name__ == "__main__":
     main()

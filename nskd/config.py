@@ -16,6 +16,7 @@ import msgspec
 from nskd import units
 from nskd.config_reader import ConfigError as ConfigError
 from nskd.config_reader import Reader, as_path
+from nskd.data.origin import Origin, OriginError, origin_of
 from nskd.governance.charter import NAME, Address
 from nskd.governance.toml import is_plain, read_document, shown
 from protocol.limits import CONNECT_TIMEOUT_S, KIB, REDIAL_FIRST_S, REDIAL_MAX_S
@@ -65,13 +66,21 @@ class Network(_Section, frozen=True):
 class Data(_Section, frozen=True):
     """Our own extract and the pack that describes it; ``pack`` is a name or an absolute directory.
 
-    A centre that computes and brings no data has no ``source``.  ``opt_out`` lists the people who object to the use of
-    their data; it is read anew for each run.
+    ``source`` is a file or a directory of FHIR files, and ``url`` a database server; ``table`` is a table or view of a
+    DuckDB file or of the server.  A centre that computes and brings no data has neither.  ``opt_out`` lists the people
+    who object to the use of their data; it is read anew for each run.
     """
 
     source: File | None = None
+    url: str | None = None
+    table: str | None = None
     opt_out: File | None = None
     pack: str = "nsk"
+
+    @property
+    def origin(self) -> Origin | None:
+        """Where the data are, None without any; raises :class:`OriginError`."""
+        return origin_of(source=self.source, url=self.url, table=self.table)
 
 
 class Governance(_Section, frozen=True):
@@ -245,7 +254,11 @@ def _check(config: Config, reader: Reader) -> None:
         ) from None
     if config.network.redial_first > config.network.redial_max:
         raise reader.fault("network.redial_first", "it is above network.redial_max", "Lower it.")
-    if config.data.opt_out is not None and config.data.source is None:
+    try:
+        origin = config.data.origin
+    except OriginError as exc:
+        raise reader.fault(f"data.{exc.key}", exc.what, exc.remedy) from None
+    if config.data.opt_out is not None and origin is None:
         raise reader.fault("data.opt_out", "there is no data to leave anybody out of", "Name data.source too.")
     for kind in Stock.__struct_fields__:
         marks: Watermarks | int = getattr(config.stock, kind)

@@ -109,6 +109,27 @@ class StorageKey(KeyMaterial):
     kind = "nskd-storage-key-1"
 
 
+class Password(Secret):
+    """What a database server asks this centre for; never shown, hashed, pickled or copied."""
+
+    __slots__ = ("_text",)
+    filename: ClassVar[str] = "database.password"
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def expose(self) -> str:
+        """Return it, for the one place that hands it over."""
+        return self._text
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    __hash__ = None  # type: ignore[assignment]  # a hash of a password is a thing to leak
+
+
 K = TypeVar("K", bound=KeyMaterial)
 _KINDS: Final[tuple[type[KeyMaterial], ...]] = (NoiseKey, SigningKey, StorageKey)
 
@@ -135,11 +156,12 @@ class PublicIdentity:
 
 @attrs.frozen
 class CentreKeys:
-    """All three keys of this centre."""
+    """All three keys of this centre, and the password of its database if there is one."""
 
     noise: NoiseKey
     signing: SigningKey
     storage: StorageKey
+    database: Password | None = None
 
     @property
     def identity(self) -> PublicIdentity:
@@ -163,7 +185,12 @@ def credentials_directory(given: Path | None, environment: Mapping[str, str]) ->
 
 def load_keys(directory: Path) -> CentreKeys:
     """Read and check all three files; raises :class:`CredentialError`."""
-    keys = CentreKeys(_load(directory, NoiseKey), _load(directory, SigningKey), _load(directory, StorageKey))
+    keys = CentreKeys(
+        _load(directory, NoiseKey),
+        _load(directory, SigningKey),
+        _load(directory, StorageKey),
+        load_password(directory),
+    )
     raws = [keys.noise.expose(), keys.signing.expose(), keys.storage.expose()]
     for i, first in enumerate(raws):
         for second in raws[:i]:
@@ -174,6 +201,22 @@ def load_keys(directory: Path) -> CentreKeys:
                     remedy="Make a fresh set with nskctl keygen; one key must not serve two purposes.",
                 )
     return keys
+
+
+def load_password(directory: Path) -> Password | None:
+    """Read ``database.password``, one line; None without that file.  Raises :class:`CredentialError`."""
+    path = directory / Password.filename
+    if not os.path.lexists(path):
+        return None
+    try:
+        written = _read(path).decode().removesuffix("\n")
+    except UnicodeDecodeError:
+        written = ""
+    if not written or not written.isprintable():
+        raise CredentialError(
+            "it is not one line of text", where=str(path), remedy="Write the password into it, and nothing else."
+        )
+    return Password(written)
 
 
 def generate(directory: Path) -> PublicIdentity:

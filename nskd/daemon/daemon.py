@@ -51,7 +51,7 @@ from nskd.daemon.turns import Turns
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
-from nskd.data.load import Dataset, load_visits
+from nskd.data.load import Dataset, load
 from nskd.errors import OperatorError
 from nskd.governance.audit import Event
 from nskd.governance.audit_file import AuditFile
@@ -69,6 +69,7 @@ from nskd.stockpile import SharedStockpile
 from protocol.lattice.selftest import selftest
 
 HOUSEKEEPING_S: Final = 60.0
+_ROWS_TOLD: Final = 100_000  # a line of the log for each so many rows that are read
 
 
 class Daemon:
@@ -264,7 +265,7 @@ class Daemon:
             await audit.record(
                 Event.DATA_LOADED,
                 details={
-                    "file": self._dataset.path.name,
+                    "file": self._dataset.origin.name,
                     "sha256": self._dataset.digest,
                     "visits": self._dataset.rows,
                 },
@@ -378,11 +379,17 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
 
 async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger) -> Dataset | None:
     """Read and check this centre's extract; None for a centre that contributes nothing."""
-    source = papers.config.data.source
-    if source is None:
+    origin = papers.config.data.origin
+    if origin is None:
         return None
-    dataset = await trio.to_thread.run_sync(load_visits, source, papers.pack.codebook)
-    log.info("data read", file=str(dataset.path), visits=dataset.rows, digest=dataset.digest.hex())
+
+    def progress(rows: int) -> None:
+        if rows % _ROWS_TOLD == 0:
+            log.info("reading data", source=str(origin), rows=rows)
+
+    read = partial(load, origin, papers.pack, password=papers.keys.database, progress=progress)
+    dataset = await trio.to_thread.run_sync(read)
+    log.info("data read", file=str(origin), visits=dataset.rows, digest=dataset.digest.hex())
     for rule, rows in dataset.warnings.counts.items():
         log.warning("data breaks a quality rule", rule=rule, rows=rows)
     return dataset

@@ -54,11 +54,11 @@ def gather(config: Config, keys: CentreKeys) -> Papers:
         signatures = load_signatures(charter, config.workshop.charter)
         require_succession(charter, signatures, before)
     _check_pack(config, charter, pack)
-    if config.data.source is None and config.centre.name in charter.contributors:
+    if config.data.origin is None and config.centre.name in charter.contributors:
         raise StartError(
             "the charter counts on this centre's data, and none is configured",
             where="[data] source",
-            remedy="Name this centre's CSV or Parquet file.",
+            remedy="Name this centre's file with source, or its database with url.",
         )
     permits = load_permits(config.governance.permits, required=config.governance.require_permit)
     return Papers(

@@ -21,15 +21,20 @@ class RequestError(OperatorError):
 
 @attrs.frozen
 class Finding:
-    """One fault; `row` is the line of a text file (its header is row 1) or the row of a Parquet file."""
+    """One fault; `row` is the line of a text file (its header is row 1) or the row of a table.
+
+    `file` is the name of one of several files.
+    """
 
     row: int | None
     column: str | None
     wrong: str
     right: str
+    file: str | None = None
 
     def __str__(self) -> str:
-        place = ", ".join(part for part in (f"row {self.row}" if self.row else "", self.column or "") if part)
+        parts = (self.file or "", f"row {self.row}" if self.row else "", self.column or "")
+        place = ", ".join(part for part in parts if part)
         return f"{place}: {self.wrong}; {self.right}" if place else f"{self.wrong}; {self.right}"
 
 
@@ -42,7 +47,7 @@ class DataError(OperatorError):
         findings: Iterable[Finding],
         *,
         total: int | None = None,
-        remedy: str = "Correct the file and load it again; nothing of it was used.",
+        remedy: str = "Correct it and load it again; nothing of it was used.",
     ) -> None:
         found = list(findings)
         self.total = len(found) if total is None else total

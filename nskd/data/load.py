@@ -1,24 +1,28 @@
-"""A file → a `Dataset`: validated, derived variables computed, locked away in memory."""
+"""Any source → a `Dataset`: validated, derived variables computed, locked away in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from nskd.credentials import Password
 from nskd.data import engine, validate
 from nskd.data.errors import DataError, Finding
-from nskd.data.source import CsvForm, Source, open_source
+from nskd.data.fhir import holds_fhir, stage_fhir
+from nskd.data.origin import Origin
+from nskd.data.stage_file import stage_file
+from nskd.data.stage_table import stage_table
+from nskd.data.staged import Numbering, Progress, Staged
 from nskd.packs.codebook import Codebook
-from nskd.packs.conditions import identifier, text
+from nskd.packs.conditions import identifier
+from nskd.packs.pack import Pack
 
 if TYPE_CHECKING:
     import duckdb
-
-_READABLE_TYPES = "give a CSV file with a header, or a Parquet file"
 
 
 @attrs.frozen
@@ -42,14 +46,14 @@ class Dataset:
     """The visits of one centre, in memory. Not for use by two threads at once; a context manager."""
 
     codebook: Codebook
-    path: Path
-    rows: int  # of the file, those of people who object included
-    digest: bytes  # SHA-256 of the file
+    origin: Origin
+    rows: int  # of the extract, those of people who object included
+    digest: bytes  # SHA-256 of the file, or of a table's contents
     warnings: Warnings
     _connection: duckdb.DuckDBPyConnection
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.path.name}, {self.rows} visits>"
+        return f"<Dataset {self.origin.name}, {self.rows} visits>"
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query over `visits`: every variable of the codebook, nobody who was left out."""
@@ -86,31 +90,58 @@ def load_visits(path: Path, codebook: Codebook) -> Dataset:
     Comma, semicolon, tab and bar are recognised as separators, a byte-order mark is ignored, and derived
     variables may be absent or present.
     """
-    with open_source(path, codebook) as source:
-        connection = engine.connect()
-        try:
-            return _load(connection, source, codebook)
-        except BaseException:
-            connection.close()
-            raise
+    return _loaded(Origin(path=path), codebook, lambda connection: stage_file(connection, path, codebook))
 
 
-def _load(connection: duckdb.DuckDBPyConnection, source: Source, codebook: Codebook) -> Dataset:
-    if source.csv is not None:
-        columns, first_row = _stage_csv(connection, source, source.csv, codebook), 2
-    else:
-        columns, first_row = _stage_parquet(connection, source, codebook), 1
+def load(
+    origin: Origin, pack: Pack, *, password: Password | None = None, progress: Progress = lambda _: None
+) -> Dataset:
+    """Read whatever `origin` is and check every value. Raises `OperatorError`, as `DataError` with findings.
+
+    `password` is for a database server that asks for one.
+    """
+    codebook, path = pack.codebook, origin.path
+
+    def stage(connection: duckdb.DuckDBPyConnection) -> Staged:
+        if path is None:
+            from nskd.data.stage_server import stage_server  # its libraries are heavy, and need not be there
+
+            return stage_server(connection, origin, codebook, password=password, progress=progress)
+        if origin.table:
+            return stage_table(connection, path, origin.table, codebook)
+        if holds_fhir(path):
+            return stage_fhir(connection, path, pack, progress)
+        return stage_file(connection, path, codebook)
+
+    return _loaded(origin, codebook, stage)
+
+
+def _loaded(origin: Origin, codebook: Codebook, stage: Callable[[duckdb.DuckDBPyConnection], Staged]) -> Dataset:
+    import duckdb
+
+    connection = engine.connect()
+    try:
+        return _checked(connection, origin, codebook, stage(connection))
+    except duckdb.OutOfMemoryException:
+        connection.close()
+        right = f"give fewer visits; an extract may take {engine.MEMORY} of memory"
+        raise DataError(origin, [Finding(None, None, "there are more visits than fit", right)]) from None
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _checked(connection: duckdb.DuckDBPyConnection, origin: Origin, codebook: Codebook, staged: Staged) -> Dataset:
     engine.lock(connection)
-
-    report = validate.Report()
-    validate.check_values(connection, codebook, first_row, report)
-    report.raise_if_any(source.path)
+    report, numbering = validate.Report(), staged.numbering
+    validate.check_values(connection, codebook, numbering, report)
+    report.raise_if_any(origin)
     _compute(connection, codebook)
     for variable in codebook.derived:
-        if variable.name in columns:
-            validate.check_derived(connection, variable, first_row, report)
-    warnings = _apply_rules(connection, codebook, first_row, report)
-    report.raise_if_any(source.path)
+        if variable.name in staged.columns:
+            validate.check_derived(connection, variable, numbering, report)
+    warnings = _apply_rules(connection, codebook, numbering, report)
+    report.raise_if_any(origin)
 
     names = ", ".join(identifier(name) for name in codebook.variables)
     connection.execute(f"CREATE TABLE loaded AS SELECT {names} FROM computed ORDER BY _row")  # noqa: S608
@@ -120,55 +151,7 @@ def _load(connection: duckdb.DuckDBPyConnection, source: Source, codebook: Codeb
         f"CREATE VIEW visits AS SELECT loaded.* FROM loaded ANTI JOIN objections ON loaded.{person} = objections.person"  # noqa: S608
     )
     ((rows,),) = connection.execute("SELECT count(*) FROM loaded").fetchall()
-    return Dataset(codebook, source.path, rows, source.digest, warnings, connection)
-
-
-def _stage_csv(
-    connection: duckdb.DuckDBPyConnection, source: Source, form: CsvForm, codebook: Codebook
-) -> tuple[str, ...]:
-    import duckdb
-
-    validate.check_columns(form.header, codebook, source.path)
-    # Columns are read by position under names of ours; the header's own words never become SQL.
-    types = ", ".join(f"c{index}: 'VARCHAR'" for index in range(len(form.header)))
-    selected = ", ".join(f"nullif(c{i}, '') AS {identifier(name)}" for i, name in enumerate(form.header))
-    try:
-        connection.execute(
-            f"CREATE TABLE staging AS SELECT row_number() OVER () AS _row, {selected} FROM read_csv("  # noqa: S608
-            f"{text(source.readable)}, columns = {{{types}}}, delim = {text(form.delimiter)}, header = true,"
-            " auto_detect = false, quote = '\"', escape = '\"', store_rejects = true)"
-        )
-        rejected = connection.execute(
-            "SELECT line, error_type, count(*) OVER () FROM reject_errors ORDER BY line LIMIT 20"
-        ).fetchall()
-    except duckdb.Error as error:
-        # The engine's message may quote a row; it stays out of ours.
-        raise DataError(source.path, [Finding(None, None, "cannot be read as CSV", _READABLE_TYPES)]) from error
-    if rejected:
-        width = f"each row has {len(form.header)} values, as the header"
-        findings = [Finding(int(line), None, str(kind).lower(), width) for line, kind, _ in rejected]
-        raise DataError(source.path, findings, total=rejected[0][2])
-    return form.header
-
-
-def _stage_parquet(connection: duckdb.DuckDBPyConnection, source: Source, codebook: Codebook) -> tuple[str, ...]:
-    import duckdb
-
-    try:
-        file = f"read_parquet({text(source.readable)})"
-        described = connection.execute(f"DESCRIBE SELECT * FROM {file}").fetchall()  # noqa: S608
-        columns = tuple(str(row[0]) for row in described)
-        validate.check_columns(columns, codebook, source.path)
-        selected = ", ".join(f"nullif(CAST({identifier(n)} AS VARCHAR), '') AS {identifier(n)}" for n in columns)
-        connection.execute(
-            f"CREATE TABLE staging AS SELECT row_number() OVER () AS _row, {selected} FROM {file}"  # noqa: S608
-        )
-    except duckdb.Error as error:
-        raise DataError(source.path, [Finding(None, None, "cannot be read as Parquet", _READABLE_TYPES)]) from error
-    ((rows,),) = connection.execute("SELECT count(*) FROM staging").fetchall()
-    if rows == 0:
-        raise DataError(source.path, [Finding(None, None, "there is no visit", "give at least one row")])
-    return columns
+    return Dataset(codebook, origin, rows, staged.digest, warnings, connection)
 
 
 def _compute(connection: duckdb.DuckDBPyConnection, codebook: Codebook) -> None:
@@ -182,12 +165,12 @@ def _compute(connection: duckdb.DuckDBPyConnection, codebook: Codebook) -> None:
 
 
 def _apply_rules(
-    connection: duckdb.DuckDBPyConnection, codebook: Codebook, first_row: int, report: validate.Report
+    connection: duckdb.DuckDBPyConnection, codebook: Codebook, numbering: Numbering, report: validate.Report
 ) -> Warnings:
     findings: list[Finding] = []
     counts: dict[str, int] = {}
     for rule in codebook.rules:
-        found, count = validate.check_rule(connection, rule, first_row)
+        found, count = validate.check_rule(connection, rule, numbering)
         if rule.fatal:
             for index, finding in enumerate(found):
                 report.add(finding, count - len(found) + 1 if index == 0 else 1)

@@ -8,12 +8,12 @@ nobody out, and all else is refused.
 from __future__ import annotations
 
 import datetime
-import json
 import re
 from typing import Any, Final, Literal
 
 import msgspec
 
+from nskd.data.ndjson import parse_object
 from nskd.data.validate import IDENTIFIER_PATTERN
 
 DEPTH_MAX: Final = 8  # of provisions within provisions; published examples have two
@@ -97,10 +97,9 @@ def objector(line: bytes, *, now: int) -> str | None:
 
 
 def _consent(line: bytes) -> _Consent:
-    try:
-        parsed = json.loads(line, object_pairs_hook=_no_name_twice)
-    except (ValueError, RecursionError):
-        raise UnreadableConsentError("the line is not one JSON object", "write one Consent a line") from None
+    parsed = parse_object(line)
+    if parsed is None:
+        raise UnreadableConsentError("the line is not one JSON object", "write one Consent a line")
     try:
         return msgspec.convert(parsed, _Consent)
     except msgspec.ValidationError as error:
@@ -108,13 +107,6 @@ def _consent(line: bytes) -> _Consent:
         where = f"at {place.lstrip('.')} " if place else ""
         wrong = f"{where}it is not a Consent of FHIR R4 as this list may hold"
         raise UnreadableConsentError(wrong, "compare the line with docs/opt-out.md") from None
-
-
-def _no_name_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a name occurs twice")  # which of the two counts differs between readers
-    return found
 
 
 def _objects(consent: _Consent, now: datetime.datetime) -> bool:

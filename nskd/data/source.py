@@ -27,6 +27,8 @@ COLUMNS_MAX = 2000
 DELIMITERS = (",", ";", "\t", "|")  # a Dutch spreadsheet saves "comma-separated" with semicolons
 
 _PARQUET_MAGIC = b"PAR1"
+_DUCKDB_MAGIC, _DUCKDB_MAGIC_AT = b"DUCK", 8
+HEAD_BYTES = 12
 UTF8_BOM = b"\xef\xbb\xbf"
 
 
@@ -40,12 +42,13 @@ class CsvForm:
 
 @attrs.frozen
 class Source:
-    """An open file: `readable` is the path to give to an engine, `csv` is None for Parquet."""
+    """An open file: `readable` is the path to give to an engine, `csv` is None for Parquet or `duckdb`."""
 
     path: Path
     readable: str
     digest: bytes  # SHA-256 of the bytes
     csv: CsvForm | None
+    duckdb: bool = False
 
 
 @contextmanager
@@ -60,10 +63,16 @@ def open_source(path: Path, codebook: Codebook) -> Iterator[Source]:
             raise _refuse(path, f"the file has {size} bytes", right)
         digest = hashlib.file_digest(file, "sha256").digest()
         file.seek(0)
-        parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+        head = file.read(HEAD_BYTES)
         file.seek(0)
-        form = None if parquet else _inspect_csv(path, file, codebook)
-        yield Source(path, f"/proc/self/fd/{file.fileno()}", digest, form)
+        duckdb = is_duckdb(head)
+        form = None if duckdb or head.startswith(_PARQUET_MAGIC) else _inspect_csv(path, file, codebook)
+        yield Source(path, f"/proc/self/fd/{file.fileno()}", digest, form, duckdb)
+
+
+def is_duckdb(head: bytes) -> bool:
+    """Whether a file that begins so is a DuckDB database."""
+    return head[_DUCKDB_MAGIC_AT:].startswith(_DUCKDB_MAGIC)
 
 
 def open_regular(path: Path, right: str) -> BufferedReader:
@@ -105,13 +114,13 @@ def _inspect_csv(path: Path, file: BufferedReader, codebook: Codebook) -> CsvFor
     return form
 
 
-def lines_of(path: Path, file: IO[bytes], unit: str) -> Iterator[tuple[int, bytes]]:
+def lines_of(path: Path, file: IO[bytes], unit: str, *, bytes_max: int = LINE_BYTES_MAX) -> Iterator[tuple[int, bytes]]:
     """Every line with its number, known to be text and of bounded length; `unit` is what one holds."""
     number = 0
-    while line := file.readline(LINE_BYTES_MAX + 1):
+    while line := file.readline(bytes_max + 1):
         number += 1
-        if len(line) > LINE_BYTES_MAX:
-            wrong = f"the line is longer than {LINE_BYTES_MAX} bytes"
+        if len(line) > bytes_max:
+            wrong = f"the line is longer than {bytes_max} bytes"
             raise _refuse(path, wrong, f"give {unit} a line", row=number)
         try:
             line.decode()

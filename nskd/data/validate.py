@@ -1,4 +1,4 @@
-"""The staged text of a file against the codebook: every fault with its row, column and what would be right.
+"""The staged text of an extract against the codebook: every fault with its row, column and what would be right.
 
 `staging` holds every column as text plus `_row`. Each check is one query, so a million rows cost no Python
 loop.
@@ -7,11 +7,11 @@ loop.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nskd.data.errors import DataError, Finding
 from nskd.data.forbidden import why_forbidden
+from nskd.data.staged import Numbering
 from nskd.packs.codebook import MISSING, Codebook, Rule, Variable, VariableType, closest
 from nskd.packs.conditions import identifier, text
 
@@ -38,13 +38,13 @@ class Report:
         self.findings.append(finding)
         self.total += count
 
-    def raise_if_any(self, path: Path) -> None:
+    def raise_if_any(self, path: object) -> None:
         """Refuse the file if anything was found."""
         if self.total:
             raise DataError(path, self.findings, total=self.total)
 
 
-def check_columns(columns: Sequence[str], codebook: Codebook, path: Path) -> None:
+def check_columns(columns: Sequence[str], codebook: Codebook, path: object) -> None:
     """Every recorded variable is there once, and nothing that the codebook does not know."""
     report = Report()
     for column in dict.fromkeys(columns):
@@ -68,20 +68,20 @@ def _unknown_column(column: str, columns: Collection[str], codebook: Codebook) -
     return Finding(None, shown, "the codebook has no such column", right)
 
 
-def check_values(connection: duckdb.DuckDBPyConnection, codebook: Codebook, first_row: int, report: Report) -> None:
-    """Check every value, and that no visit occurs twice; `first_row` is the number of the first visit."""
+def check_values(connection: duckdb.DuckDBPyConnection, codebook: Codebook, rows_at: Numbering, report: Report) -> None:
+    """Check every value, and that no visit occurs twice; `rows_at` says where a row stands."""
     for variable in codebook.recorded:
         name = identifier(variable.name)
         _collect(
             connection,
             f"NOT coalesce({_valid(variable)}, {_permits_empty(variable)})",
             variable,
-            first_row,
+            rows_at,
             report,
         )
         if variable.name == codebook.visit_id:
             repeated = f"{name} IN (SELECT {name} FROM staging GROUP BY {name} HAVING count(*) > 1)"  # noqa: S608
-            _collect(connection, repeated, variable, first_row, report, repeated=True)
+            _collect(connection, repeated, variable, rows_at, report, repeated=True)
 
 
 def _valid(variable: Variable) -> str:
@@ -105,7 +105,7 @@ def _collect(
     connection: duckdb.DuckDBPyConnection,
     fault: str,
     variable: Variable,
-    first_row: int,
+    rows_at: Numbering,
     report: Report,
     *,
     repeated: bool = False,
@@ -120,7 +120,7 @@ def _collect(
             if repeated
             else (_wrong(variable, value), expected(variable, value))
         )
-        finding = Finding(row + first_row - 1, variable.name, wrong, right)
+        finding = rows_at.finding(row, variable.name, wrong, right)
         report.add(finding, count - len(rows) + 1 if index == 0 else 1)
 
 
@@ -150,7 +150,9 @@ def expected(variable: Variable, value: str | None = None) -> str:
     return f"write one of {', '.join(variable.keys[:LEVELS_SHOWN_MAX])}{more}"
 
 
-def check_derived(connection: duckdb.DuckDBPyConnection, variable: Variable, first_row: int, report: Report) -> None:
+def check_derived(
+    connection: duckdb.DuckDBPyConnection, variable: Variable, rows_at: Numbering, report: Report
+) -> None:
     """Check a derived column against the recorded ones; an empty cell counts as not given."""
     name = identifier(variable.name)
     sources = variable.derivation.variables if variable.derivation else ()
@@ -162,8 +164,8 @@ def check_derived(connection: duckdb.DuckDBPyConnection, variable: Variable, fir
     ).fetchall()
     for index, (row, given, right, count, *values) in enumerate(rows):
         because = ", ".join(f"{source} = {value}" for source, value in zip(sources, values, strict=True))
-        finding = Finding(
-            row + first_row - 1,
+        finding = rows_at.finding(
+            row,
             variable.name,
             f"{_quote(given)} contradicts {because}",
             f'write "{right}", or leave the column out and it is computed',
@@ -171,13 +173,12 @@ def check_derived(connection: duckdb.DuckDBPyConnection, variable: Variable, fir
         report.add(finding, count - len(rows) + 1 if index == 0 else 1)
 
 
-def check_rule(connection: duckdb.DuckDBPyConnection, rule: Rule, first_row: int) -> tuple[list[Finding], int]:
+def check_rule(connection: duckdb.DuckDBPyConnection, rule: Rule, rows_at: Numbering) -> tuple[list[Finding], int]:
     """Return the first rows that break a quality rule, and how many do."""
-    broken = f"{rule.when.sql()} AND NOT ({' OR '.join(then.sql() for then in rule.then)})"
     rows = connection.execute(
-        f"SELECT _row, count(*) OVER () FROM computed WHERE {broken} ORDER BY _row LIMIT {EXAMPLES_MAX}"  # noqa: S608
+        f"SELECT _row, count(*) OVER () FROM computed WHERE {rule.broken()} ORDER BY _row LIMIT {EXAMPLES_MAX}"  # noqa: S608
     ).fetchall()
-    findings = [Finding(row + first_row - 1, None, f"the row breaks rule {rule.id}", rule.text.en) for row, _ in rows]
+    findings = [rows_at.finding(row, None, f"the row breaks rule {rule.id}", rule.text.en) for row, _ in rows]
     return findings, rows[0][1] if rows else 0
 
 

@@ -68,10 +68,10 @@ def personal_data(facts: Facts) -> tuple[Block, ...]:
     ]
     if facts.activity is not None and facts.activity.visits is not None:
         blocks.append(f"Het programma heeft nu {facts.activity.visits} bezoeken van dit centrum ingelezen.")
-    if facts.config.data.source is None:
+    if facts.config.data.origin is None:
         blocks.append("Dit centrum brengt volgens zijn configuratie zelf geen gegevens in.")
     else:
-        blocks.append(f"Het bestand van dit centrum staat in {code(facts.config.data.source)}.")
+        blocks.append(f"De gegevens van dit centrum staan in {code(facts.config.data.origin)}.")
     return (
         *blocks,
         Open(
@@ -253,8 +253,8 @@ def locations(facts: Facts) -> tuple[Block, ...]:
     return (
         bullets(
             (
-                f"Eigen gegevens: {code(config.data.source)}"
-                if config.data.source is not None
+                f"Eigen gegevens: {code(config.data.origin)}"
+                if config.data.origin is not None
                 else "Eigen gegevens: geen bestand ingesteld",
                 f"Voorraad, verzoeken en vrijgegeven tabellen: {code(config.state.directory)}",
                 f"Bereikbaar voor de andere centra op {code(config.network.listen)}",

@@ -43,11 +43,15 @@ class Text:
 
 @attrs.frozen
 class Level:
-    """One value that a variable can take: its key in files and requests, and its labels."""
+    """One value that a variable can take: its key in files and requests, and its labels.
+
+    `not_applicable` marks an answer that says that the question does not apply: recorded, yet not a value of its own.
+    """
 
     key: str
     nl: str
     en: str
+    not_applicable: bool = False
 
 
 @attrs.frozen
@@ -90,6 +94,10 @@ class Rule:
     then: tuple[Condition, ...]
     text: Text
     fatal: bool
+
+    def broken(self) -> str:
+        """Return SQL for whether a row breaks it, never NULL."""
+        return f"{self.when.sql()} AND NOT ({' OR '.join(then.sql() for then in self.then)})"
 
 
 @attrs.frozen

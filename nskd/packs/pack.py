@@ -10,6 +10,7 @@ import attrs
 from nskd.packs import schema
 from nskd.packs.codebook import Codebook, Text
 from nskd.packs.errors import PackError
+from nskd.packs.fhir import FhirMapping, read_fhir
 from nskd.packs.reader import NAME, decode, read_codebook
 from nskd.packs.synthetic_model import Synthetic, read_synthetic
 
@@ -17,7 +18,8 @@ PACK_LABEL = b"nskd pack 1\0"
 PACK_FILE_BYTES_MAX = 1 << 20  # a codebook of 500 variables takes a tenth of this
 
 _REQUIRED = ("codebook.toml", "pack.toml")
-_OPTIONAL = ("synthetic.toml",)
+# The last two are for people and their systems: what the mapping of `fhir.toml` speaks of.
+_OPTIONAL = ("synthetic.toml", "fhir.toml", "questionnaire.json", "codesystem.json")
 _BUILT_IN = Path(__file__).parent
 
 
@@ -34,7 +36,8 @@ class Purpose:
 class Pack:
     """Everything a workshop agrees on about its data; `digest` covers every file byte for byte.
 
-    `keywords` are what a catalogue lists the data under, `framework` are laws and guidelines of the field.
+    `keywords` are what a catalogue lists the data under, `framework` are laws and guidelines of the field, and `fhir`
+    says how the variables are read from FHIR resources, if the pack does.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Pack:
     digest: bytes
     keywords: tuple[Text, ...] = ()
     framework: tuple[Text, ...] = ()
+    fhir: FhirMapping | None = None
 
 
 def load_pack(name_or_directory: str | Path) -> Pack:
@@ -81,6 +85,7 @@ def load_pack(name_or_directory: str | Path) -> Pack:
         _digest(files),
         tuple(Text(word.nl, word.en) for word in head.keyword),
         tuple(Text(law.nl, law.en) for law in head.framework),
+        read_fhir(files["fhir.toml"], codebook, shown["fhir.toml"]) if "fhir.toml" in files else None,
     )
 
 

@@ -181,7 +181,7 @@ class _VariableReader:
             if isinstance(v.levels, str) and v.levels not in self.sets:
                 raise _unknown("level_set", v.levels, list(self.sets), self.file, key)
             given = self.sets.get(v.levels, []) if isinstance(v.levels, str) else v.levels or []
-            levels = tuple(Level(level.key, level.nl, level.en) for level in given)
+            levels = tuple(Level(level.key, level.nl, level.en, level.not_applicable) for level in given)
             if v.missing:
                 levels += (Level(MISSING, "ontbreekt", "missing"),)
         if not 1 <= len(levels) <= LEVELS_MAX:

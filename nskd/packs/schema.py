@@ -20,6 +20,7 @@ class LevelFile(_File):
     key: str
     nl: str
     en: str
+    not_applicable: bool = False
 
 
 class LevelSetFile(_File):
@@ -189,3 +190,55 @@ class SyntheticFile(_File):
     visits_per_child: list[float]
     visits_source: SourceFile
     draw: list[DrawFile]
+
+
+class EncounterFile(_File):
+    """Which encounters are visits, by their status."""
+
+    counted: list[str]
+
+
+class ResponseFile(_File):
+    """Which responses are read: those to this questionnaire, by their status."""
+
+    questionnaire: str
+    counted: list[str]
+
+
+class CodesFile(_File):
+    """Codes of one system, and the level that each stands for; several tables of one `id` belong together."""
+
+    id: str
+    levels: dict[str, str]
+    system: str | None = None
+
+
+class HoursFile(_File):
+    """The hours before `until`, from where the one before it ended."""
+
+    until: int
+    level: str
+
+
+class FieldFile(_File):
+    """Where the value of one variable stands in a resource, and what is taken of it."""
+
+    variable: str
+    take: Literal["id", "person", "month", "hour", "code", "integer"]
+    path: str | None = None
+    extension: str | None = None
+    link: str | None = None
+    of: Literal["encounter", "response"] = "encounter"
+    codes: str | None = None
+    hours: list[HoursFile] | None = None
+    absent: str | None = None
+
+
+class FhirFile(_File):
+    """`fhir.toml`."""
+
+    timezone: str
+    encounter: EncounterFile
+    response: ResponseFile
+    field: list[FieldFile]
+    codes: list[CodesFile] = []

@@ -76,7 +76,10 @@ class Digest:
 
 @attrs.frozen
 class Document:
-    """A result as people read it.  ``released`` is a day in words, ``centres`` are names or titles."""
+    """A result as people read it.  ``released`` is a day in words, ``centres`` are names or titles.
+
+    ``notice`` is what whoever opens the page has to know first.
+    """
 
     title: str
     purpose: Text
@@ -87,3 +90,4 @@ class Document:
     disclosure: tuple[Text, ...]
     digests: tuple[Digest, ...]
     released: Text | None = None
+    notice: Text | None = None

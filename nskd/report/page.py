@@ -31,6 +31,7 @@ def render(document: Document, language: Language = "nl") -> str:
         "main",
         None,
         element("h1", None, title),
+        _notice(document, language),
         _facts(document, language),
         _summary(document, language),
         sections,
@@ -58,8 +59,16 @@ def _head(title: Markup) -> Markup:
     )
 
 
+def _notice(document: Document, language: Language) -> Markup:
+    if document.notice is None:
+        return EMPTY
+    return element("p", {"class": "notice", "role": "note"}, text(say(document.notice, language)))
+
+
 def _facts(document: Document, language: Language) -> Markup:
-    facts = [(words.PURPOSE, text(say(document.purpose, language))), (words.WHO, text(", ".join(document.centres)))]
+    facts = [(words.PURPOSE, text(say(document.purpose, language)))]
+    if document.centres:
+        facts.append((words.WHO, text(", ".join(document.centres))))
     if document.released is not None:
         facts.append((words.RELEASED, text(say(document.released, language))))
     return element("dl", {"class": "facts"}, *_pairs(facts, language))

@@ -70,6 +70,7 @@ p,li,dd{overflow-wrap:anywhere}
 .facts{display:grid;grid-template-columns:max-content 1fr;gap:.25rem 1rem;margin:0;font-size:.95rem}
 .facts dt{color:var(--muted)}
 .facts dd{margin:0}
+.notice{border:2px solid var(--c2);padding:.6rem .9rem;margin:0 0 1rem;font-weight:600}
 .summary{display:grid;grid-template-columns:1fr 1fr;gap:0 2rem;background:var(--panel);border-left:4px solid var(--c1);
 padding:.9rem 1.1rem;margin:1.5rem 0 0}
 .summary h2{border:0;margin:0;padding:0;font-size:1rem;color:var(--accent)}

@@ -15,7 +15,7 @@ from nskd.packs.pack import load_pack
 from nskd.packs.synthetic import generate, write_visits
 
 NSK = Path(nskd.packs.__file__).parent / "nsk"
-FILES = ("pack.toml", "codebook.toml", "synthetic.toml")
+FILES = ("pack.toml", "codebook.toml", "synthetic.toml", "fhir.toml", "questionnaire.json", "codesystem.json")
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_the_digest_covers_every_byte_and_no_path(copy: Path) -> None:
         digests.add(load_pack(copy).digest)
     (copy / "synthetic.toml").unlink()
     digests.add(load_pack(str(copy)).digest)
-    assert len(digests) == 5
+    assert len(digests) == 8
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import numpy as np
 
 from nskd.analysis.release import release_bytes
 from nskd.analysis.table import plan_table
+from nskd.data.quality import Field, Fill, Kept, Quality
 from nskd.governance.charter import parse_charter
-from nskd.governance.explain.words import same
+from nskd.governance.explain.words import moment, same
 from nskd.packs.codebook import Text
 from nskd.packs.pack import load_pack
 from nskd.report import kinds
@@ -23,6 +24,7 @@ from nskd.report.plots.cascade import CascadePlot
 from nskd.report.plots.forest import ForestPlot, Kind, Row
 from nskd.report.plots.funnel import FunnelPlot
 from nskd.report.plots.spc import ControlPlot
+from nskd.report.quality import quality_document
 from nskd.statistics.association import VERIFICATION_BIAS
 from nskd.statistics.cascade import Step, cascade
 from nskd.statistics.figure import Figure, Interval, Reason, missing
@@ -164,8 +166,29 @@ PLOTS: dict[str, Plot] = {
 }
 
 
+def quality() -> Document:
+    """A centre's own, with a field that nobody filled and a rule that is about nobody."""
+    recorded = [variable for variable in CODEBOOK.recorded if variable.levels][:4]
+    fills = (Fill(90, 5, 5), Fill(0, 0, 100), Fill(12_345, 0, 1), Fill(0, 0, 0))
+    pairs = zip(recorded, fills, strict=True)
+    counts = ((100, 0), (0, 0), (40, 12))
+    found = Quality(
+        visits=100,
+        months=("2025-01", "2025-02"),
+        by_month=(60, 40),
+        fields=tuple(Field(variable, fill, (fill, Fill(0, 0, 0))) for variable, fill in pairs),
+        rules=tuple(
+            Kept(rule, applies, broken, (broken, 0))
+            for rule, (applies, broken) in zip(CODEBOOK.rules[:3], counts, strict=True)
+        ),
+    )
+    return quality_document(
+        found, title=same("NSK"), source="visits.csv", digest="ab" * 32, left_out=3, made=moment(1_790_000_000)
+    )
+
+
 def documents() -> dict[str, Document]:
     """One of each kind."""
     made = {name: document(name, plot) for name, plot in PLOTS.items()}
     made["rates"] = document("rates", PLOTS["rates"], VERIFICATION_BIAS)
-    return {"table": table(), **made}
+    return {"table": table(), "quality": quality(), **made}
