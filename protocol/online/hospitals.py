@@ -123,7 +123,7 @@ async def _passed(evaluator: Evaluator, cells: Cells, hospitals: Hospitals, rule
 
 
 async def _check_flags(evaluator: Evaluator, passed: Shared, hospitals: Hospitals) -> None:
-    """Before anything is made of them: with a count out of range a flag could be 10, and count for ten (step 17.3)."""
+    """Before anything is made of them: of a count out of range a flag could be 2, and count for two (step 17.3)."""
     opening = await evaluator.checker.open("flags", await evaluator.multiply(passed, passed) - passed)
     await evaluator.checker.check("flags")
     for party, zero in zip(hospitals.parties, opening.released(), strict=True):

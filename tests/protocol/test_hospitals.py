@@ -164,6 +164,15 @@ async def test_what_is_told_equals_its_definition(parties: int, small: float) ->
     assert small or told == {(False, parties)}
 
 
+async def test_at_least_two_are_withheld_beside_one_that_fails() -> None:
+    """Also where one centre alone may have a cell: of one beside it, that one would know the other's."""
+    case, rules = Case.of([[9, 90, 99], *[[100, 90, 190]] * 4]), Rules(10, True)
+    ends = await outcomes(case, both(5), rules)
+    assert len(ends[0].value.points) == 2
+    ends = await outcomes(case, both(5), Rules(10, False))
+    assert len(ends[0].value.points) == 3
+
+
 @pytest.mark.parametrize("failing", [(0,), (3,), (1, 4), (0, 1, 2, 3, 4, 5)])
 async def test_beside_one_that_fails_the_first_that_pass_are_withheld(failing: tuple[int, ...]) -> None:
     """So that the table less the points shown is never one hospital's, nor that of two."""
@@ -231,11 +240,11 @@ async def test_what_is_not_asked_for_is_not_told(points: bool, overdispersion: b
         both(4, points=False, overdispersion=False)
 
 
-async def test_a_rate_of_everybody_has_no_scores() -> None:
-    """Rounded, all have the event: z would divide by zero; the table is shown, as children can be in both groups."""
-    case = Case.of([[200, 40, 200]] * 4)
-    for end in await outcomes(case, both(4), Rules(3, False)):
-        assert end.value.scores is None
+async def test_a_rate_of_nobody_has_no_scores() -> None:
+    """z would divide by zero; among those who pass, only a liar's negative count comes to that."""
+    lie = _contributes({EVENTS: -sum(row[EVENTS] for row in HONEST.values[:3])})
+    for end in (await outcomes(HONEST, both(4, points=False), lie=lie))[:3]:
+        assert end.value == Compared(None, None)
 
 
 async def test_no_opening_depends_on_an_exact_count_or_on_whose_it_is() -> None:
@@ -288,10 +297,26 @@ def _second_input(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Evalu
     return lie
 
 
-@pytest.mark.parametrize("claimed", [SCORE_MAX + 1, -1, -20, 1 << 20, field.P // 2, field.P - 1024, 1 << 11, 3 << 10])
-async def test_a_score_out_of_bounds_is_named_before_the_sum_is_opened(claimed: int) -> None:
-    lie = _second_input(lambda own: np.full_like(own, claimed % field.P))
-    opened: list[str] = []
+def _contributes(claims: dict[int, int]) -> Callable[[Evaluator], None]:
+    """Lies in the table: values first, then children."""
+
+    def lie(evaluator: Evaluator) -> None:
+        honest, calls = evaluator.inputs, itertools.count()
+
+        async def inputs(own: field.Elements, lengths: list[int]) -> list[Shared]:
+            if next(calls) == 0:
+                own = own.copy()
+                for place, claimed in claims.items():
+                    own[place] = claimed % field.P
+            return await honest(own, lengths)
+
+        evaluator.inputs = inputs  # type: ignore[method-assign, assignment]
+
+    return lie
+
+
+def _spied(lie: Callable[[Evaluator], None], opened: list[str]) -> Callable[[Evaluator], None]:
+    """Notes what is revealed."""
 
     def lying(evaluator: Evaluator) -> None:
         lie(evaluator)
@@ -303,7 +328,14 @@ async def test_a_score_out_of_bounds_is_named_before_the_sum_is_opened(claimed: 
 
         evaluator.reveal = spy  # type: ignore[method-assign, assignment]
 
-    ends = (await outcomes(HONEST, both(4), before=lying))[:-1]
+    return lying
+
+
+@pytest.mark.parametrize("claimed", [SCORE_MAX + 1, -1, -20, 1 << 20, field.P // 2, field.P - 1024, 1 << 11, 3 << 10])
+async def test_a_score_out_of_bounds_is_named_before_the_sum_is_opened(claimed: int) -> None:
+    lie = _second_input(lambda own: np.full_like(own, claimed % field.P))
+    opened: list[str] = []
+    ends = (await outcomes(HONEST, both(4), before=_spied(lie, opened)))[:-1]
     assert _faults(ends) == [Fault.CONTRIBUTION] * 3
     assert [end.error.party for end in ends] == [3] * 3  # type: ignore[union-attr]
     assert opened == ["hospitals"]
@@ -317,42 +349,23 @@ async def test_scores_up_to_the_bound_are_taken() -> None:
     assert isinstance(ends[0].error, LocalProtocolError)
 
 
-@pytest.mark.parametrize("claimed", [10 + 10 * (1 << 7), 10 - 10 * (1 << 9), 1 << 40, field.P - 7])
+@pytest.mark.parametrize("claimed", [26, 31, -7])
 @pytest.mark.parametrize("row", [3 + EVENTS, 3 + OTHERS])
-async def test_a_count_of_children_that_would_count_for_ten_is_named(claimed: int, row: int) -> None:
-    """One hospital fails, and the liar's flag is made such that nobody would be withheld beside it."""
+async def test_a_count_that_makes_a_flag_two_is_named(claimed: int, row: int) -> None:
+    """One hospital fails; the liar's flag would count for two of those withheld beside it, or for minus one."""
     values = np.array([[100, 100, 200], [9, 90, 99], [130, 300, 430], [90, 100, 190], [100, 200, 300]])
 
-    def lie(evaluator: Evaluator) -> None:
-        honest, calls = evaluator.inputs, itertools.count()
-
-        async def inputs(own: field.Elements, lengths: list[int]) -> list[Shared]:
-            if next(calls) == 0:
-                own = own.copy()
-                own[row] = claimed % field.P
-            return await honest(own, lengths)
-
-        evaluator.inputs = inputs  # type: ignore[method-assign, assignment]
-
+    opened: list[str] = []
+    lie = _spied(_contributes({row: claimed}), opened)
     ends = (await outcomes(Case.of(values), both(5), Rules(10, False), lie=lie))[:-1]
-    assert set(_faults(ends)) == {Fault.CONTRIBUTION}
+    assert _faults(ends) == [Fault.CONTRIBUTION] * 4
+    assert [end.error.party for end in ends] == [4] * 4  # type: ignore[union-attr]
+    assert opened == ["pattern", "cells"]
 
 
 async def test_a_point_that_no_counts_make_ends_the_run() -> None:
     """The liar contributes no event, and says that many children have one."""
-
-    def lie(evaluator: Evaluator) -> None:
-        honest, calls = evaluator.inputs, itertools.count()
-
-        async def inputs(own: field.Elements, lengths: list[int]) -> list[Shared]:
-            if next(calls) == 0:
-                own = own.copy()
-                own[EVENTS] = 0
-            return await honest(own, lengths)
-
-        evaluator.inputs = inputs  # type: ignore[method-assign, assignment]
-
-    ends = (await outcomes(HONEST, both(4), lie=lie))[:-1]
+    ends = (await outcomes(HONEST, both(4), lie=_contributes({EVENTS: 0})))[:-1]
     assert _faults(ends) == [Fault.CONTRIBUTION] * 3
     assert all(end.error.party is None for end in ends)  # type: ignore[union-attr]
 
