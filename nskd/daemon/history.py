@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
+import numpy as np
 
-from nskd.analysis.pairs import TESTS_MAX, corresponding, too_many
+from nskd.analysis.pairs import NO_PAIRS, TESTS_MAX, Pairing, corresponding, too_many
 from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.table import TablePlan
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
 from nskd.governance.ledger import Entry, Ledger, UnknownRequestError
+from nskd.governance.question import Kind
 from nskd.governance.request import SignedRequest
 from nskd.sessions.kinds import Refusal
 from protocol.online.differences import tests_per_pair
@@ -121,12 +123,18 @@ class History:
         return self._headers[request]
 
 
-def pairs_of(workshop: Workshop, plan: TablePlan, earlier: Sequence[Earlier]) -> int:
-    """How many pairs of cells are compared; raises :class:`~nskd.analysis.pairs.TooManyPairsError`."""
-    tests = tests_per_pair(workshop.rules(plan), len(workshop.charter.centres))
-    pairs = 0
+def pairs_of(workshop: Workshop, plan: TablePlan, earlier: Sequence[Earlier]) -> Pairing:
+    """The pairs of cells that are compared; raises :class:`~nskd.analysis.pairs.TooManyPairsError`."""
+    per_pair = tests_per_pair(workshop.rules(plan), len(workshop.charter.centres))
+    apart = 0 if workshop.hospitals(plan) is None else len(workshop.charter.contributors)
+    pairs, tests, funnels = 0, 0, [NO_PAIRS.funnels]
     for each in earlier:
-        pairs += corresponding(plan, each.plan).shape[1]
-        if pairs * tests > TESTS_MAX:
-            raise too_many(pairs * tests)
-    return pairs
+        more = corresponding(plan, each.plan).shape[1]
+        tests += more * per_pair
+        if apart and each.plan.reading.kind is Kind.FUNNEL:  # a hospital's two points are compared as well
+            funnels.append(np.arange(pairs, pairs + more))
+            tests += more * apart
+        pairs += more
+        if tests > TESTS_MAX:
+            raise too_many(tests)
+    return Pairing(pairs, np.concatenate(funnels))

@@ -11,6 +11,7 @@ import attrs
 import structlog
 import trio
 
+from nskd.analysis.pairs import NO_PAIRS
 from nskd.analysis.populations import Populations
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
@@ -187,5 +188,5 @@ async def test_earlier_tables_cost_comparisons(tmp_path: Path) -> None:
         for number, pairs in enumerate((0, 4, 8, 8)):  # four cells with their like, two tables back
             sent = here.add(SMALL, number)
             (row,) = [row for row in await needs.rows({}) if row.kind == "triple"]
-            assert row.requested == here.workshop.need(plan, pairs)["triple"]
+            assert row.requested == here.workshop.need(plan, attrs.evolve(NO_PAIRS, count=pairs))["triple"]
             here.finish(sent)
