@@ -11,7 +11,9 @@ from collections.abc import Sequence
 
 import attrs
 import numpy as np
+import trio
 
+from nskd.analysis.hospitals import own_point
 from nskd.analysis.pairs import NO_PAIRS, TESTS_MAX, Pairing, corresponding, too_many
 from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.table import TablePlan
@@ -90,6 +92,17 @@ class History:
     def find(self, request: bytes) -> Record | None:
         """What this centre contributed to a table; raises an ``OperatorError`` if it cannot be read."""
         return self._populations.find(request)
+
+    async def own_point(self, request: SignedRequest) -> tuple[int, int] | None:
+        """This centre's (events, size) in a funnel, from what it contributed; None where that is not kept."""
+        if request.table.kind is not Kind.FUNNEL:
+            return None
+        try:
+            plan = self._workshop.plan(request.table)
+            record = await trio.to_thread.run_sync(self._populations.find, request.digest)
+        except OperatorError:  # what was released is shown all the same; the next run says what is wrong
+            return None
+        return None if record is None else own_point(record.population, plan)
 
     async def _known(self, digest: bytes) -> SignedRequest:
         try:

@@ -74,7 +74,7 @@ def hospitals_cost(hospitals: Hospitals, rules: Rules, parties: int) -> Cost:
     if hospitals.overdispersion:
         cost += overdispersion_cost(count)
     if hospitals.points:
-        cost += comparison_cost(_narrow(max(count, _companions(rules))), count) + MULTIPLICATION.times(4 * count)
+        cost += comparison_cost(_narrow(max(count, companions(rules))), count) + MULTIPLICATION.times(4 * count)
         cost += rounding_cost(rules.rounding, 2 * count) + shuffle_cost(parties, count, columns=2)
     return cost
 
@@ -136,20 +136,20 @@ async def _opened(evaluator: Evaluator, flag: Shared) -> bool:
     return bool((await evaluator.reveal("hospitals", {"all": flag}))["all"][0])
 
 
-def _companions(rules: Rules) -> int:
+def companions(rules: Rules) -> int:
     """How many that pass are withheld beside one that does not (step 17.7)."""
     return max(rules.centres, 2 if rules.insider else 1)
 
 
 async def _shown(evaluator: Evaluator, passed: Shared, everybody: Shared, rules: Rules) -> Shared:
     """⟨1⟩ for each hospital whose point is opened (step 17.7)."""
-    count, companions = len(passed), _companions(rules)
+    count, beside = len(passed), companions(rules)
     before = empty(count)
     for shares, sums in ((passed.value, before.value), (passed.mac, before.mac)):
         sums[0] = 0
         for k in range(1, count):
             sums[k] = (int(sums[k - 1]) + int(shares[k - 1])) % field.P
-    first = await is_negative(evaluator, _less(before, companions, evaluator), _narrow(max(count, companions)))
+    first = await is_negative(evaluator, _less(before, beside, evaluator), _narrow(max(count, beside)))
     withheld = await evaluator.multiply(passed, first)
     unless = constant(np.ones(count, dtype=np.uint64), evaluator.key) - everybody[np.zeros(count, dtype=np.int64)]
     return passed - await evaluator.multiply(withheld, unless)
