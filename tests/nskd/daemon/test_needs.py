@@ -79,8 +79,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(directory: Path, back: int = 0) -> AsyncIterator[Scene]:
-    """A new centre; tables are compared with ``back`` earlier ones."""
+async def scene(directory: Path, back: int = 0, **rules: object) -> AsyncIterator[Scene]:
+    """A new centre; tables are compared with ``back`` earlier ones, and the charter's other ``rules`` as given."""
     with Ledger.open(directory / "ledger.sqlite", now=NOW) as ledger:
         stock = await SharedStockpile.open(directory / "stock", KEY)
         await stock(Stockpile.begin_epoch, EPOCH, STATE)
@@ -89,7 +89,7 @@ async def scene(directory: Path, back: int = 0) -> AsyncIterator[Scene]:
         log = structlog.get_logger()
         workshop = Workshop(
             own="noord",
-            charter=attrs.evolve(CHARTER, disclosure=attrs.evolve(CHARTER.disclosure, differencing=back)),
+            charter=attrs.evolve(CHARTER, disclosure=attrs.evolve(CHARTER.disclosure, differencing=back, **rules)),
             pack=await trio.to_thread.run_sync(load_pack, "nsk"),
             sign=sign,
             clock=lambda: here.now,
