@@ -539,15 +539,24 @@ async def test_a_pause_is_in_time_up_to_the_moment_at_which_data_enters(
     async def enters(*_: object, **__: object) -> None:
         entered.append("data")
 
-    monkeypatch.setattr(runs_module, "release", enters)
-    own = cast(Any, SimpleNamespace(table=SimpleNamespace(values=None, children=None), differences=None))
+    async def opens(*_: object, **__: object) -> None:
+        assert entered == ["data"]
+
+    monkeypatch.setattr(runs_module, "contribute", enters)
+    monkeypatch.setattr(runs_module, "release_contributed", opens)
+    own = cast(
+        Any,
+        SimpleNamespace(
+            table=SimpleNamespace(values=None, children=None), differences=SimpleNamespace(children=None, cell=None)
+        ),
+    )
     async with world(tmp_path) as here:
         sent = await here.submit()
         seat = here["zuid"]
         epochs = SimpleNamespace(mac_key=lambda: None, current_id=lambda: bytes(32))
         side = taking_part(seat, epochs=epochs)
         monkeypatch.setattr(seat.workshop.__class__, "rules", lambda self, plan: None)
-        rest: list[Any] = [None, None, own, None, None, seat.entry(sent), (), bytes(32)]
+        rest: list[Any] = [None, None, own, None, None, None, seat.entry(sent), (), bytes(32)]
         await side._joint(*rest)
         assert entered == ["data"]
         for absent in ("zuid", "oost"):  # its own pause, and that of another
