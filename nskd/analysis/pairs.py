@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,6 +23,17 @@ from nskd.packs.codebook import TOTAL
 TESTS_MAX: Final = 300_000
 
 Pairs = NDArray[np.int64]  # [2, pairs]: cells of the new table, in order, and of the earlier one
+
+
+@attrs.frozen(eq=False)
+class Pairing:
+    """All pairs of a table: how many, and which of them, int64[k], are with cells of an earlier *funnel*."""
+
+    count: int
+    funnels: NDArray[np.int64]
+
+
+NO_PAIRS: Final = Pairing(0, np.zeros(0, dtype=np.int64))
 
 
 class TooManyPairsError(OperatorError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,12 +28,14 @@ def release_bytes(
     rounding: int,
     request: bytes,
     title: str,
+    hospitals: Mapping[str, object] = MappingProxyType({}),
 ) -> bytes:
     """A release as JSON: cells in codebook order, margins after the interior, null where suppressed.
 
     Kinds beside ``table`` say what they are: ``kind``, ``axes`` (the key and the condition of each level of the
     request's own axes) and ``reading`` (how the counts are to be read).  ``impossible`` cells are 0, whatever was
-    computed.  Values are multiples of ``rounding``.
+    computed.  Values are multiples of ``rounding``.  ``hospitals`` is what a funnel tells of them
+    (:func:`nskd.analysis.hospitals.told`).
     """
     cells: list[dict[str, Any]] = [
         {**levels, "value": int(value) if is_shown else 0 if is_known else None}
@@ -49,6 +53,7 @@ def release_bytes(
         "margins": plan.margins,
         "rounding": rounding,
         "cells": cells,
+        **hospitals,
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nskd.analysis.agreed import rules_for
-from nskd.analysis.clear_rules import broken, rounded, safe_of
+from nskd.analysis.clear_rules import Counts, broken, compared, rounded, safe_of
+from nskd.analysis.hospitals import hospitals, own_score, told
 from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.release import AlsoHide, release_bytes
 from nskd.analysis.table import TablePlan
@@ -30,12 +33,13 @@ from nskd.errors import OperatorError
 from nskd.governance.charter import load_charter
 from nskd.governance.disclosure import KEYS, DisclosureRules, read_disclosure
 from nskd.governance.explain.page import Language, say
-from nskd.governance.explain.rules import DISCLOSURE
+from nskd.governance.explain.rules import stated_rules
 from nskd.governance.limits import CENTRES_MIN_DEFAULT
 from nskd.governance.toml import Keys
 from nskd.packs.pack import Pack
 from nskd.packs.synthetic import generate, write_visits
 from protocol.limits import PARTIES_MAX, PARTIES_MIN
+from protocol.online.disclosure import Release
 
 MARGINS: Final = "margins"  # the reason of a cell that is closed to protect another
 
@@ -78,23 +82,40 @@ def rehearse(request: Request, cast: Cast, agreed: DisclosureRules, language: La
     safe = safe_of(reasons)
     shown = AlsoHide(plan.shape, impossible)(safe)
     reasons[MARGINS] = safe & ~shown
+    together = np.where(shown, rounded(values.sum(axis=0), agreed.rounding), 0)
     raw = release_bytes(
         plan,
         shown,
-        np.where(shown, rounded(values.sum(axis=0), agreed.rounding), 0),
+        together,
         impossible,
         rounding=agreed.rounding,
         request=b"",
         title=request.title or "",
+        hospitals=_apart(plan, agreed, values, children, Release(shown, together)),
     )
     release: dict[str, Any] = msgspec.json.decode(raw)
     del release["request"]  # nobody was asked
     return Result(
         title=request.title or "",
         release=release,
-        rules=tuple(say(stated(agreed), language) for key, stated in DISCLOSURE.items() if key != "differencing"),
+        rules=tuple(say(each, language) for each in stated_rules(agreed, plan.reading.kind, but=("differencing",))),
         synthetic=Synthetic(cast.centres, cast.seed, _counted(reasons, impossible)),
     )
+
+
+def _apart(
+    plan: TablePlan, agreed: DisclosureRules, values: Counts, children: Counts, released: Release
+) -> Mapping[str, object]:
+    """What a funnel would tell of each centre."""
+    asked = hospitals(agreed, range(len(values)), plan)
+    if asked is None:
+        return {}
+    scored = partial(_scores, plan, values)
+    return told(asked, compared(values, children, released, asked, rules_for(agreed, plan), scored))
+
+
+def _scores(plan: TablePlan, values: Counts, events: int, size: int) -> list[int]:
+    return [own_score(each.astype(np.uint64), plan, events, size) for each in values]
 
 
 def _contribution(pack: Pack, plan: TablePlan, cast: Cast, centre: int) -> LocalTable:

@@ -235,7 +235,8 @@ class ResultAnswer(Answer, frozen=True, kw_only=True):
 
     ``release`` has ``rows`` and ``columns`` (variable names), ``measure``, and ``cells``: objects of level by
     variable with a ``value``, a whole number or null for a suppressed cell, in codebook order.  ``charter`` is the
-    digest of the one under which it was asked.
+    digest of the one under which it was asked.  ``own_point`` is, of a funnel, this centre's own exact (events, size),
+    worked out here and not part of what was released; null where nothing is kept of what it contributed.
     """
 
     request: str
@@ -248,6 +249,7 @@ class ResultAnswer(Answer, frozen=True, kw_only=True):
     detail: str | None = None
     purpose: str | None = None
     charter: str | None = None
+    own_point: tuple[int, int] | None = None
 
 
 class DocumentAnswer(Answer, frozen=True, kw_only=True):

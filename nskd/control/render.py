@@ -276,7 +276,26 @@ def result(console: Console, answer: answers.ResultAnswer) -> None:
     if any(each.get("value") is None for each in answer.release.get("cells") or ()):
         console.print(Text(f"{SUPPRESSED} = not shown, to protect children in small groups", style="dim"))
     rounding(console, answer.release)
+    hospitals(console, answer)
     pairs(console, [("released", time(answer.recorded_at)), ("digest", answer.digest)])
+
+
+def hospitals(console: Console, answer: answers.ResultAnswer) -> None:
+    """What a funnel tells of hospitals, and this centre's own point, which is no part of the release."""
+    content = answer.release or {}
+    shown = []
+    if "phi" in content:
+        phi = content["phi"]
+        shown.append(("overdispersion", "not shown" if phi is None else f"φ {phi:g}"))
+    if "points" in content:
+        points = content["points"]
+        listed = "none shown" if points is None else ", ".join(f"{events} of {size}" for events, size in points)
+        shown.append(("hospitals", listed))
+    if answer.own_point is not None:
+        events, size = answer.own_point
+        shown.append(("this centre", f"{events} of {size}, exactly; known here only"))
+    if shown:
+        pairs(console, shown)
 
 
 def rounding(console: Console, content: Mapping[str, Any]) -> None:

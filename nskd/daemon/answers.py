@@ -185,8 +185,10 @@ def permits_answer(workshop: Workshop) -> answers.PermitsAnswer:
     return answers.PermitsAnswer(permits=rows, required=workshop.permits.required)
 
 
-def result_answer(entry: Entry, result: Result | None) -> answers.ResultAnswer:
-    """What was released, or why nothing was."""
+def result_answer(
+    entry: Entry, result: Result | None, own_point: tuple[int, int] | None = None
+) -> answers.ResultAnswer:
+    """What was released, or why nothing was; ``own_point`` is this centre's own, of a funnel."""
     return answers.ResultAnswer(
         request=entry.request.digest.hex(),
         title=entry.request.table.title,
@@ -198,6 +200,7 @@ def result_answer(entry: Entry, result: Result | None) -> answers.ResultAnswer:
         detail=entry.detail,
         purpose=entry.request.table.purpose,
         charter=entry.request.charter_digest.hex(),
+        own_point=own_point,
     )
 
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
+import numpy as np
+import trio
 
-from nskd.analysis.pairs import TESTS_MAX, corresponding, too_many
+from nskd.analysis.hospitals import own_point
+from nskd.analysis.pairs import NO_PAIRS, TESTS_MAX, Pairing, corresponding, too_many
 from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.table import TablePlan
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
 from nskd.governance.ledger import Entry, Ledger, UnknownRequestError
+from nskd.governance.question import Kind
 from nskd.governance.request import SignedRequest
 from nskd.sessions.kinds import Refusal
 from protocol.online.differences import tests_per_pair
@@ -89,6 +93,17 @@ class History:
         """What this centre contributed to a table; raises an ``OperatorError`` if it cannot be read."""
         return self._populations.find(request)
 
+    async def own_point(self, request: SignedRequest) -> tuple[int, int] | None:
+        """This centre's (events, size) in a funnel, from what it contributed; None where that is not kept."""
+        if request.table.kind is not Kind.FUNNEL:
+            return None
+        try:
+            plan = self._workshop.plan(request.table)
+            record = await trio.to_thread.run_sync(self._populations.find, request.digest)
+        except OperatorError:  # what was released is shown all the same; the next run says what is wrong
+            return None
+        return None if record is None else own_point(record.population, plan)
+
     async def _known(self, digest: bytes) -> SignedRequest:
         try:
             return (await self._workshop.ledger(Ledger.get, digest)).request
@@ -121,12 +136,18 @@ class History:
         return self._headers[request]
 
 
-def pairs_of(workshop: Workshop, plan: TablePlan, earlier: Sequence[Earlier]) -> int:
-    """How many pairs of cells are compared; raises :class:`~nskd.analysis.pairs.TooManyPairsError`."""
-    tests = tests_per_pair(workshop.rules(plan), len(workshop.charter.centres))
-    pairs = 0
+def pairs_of(workshop: Workshop, plan: TablePlan, earlier: Sequence[Earlier]) -> Pairing:
+    """The pairs of cells that are compared; raises :class:`~nskd.analysis.pairs.TooManyPairsError`."""
+    per_pair = tests_per_pair(workshop.rules(plan), len(workshop.charter.centres))
+    apart = 0 if workshop.hospitals(plan) is None else len(workshop.charter.contributors)
+    pairs, tests, funnels = 0, 0, [NO_PAIRS.funnels]
     for each in earlier:
-        pairs += corresponding(plan, each.plan).shape[1]
-        if pairs * tests > TESTS_MAX:
-            raise too_many(pairs * tests)
-    return pairs
+        more = corresponding(plan, each.plan).shape[1]
+        tests += more * per_pair
+        if apart and each.plan.reading.kind is Kind.FUNNEL:  # a hospital's two points are compared as well
+            funnels.append(np.arange(pairs, pairs + more))
+            tests += more * apart
+        pairs += more
+        if tests > TESTS_MAX:
+            raise too_many(tests)
+    return Pairing(pairs, np.concatenate(funnels))

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection
+from functools import partial
 from typing import Final
 
 import trio
 
 from nskd.analysis.contribution import Contributions
+from nskd.analysis.hospitals import own_score, told
 from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.release import AlsoHide, release_bytes
@@ -47,7 +49,8 @@ from nskd.stockpile import Segment, SharedStockpile, Stockpile
 from protocol.errors import Fault, ProtocolError, RemoteProtocolError
 from protocol.material import Material
 from protocol.online.arithmetic import Evaluator
-from protocol.online.disclosure import Pattern, Release, release
+from protocol.online.disclosure import Pattern, Release, contribute, release_contributed
+from protocol.online.hospitals import Compared, Hospitals, compare
 from protocol.party import Party, octets
 
 ANALYSIS: Final = "analysis"
@@ -133,7 +136,7 @@ class Runs:
             await self._approved(entry)
             plan = self._workshop.check(entry.request.table, entry.request.centre)
             listed = await self._history.check(proposal.request, proposal.extra)
-            pairs = pairs_of(self._workshop, plan, await self._history.earlier(listed))
+            pairing = pairs_of(self._workshop, plan, await self._history.earlier(listed))
         except (OperatorError, ProtocolError) as error:
             raise Refusal(str(error)) from error
         if proposal.parties != self._workshop.charter.names:
@@ -146,7 +149,7 @@ class Runs:
             for kind, parts in proposal.segments.items()
         }
         offered = {kind: sum(s.stop - s.start for s in ranges) for kind, ranges in segments.items()}
-        if offered != self._workshop.need(plan, pairs):
+        if offered != self._workshop.need(plan, pairing):
             raise Refusal("the stock proposed is not what this request needs")
         if not await self._objections.readable():
             raise Refusal("its list of people who object cannot be read; its operator has been told why")
@@ -285,7 +288,10 @@ class Runs:
             self._require(session.proposal.epoch)
             impossible = await trio.to_thread.run_sync(impossible_cells, plan)
             also_hide = AlsoHide(plan.shape, impossible)
-            outcome = await self._joint(party, material, own, plan, also_hide, entry, approvals, session.proposal.epoch)
+            asked = workshop.hospitals(plan, pairs_of(workshop, plan, earlier))
+            outcome, compared = await self._joint(
+                party, material, own, plan, also_hide, asked, entry, approvals, session.proposal.epoch
+            )
         with watch.phase("compare releases"):
             released = release_bytes(
                 plan,
@@ -295,6 +301,7 @@ class Runs:
                 rounding=workshop.charter.disclosure.rounding,
                 request=entry.request.digest,
                 title=entry.request.table.title,
+                hospitals=told(asked, compared),
             )
             await self._check_same(entry, released)
             party.record("release", octets(release_digest(released)))
@@ -337,11 +344,13 @@ class Runs:
         own: Contribution,
         plan: TablePlan,
         also_hide: AlsoHide,
+        asked: Hospitals | None,
         entry: Entry,
         approvals: Collection[SignedApproval],
         epoch: bytes,
-    ) -> Release:
+    ) -> tuple[Release, Compared]:
         request = entry.request.digest
+        rules = self._workshop.rules(plan)
         evaluator = Evaluator(party, self._epochs.mac_key(), material)
 
         def before_pattern() -> None:
@@ -360,15 +369,16 @@ class Runs:
 
         self._workshop.attendance.require_all()  # the last moment: what follows tells our data, in shares (14.6)
         try:
-            return await release(
-                evaluator,
-                own.table.values,
-                own.table.children,
-                self._workshop.rules(plan),
-                hold_and_hide,
-                differences=own.differences,
-                before_pattern=before_pattern,
+            differing = own.differences
+            cells = await contribute(evaluator, own.table.values, own.table.children, rules, differing.children)
+            released = await release_contributed(
+                evaluator, cells, rules, hold_and_hide, pairs=differing.cell, before_pattern=before_pattern
             )
+            if asked is None:
+                return released, Compared()
+            self._require(epoch)
+            score = partial(own_score, own.table.values, plan)
+            return released, await compare(evaluator, cells, released, asked, rules, score)
         except BaseException as error:
             await self._epochs.destroy_if_tested(party, error, "a run")
             raise

@@ -243,10 +243,9 @@ class DaemonService:
     async def result_show(self, call: Call, params: methods.NamedParams, /) -> answers.ResultAnswer:
         """Return what was released."""
         entry = await self._find(params.request)
-        result = await self._workshop.ledger(Ledger.result, entry.request.digest)
-        if result is None:
+        if await self._workshop.ledger(Ledger.result, entry.request.digest) is None:
             raise ControlError(Code.NOT_FOUND, _nothing_yet(entry))
-        return result_answer(entry, result)
+        return await self._result(entry)
 
     async def result_wait(self, call: Call, params: methods.WaitParams, /) -> answers.ResultAnswer:
         """Wait until the request is done, refused, failed for good or expired."""
@@ -258,7 +257,11 @@ class DaemonService:
                 if self._is_over(entry):
                     break
                 await changed.wait()
-        return result_answer(entry, await self._workshop.ledger(Ledger.result, entry.request.digest))
+        return await self._result(entry)
+
+    async def _result(self, entry: Entry) -> answers.ResultAnswer:
+        result = await self._workshop.ledger(Ledger.result, entry.request.digest)
+        return result_answer(entry, result, None if result is None else await self._history.own_point(entry.request))
 
     def _is_over(self, entry: Entry) -> bool:
         # A failure that will be tried again on its own is not the end.

@@ -9,6 +9,8 @@ import attrs
 import structlog
 
 from nskd.analysis.agreed import rules_for
+from nskd.analysis.hospitals import hospitals
+from nskd.analysis.pairs import NO_PAIRS, Pairing
 from nskd.analysis.table import TablePlan, plan_request
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
@@ -25,6 +27,7 @@ from nskd.governance.threaded import LedgerThread
 from nskd.packs.codebook import Codebook
 from nskd.packs.pack import Pack
 from protocol.online.disclosure import disclosure_cost
+from protocol.online.hospitals import Hospitals, hospitals_cost
 from protocol.online.rules import Rules
 
 Clock = Callable[[], int]  # whole seconds since 1970
@@ -116,13 +119,19 @@ class Workshop:
         """Tell subscribers where a request is now."""
         self.events.publish("request.state", request=request.hex(), state=state.value)
 
-    def need(self, plan: TablePlan, pairs: int = 0) -> dict[str, int]:
-        """The stock a run of this plan consumes, per kind: a function of public sizes alone.
+    def hospitals(self, plan: TablePlan, pairing: Pairing = NO_PAIRS) -> Hospitals | None:
+        """What the charter lets a run of this plan tell of single hospitals; None for nothing."""
+        charter = self.charter
+        contributing = [charter.index(name) for name in charter.contributors]
+        return hospitals(charter.disclosure, contributing, plan, pairing.funnels)
 
-        ``pairs`` are cells of this table and of an earlier one that are compared.
-        """
-        parties = len(self.charter.centres)
-        return disclosure_cost(self.rules(plan), parties, plan.size, pairs).by_kind(parties)
+    def need(self, plan: TablePlan, pairing: Pairing = NO_PAIRS) -> dict[str, int]:
+        """The stock a run of this plan consumes, per kind: a function of public sizes alone."""
+        parties, rules, asked = len(self.charter.centres), self.rules(plan), self.hospitals(plan, pairing)
+        cost = disclosure_cost(rules, parties, plan.size, pairing.count)
+        if asked is not None:
+            cost += hospitals_cost(asked, rules, parties)
+        return cost.by_kind(parties)
 
 
 def purposes_of(codebook: Codebook, name: str) -> Collection[str] | None:

@@ -24,6 +24,8 @@ _RULES: Final = {
     "rounding": Text("afronding op veelvouden van", "rounding to multiples of"),
     "zeros": Text("nullen", "zeros"),
     "differencing": Text("vergelijking met eerdere tabellen", "comparison with earlier tables"),
+    "hospital_points": Text("punten van ziekenhuizen in een trechterfiguur", "hospitals' points in a funnel plot"),
+    "overdispersion": Text("spreiding tussen ziekenhuizen (φ)", "variation between hospitals (φ)"),
 }
 _FIELDS: Final = {
     "title": Text("naam", "title"),

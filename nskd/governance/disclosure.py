@@ -20,6 +20,8 @@ KEYS: Final = (
     "rounding",
     "zeros",
     "differencing",
+    "hospital_points",
+    "overdispersion",
 )
 _PAIR: Final = 2
 
@@ -31,6 +33,13 @@ class Zeros(enum.StrEnum):
     SHOW = "show"  # shown as 0; a closed cell is then known not to be 0
 
 
+class HospitalPoints(enum.StrEnum):
+    """Whose points of a funnel are shown to whom."""
+
+    OWN = "own"  # each hospital its own, which never leaves it
+    SHUFFLED = "shuffled"  # those that pass the threshold by themselves to everybody, without names
+
+
 @attrs.frozen
 class DisclosureRules:
     """What a cell needs before it is opened, and how it is shown.
@@ -40,6 +49,7 @@ class DisclosureRules:
     what one centre may have (100: all), ``nk`` what two may have together, NK(2, ·) (100: all), ``p_percent`` what the
     others must have beside any two, of what the larger has (0: nothing).  ``rounding``: values are shown as multiples
     of it (1: exactly).  ``differencing``: earlier tables that a new one is compared with (0: none).
+    ``hospital_points`` and ``overdispersion``: what a funnel tells of single hospitals (``docs/protocol.md``, 17).
     """
 
     threshold: int = limits.THRESHOLD_DEFAULT
@@ -51,6 +61,8 @@ class DisclosureRules:
     rounding: int = limits.ROUNDING_DEFAULT
     zeros: Zeros = Zeros.SUPPRESS
     differencing: int = limits.DIFFERENCING_DEFAULT
+    hospital_points: HospitalPoints = HospitalPoints.OWN
+    overdispersion: bool = False
 
 
 def read_disclosure(keys: Keys, *, contributors: int) -> DisclosureRules:
@@ -89,11 +101,38 @@ def read_disclosure(keys: Keys, *, contributors: int) -> DisclosureRules:
         differencing=keys.integer(
             "differencing", default=limits.DIFFERENCING_DEFAULT, least=0, most=limits.DIFFERENCING_MAX
         ),
+        hospital_points=_points(keys, contributors),
+        overdispersion=_overdispersion(keys, contributors),
     )
     if rules.rounding not in limits.ROUNDINGS:
         listed = ", ".join(map(str, limits.ROUNDINGS))
         raise keys.fault("rounding", f"multiples of {rules.rounding} cannot be computed", f"Write one of: {listed}.")
     return rules
+
+
+def _points(keys: Keys, contributors: int) -> HospitalPoints:
+    points = HospitalPoints.OWN
+    if "hospital_points" in keys:
+        points = HospitalPoints(keys.choice("hospital_points", tuple(HospitalPoints)))
+    if points is HospitalPoints.SHUFFLED and contributors < limits.SHUFFLED_CENTRES_LEAST:
+        raise keys.fault(
+            "hospital_points",
+            f"{contributors} centres have the role contribute, and of two points each of two knows the other's",
+            'Write "own".',
+        )
+    return points
+
+
+def _overdispersion(keys: Keys, contributors: int) -> bool:
+    wanted = keys.boolean("overdispersion", default=False)
+    if wanted and contributors < limits.OVERDISPERSION_CENTRES_LEAST:
+        raise keys.fault(
+            "overdispersion",
+            f"{contributors} centres have the role contribute, and each could work out the rates of the others from "
+            "it, as it knows its own and about how large the others are",
+            f"Leave it out; it takes {limits.OVERDISPERSION_CENTRES_LEAST} that contribute.",
+        )
+    return wanted
 
 
 def _of_pairs(keys: Keys, key: str, centres_min: int, default: int, off: int, least: int) -> int:

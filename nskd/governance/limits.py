@@ -36,6 +36,8 @@ ROUNDING_DEFAULT: Final = 5  # as CBS publishes counts of Veilig Thuis
 DIFFERENCING_DEFAULT: Final = 100  # earlier tables; half a million joint tests for one of twenty cells
 DIFFERENCING_MAX: Final = 500  # beyond that nobody waits for the comparisons
 ROUNDINGS: Final = (1, 3, 5)  # 1: exactly.  Others would need digits that the field has no roots of unity for
+SHUFFLED_CENTRES_LEAST: Final = 3  # of two points each hospital knows the other's
+OVERDISPERSION_CENTRES_LEAST: Final = 4  # of three hospitals, Σz and Σz² less one's own are the other two
 
 STEWARDS_MAX: Final = 16  # of one centre; more people than decide together anywhere
 APPROVALS_NEEDED_MAX: Final = 2  # of one centre: the two-person rule

@@ -128,6 +128,11 @@ def funnel(
     return Funnel(centre, phi, tuple(levels), points)
 
 
+def z_score(events: int, size: int, target: float) -> float:
+    """How many standard deviations a rate lies from a target between 0 and 1; ``size`` is not 0."""
+    return (events / size - target) / math.sqrt(target * (1.0 - target) / size)
+
+
 def exact_limit(target: float, size: int, tail: float) -> float:
     """The interpolated binomial limit as a rate, from 0 to 1."""
     r = _smallest_above(size, target, tail)
@@ -171,8 +176,7 @@ def _phi(known: Sequence[tuple[int, int]], target: Figure, winsorised: float) ->
         return missing(Reason.CONSTANT)
     if len(known) < _PHI_GROUPS_MIN:
         return missing(Reason.TOO_FEW)
-    variance = target.value * (1.0 - target.value)
-    scores = [(events / size - target.value) / math.sqrt(variance / size) for events, size in known]
+    scores = [z_score(events, size, target.value) for events, size in known]
     low, high = quantile(scores, winsorised), quantile(scores, 1.0 - winsorised)
     return Figure(sum(min(max(score, low), high) ** 2 for score in scores) / len(scores))
 

@@ -40,28 +40,42 @@ def tests_per_pair(rules: Rules, parties: int) -> int:
     return parties if rules.insider else 1
 
 
-def _width(rules: Rules, parties: int) -> int:
-    """Bits that hold (2S − 1)(2S − 2T + 1) for every sum S of capped numbers."""
-    largest = max(1, parties - 1 if rules.insider else parties) * rules.threshold
-    return max((2 * largest - 1) * (2 * largest - 2 * rules.threshold + 1), rules.threshold**2).bit_length() + 1
-
-
 def differences_cost(rules: Rules, parties: int, pairs: int) -> Cost:
     """What :func:`far_or_equal` consumes, the inputs included."""
     tests = pairs * tests_per_pair(rules, parties)
-    return comparison_cost(_width(rules, parties), tests) + MULTIPLICATION.times(tests) + Cost(masks=pairs)
+    return none_or_enough_cost(tests, rules.threshold, _largest(rules, parties)) + Cost(masks=pairs)
 
 
 async def far_or_equal(evaluator: Evaluator, capped: list[Shared], rules: Rules) -> Shared:
-    """⟨1⟩ where a joint number is 0 or reaches the threshold T, else ⟨0⟩; one test after another for all pairs.
+    """⟨1⟩ where a joint number is 0 or reaches the threshold T, else ⟨0⟩; one test after another for all pairs."""
+    everybody = total(capped)
+    sums = concatenate([everybody - own for own in capped] if rules.insider else [everybody])
+    return await none_or_enough(evaluator, sums, rules.threshold, _largest(rules, len(capped)))
+
+
+def none_or_enough_cost(tests: int, threshold: int, largest: int) -> Cost:
+    """What :func:`none_or_enough` consumes."""
+    return comparison_cost(_width(threshold, largest), tests) + MULTIPLICATION.times(tests)
+
+
+async def none_or_enough(evaluator: Evaluator, numbers: Shared, threshold: int, largest: int) -> Shared:
+    """⟨1⟩ where a number, from 0 to ``largest``, is 0 or reaches the threshold T, else ⟨0⟩.
 
     S lies strictly between ½ and T − ½ exactly if (2S − 1)(2S − 2T + 1) < 0.
     """
-    everybody = total(capped)
-    sums = concatenate([everybody - own for own in capped] if rules.insider else [everybody])
-    doubled, key = sums.scale(2), evaluator.key
-    low = np.full(len(sums), field.P - 1, dtype=np.uint64)
-    high = np.full(len(sums), (1 - 2 * rules.threshold) % field.P, dtype=np.uint64)
+    doubled, key = numbers.scale(2), evaluator.key
+    low = np.full(len(numbers), field.P - 1, dtype=np.uint64)
+    high = np.full(len(numbers), (1 - 2 * threshold) % field.P, dtype=np.uint64)
     product = await evaluator.multiply(doubled.plus(low, key), doubled.plus(high, key))
-    few = await is_negative(evaluator, product, _width(rules, len(capped)))
+    few = await is_negative(evaluator, product, _width(threshold, largest))
     return constant(np.ones(len(few), dtype=np.uint64), key) - few
+
+
+def _largest(rules: Rules, parties: int) -> int:
+    """The most that a sum of capped numbers comes to."""
+    return max(1, parties - 1 if rules.insider else parties) * rules.threshold
+
+
+def _width(threshold: int, largest: int) -> int:
+    """Bits that hold (2S − 1)(2S − 2T + 1) for every S."""
+    return max((2 * largest - 1) * (2 * largest - 2 * threshold + 1), threshold**2).bit_length() + 1

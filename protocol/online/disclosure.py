@@ -45,7 +45,7 @@ class Release:
 
 
 @attrs.frozen(eq=False, repr=False)
-class _Cells:
+class Cells:
     """What all centres contribute, a vector a centre."""
 
     values: list[Shared]
@@ -107,8 +107,23 @@ async def release(
     subset, the same at every centre (secondary suppression).  ``before_pattern`` is called before that pattern can be
     seen by anybody.
     """
-    cells = await _contribute(evaluator, values, children, rules, differences.children)
-    safe = await _safe(evaluator, cells, rules, differences.cell)
+    cells = await contribute(evaluator, values, children, rules, differences.children)
+    return await release_contributed(
+        evaluator, cells, rules, also_hide, pairs=differences.cell, before_pattern=before_pattern
+    )
+
+
+async def release_contributed(
+    evaluator: Evaluator,
+    cells: Cells,
+    rules: Rules,
+    also_hide: Callable[[Pattern], Pattern],
+    *,
+    pairs: npt.NDArray[np.int64] = NO_DIFFERENCES.cell,
+    before_pattern: Callable[[], None] = lambda: None,
+) -> Release:
+    """The same of what was contributed, for callers that go on with it; ``pairs`` int64[pairs] are their cells."""
+    safe = await _safe(evaluator, cells, rules, pairs)
     before_pattern()
     pattern = (await evaluator.reveal("pattern", {"safe": safe}))["safe"]
     primary: Pattern = pattern == 1
@@ -117,7 +132,7 @@ async def release(
     shown = also_hide(primary)
     if shown.shape != primary.shape or np.any(shown & ~primary):
         raise LocalProtocolError("secondary suppression may only take cells away")
-    released = np.zeros(values.size, dtype=np.int64)
+    released = np.zeros(primary.size, dtype=np.int64)
     if shown.any():
         exact = total(cells.values)[np.flatnonzero(shown)]
         opened = await evaluator.reveal("cells", {"cells": await rounded(evaluator, exact, rules.rounding)})
@@ -125,9 +140,9 @@ async def release(
     return Release(shown, released)
 
 
-async def _contribute(
+async def contribute(
     evaluator: Evaluator, values: Elements, children: Elements, rules: Rules, differing: Elements
-) -> _Cells:
+) -> Cells:
     """Every centre's own, capped where only the threshold matters (steps 11.1 to 11.3)."""
     parties, count, cap = evaluator.party.parties, values.size, np.uint64(rules.threshold)
     if count and values.max() > value_max(parties):
@@ -136,7 +151,7 @@ async def _contribute(
     own = np.concatenate([values, np.minimum(children, cap), present, np.minimum(differing, cap)])
     vectors = await evaluator.inputs(own, [own.size] * parties)
     parts = [split(vector, [count, count, count, differing.size]) for vector in vectors]
-    cells = _Cells(*([part[k] for part in parts] for k in range(4)))
+    cells = Cells(*([part[k] for part in parts] for k in range(4)))
     await _check_bits(evaluator, cells.present)
     return cells
 
@@ -151,7 +166,7 @@ async def _check_bits(evaluator: Evaluator, bits: list[Shared]) -> None:
             raise RemoteProtocolError(Fault.CONTRIBUTION, "an answer that is neither yes nor no", party=k)
 
 
-async def _safe(evaluator: Evaluator, cells: _Cells, rules: Rules, pairs: npt.NDArray[np.int64]) -> Shared:
+async def _safe(evaluator: Evaluator, cells: Cells, rules: Rules, pairs: npt.NDArray[np.int64]) -> Shared:
     """⟨1⟩ for each safe cell, else ⟨0⟩."""
     count = len(cells.children[0])
     flags = await _counted(evaluator, cells, rules)
@@ -166,7 +181,7 @@ async def _safe(evaluator: Evaluator, cells: _Cells, rules: Rules, pairs: npt.ND
     return safe if empty_cells is None else safe + empty_cells  # no cell is both
 
 
-async def _counted(evaluator: Evaluator, cells: _Cells, rules: Rules) -> list[Shared]:
+async def _counted(evaluator: Evaluator, cells: Cells, rules: Rules) -> list[Shared]:
     """Flags of enough children, of enough centres, and, last, of none (steps 11.2 to 11.4)."""
     everybody, present = total(cells.children), total(cells.present)
     asked = [(group, rules.threshold) for group in (everybody - own for own in cells.children)]

@@ -2,7 +2,8 @@
 
 A page is data – sections of sentences, each in both languages – so that a terminal, a document and a report can show
 the same words.  Reading order: `page` (what a page is), `words` (the European letters, dates, lists), then the sections
-as they are read: `asked` (with `meant`), `absent`, `leaves`, `learnt`, `rules`, `earlier`.
+as they are read: `asked` (with `meant`), `absent`, `leaves`, `learnt` (both with `hospitals`), `rules`,
+`earlier`.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from nskd.governance.charter import Charter
+from nskd.governance.explain.hospitals import of_others
 from nskd.governance.explain.page import Question, Section
 from nskd.packs.codebook import Text
 
@@ -18,6 +19,7 @@ def learnt(question: Question, charter: Charter) -> Section:
         Text("Wat iemand hieruit kan afleiden", "What somebody could learn from it"),
         (
             *_insiders(len(charter.contributors)),
+            *of_others(question, charter),
             Text(
                 "Een punt zegt: hier gaat het om weinig kinderen, of om een vakje dat andere vakjes beschermt. Welke "
                 "van de twee, staat er niet bij.",

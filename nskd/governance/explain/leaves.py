@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nskd.governance.charter import Charter, Role
 from nskd.governance.explain import words
+from nskd.governance.explain.hospitals import of_this_hospital, point_is_shown
 from nskd.governance.explain.page import Question, Section
 from nskd.governance.question import Measure
 from nskd.packs.codebook import Text
@@ -53,6 +54,11 @@ def leaves(question: Question, own: str, charter: Charter, opt_out: bool) -> Sec
                 "van dit centrum apart.",
                 "Only those shares go to the other centres, encrypted. No rows, no children, no figure of this centre "
                 "alone.",
+            )
+            if not point_is_shown(question, charter)
+            else Text(
+                "Alleen die delen gaan naar de andere centra, versleuteld. Geen regels en geen kinderen.",
+                "Only those shares go to the other centres, encrypted. No rows, and no children.",
             ),
             Text(
                 "Met de delen rekenen de centra uit welke vakjes veilig zijn. Daarna, en alleen voor die vakjes, "
@@ -60,6 +66,7 @@ def leaves(question: Question, own: str, charter: Charter, opt_out: bool) -> Sec
                 "With the shares the centres work out which cells are safe. After that, and for those cells only, the "
                 f"total of {_contributors(charter).en} together comes to light.",
             ),
+            *of_this_hospital(question, charter),
         ),
     )
 

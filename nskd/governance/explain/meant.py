@@ -64,10 +64,9 @@ def _funnel() -> Sequence[Text]:
     return (
         Text(
             "Het wordt getoond als trechterfiguur: het aandeel van alle centra samen, en hoe ver een ziekenhuis daar "
-            "door toeval vanaf kan liggen. Het eigen punt berekent elk ziekenhuis zelf; dat verlaat het ziekenhuis "
-            "niet.",
+            "door toeval vanaf kan liggen. Het eigen punt berekent elk ziekenhuis zelf.",
             "It is shown as a funnel plot: the share of all centres together, and how far from it chance alone can "
-            "bring a hospital. Each hospital works out its own point by itself; that does not leave the hospital.",
+            "bring a hospital. Each hospital works out its own point by itself.",
         ),
     )
 

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import MappingProxyType
 from typing import Final
 
 from nskd.governance.charter import Charter
-from nskd.governance.disclosure import DisclosureRules, Zeros
+from nskd.governance.disclosure import DisclosureRules, HospitalPoints, Zeros
 from nskd.governance.explain.page import Question, Section
 from nskd.governance.limits import PER_CENT
+from nskd.governance.question import Kind
 from nskd.packs.codebook import Text
 
 _PAIR: Final = 2
+_OF_FUNNELS: Final = ("hospital_points", "overdispersion")
 Stated = Callable[[DisclosureRules], Text]
 
 
 def rules(question: Question, charter: Charter) -> Section:
     """State every rule of the charter, and what holds in any workshop."""
-    sentences = [stated(charter.disclosure) for stated in DISCLOSURE.values()]
+    sentences = stated_rules(charter.disclosure, question.table.kind)
     if question.table.margins:
         sentences.append(
             Text(
@@ -42,6 +44,12 @@ def rules(question: Question, charter: Charter) -> Section:
         ),
     ]
     return Section("rules", Text("Welke regels beschermen", "Which rules protect"), tuple(sentences))
+
+
+def stated_rules(agreed: DisclosureRules, kind: Kind, *, but: Collection[str] = ()) -> list[Text]:
+    """State every rule that concerns this kind of request, ``but`` some."""
+    foreign = () if kind is Kind.FUNNEL else _OF_FUNNELS
+    return [stated(agreed) for key, stated in DISCLOSURE.items() if key not in foreign and key not in but]
 
 
 def _threshold(agreed: DisclosureRules) -> Text:
@@ -167,6 +175,36 @@ def _differencing(agreed: DisclosureRules) -> Text:
     )
 
 
+def _hospital_points(agreed: DisclosureRules) -> Text:
+    if agreed.hospital_points is HospitalPoints.OWN:
+        return Text(
+            "In een trechterfiguur ziet een ziekenhuis alleen zijn eigen punt, dat het zelf berekent.",
+            "In a funnel plot a hospital sees its own point only, which it works out by itself.",
+        )
+    return Text(
+        f"Let op: in een trechterfiguur zien alle centra van elk ziekenhuis met minstens {agreed.threshold} kinderen "
+        "mét en evenveel zonder de gebeurtenis het afgeronde punt, zonder naam en door elkaar geschud. Haalt één "
+        "ziekenhuis dat niet, dan blijven ook punten van andere weg, zodat het niet uit de som volgt.",
+        f"Mind: in a funnel plot all centres see the rounded point of each hospital that has at least "
+        f"{agreed.threshold} children with the event and as many without, unnamed and shuffled. If a hospital has not, "
+        "points of others are left out as well, so that it does not follow from the sum.",
+    )
+
+
+def _overdispersion(agreed: DisclosureRules) -> Text:
+    if not agreed.overdispersion:
+        return Text(
+            "Hoeveel ziekenhuizen meer van elkaar verschillen dan door toeval, wordt niet berekend.",
+            "By how much hospitals differ more than by chance is not computed.",
+        )
+    return Text(
+        "Let op: bij een trechterfiguur wordt berekend hoeveel ziekenhuizen meer van elkaar verschillen dan door "
+        f"toeval, als elk ervan minstens {agreed.threshold} kinderen mét en evenveel zonder de gebeurtenis heeft.",
+        "Mind: with a funnel plot it is computed by how much hospitals differ more than by chance, if each of them has "
+        f"at least {agreed.threshold} children with the event and as many without.",
+    )
+
+
 DISCLOSURE: Final = MappingProxyType(
     {
         "threshold": _threshold,
@@ -178,6 +216,8 @@ DISCLOSURE: Final = MappingProxyType(
         "rounding": _rounding,
         "zeros": _zeros,
         "differencing": _differencing,
+        "hospital_points": _hospital_points,
+        "overdispersion": _overdispersion,
     }
 )
 """By key of the charter's ``[disclosure]``, in the order in which they are read."""

@@ -17,6 +17,7 @@ from nskd.analysis.clear_rules import broken, rounded, safe_of
 from nskd.client import Client
 from nskd.client.rehearsal import Cast, rehearse, rules_of
 from nskd.errors import OperatorError
+from nskd.governance.disclosure import HospitalPoints
 from nskd.packs.synthetic import generate, write_visits
 from protocol.online.rules import Dominance, Rules
 from tests.system.oracle import check, random_question
@@ -138,6 +139,20 @@ def test_the_rules_are_those_of_the_charter_given(tmp_path: Path) -> None:
     assert "Minstens" not in repr(usual)
     dutch = Client("/nowhere", language="nl").rehearse(request, visits=20)
     assert "minstens 10 verschillende kinderen" in repr(dutch)
+
+
+def test_a_funnel_tells_of_centres_what_the_charter_lets_it() -> None:
+    funnel, cast = CLIENT.funnel(of="sex = 'M'"), Cast(5, 3, 200)
+    usual = rehearse(funnel, cast, rules_of(None, 5), "en")
+    assert not {"phi", "points"} & set(usual.release)
+    told = attrs.evolve(rules_of(None, 5), hospital_points=HospitalPoints.SHUFFLED, overdispersion=True)
+    release = rehearse(funnel, cast, told, "en").release
+    assert len(release["points"]) == 5 and release["points"] == sorted(release["points"])
+    total = next(cell["value"] for cell in release["cells"] if cell["@of"] == "total")
+    assert abs(sum(size for _, size in release["points"]) - total) <= 2 * 6  # each was rounded by itself
+    assert 0 <= release["phi"] < 10
+    few = rehearse(funnel, cast, attrs.evolve(told, threshold=1000), "en").release
+    assert (few["phi"], few["points"]) == (None, None)
 
 
 def test_every_closed_cell_is_counted_under_a_rule() -> None:

@@ -83,6 +83,7 @@ class FakeService:
         self.waiting = self.waiting_most = 0
         self.lie: dict[str, Any] = {}  # about what a steward is asked to sign
         self.release: dict[str, Any] | None = RELEASE
+        self.own_point: tuple[int, int] | None = None
 
     def _name(self, method: str, call: Call, params: Any) -> str:
         self.calls.append((method, call, params))
@@ -278,6 +279,7 @@ class FakeService:
             fault=None if self.release else "timeout",
             purpose="improvement",
             charter=papers.CHARTER.digest.hex(),
+            own_point=self.own_point,
         )
 
     async def audit_heads(self, call: Call, params: m.Params, /) -> a.HeadsAnswer:

@@ -283,6 +283,15 @@ async def test_results(running: Running) -> None:
     assert "triples" in waited.stderr
     assert "410" in waited.stdout
     await nskctl(running, "result", "show", "abab", "--timeout", "1", code=3)
+    assert "hospitals" not in waited.stdout
+    running.service.release = {**RELEASE, "phi": 2.375, "points": [[5, 20], [10, 15]]}
+    running.service.own_point = (7, 19)
+    told = (await nskctl(running, "result", "show", "abab")).output.splitlines()
+    assert [line.split() for line in told if line.startswith("overdispersion")] == [["overdispersion", "φ", "2.375"]]
+    assert any(line.startswith("hospitals") and line.rstrip().endswith("5 of 20, 10 of 15") for line in told)
+    assert any(line.startswith("this centre") and "7 of 19, exactly; known here only" in line for line in told)
+    running.service.release = {**RELEASE, "phi": None, "points": None}
+    assert "none shown" in (await nskctl(running, "result", "show", "abab")).output
     running.service.release = None
     assert "timeout" in (await nskctl(running, "result", "show", "abab", code=1)).output
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import attrs
 import pytest
 
 from nskd.analysis.pairs import TooManyPairsError
-from nskd.analysis.population import NOBODY
+from nskd.analysis.population import NOBODY, population
 from nskd.analysis.populations import Populations, Record, joined
-from nskd.daemon.history import History
+from nskd.daemon.history import History, pairs_of
+from nskd.governance.disclosure import HospitalPoints
 from nskd.governance.request import SignedRequest
 from nskd.sessions.kinds import Refusal
 from tests.nskd.daemon.test_needs import SMALL, Scene, derived, scene
@@ -127,3 +129,49 @@ async def test_a_table_with_too_much_to_compare_is_refused_before_it_is_asked(
         monkeypatch.setattr("nskd.daemon.history.TESTS_MAX", 2 * 4 * 3 - 1)  # four cells, three centres, twice
         with pytest.raises(TooManyPairsError, match="fewer or coarser groups"):
             await here.history.comparable(plan)
+
+
+FUNNEL = b'kind = "funnel"\ntitle = "F"\npurpose = "improvement"\nmeasure = "children"\nof = "sex = \'M\'"\n'
+BOYS = SMALL.replace(b'kind = "table"', b'kind = "funnel"').replace(b'rows = "age_band"', b"of = \"sex = 'M'\"")
+
+
+async def test_points_are_compared_with_those_of_earlier_funnels_only(tmp_path: Path) -> None:
+    """Between two tables and after them: its own pairs are those with the three cells of each earlier funnel."""
+    async with scene(tmp_path, back=9, hospital_points=HospitalPoints.SHUFFLED) as here:
+        plan = here.workshop.plan(request(FUNNEL).table)
+        tables, funnels = [here.add(SMALL, number, done=True) for number in (1, 2)], [here.add(BOYS, 3, done=True)]
+        listed = [tables[0], funnels[0], tables[1]]
+        found = pairs_of(here.workshop, plan, await here.history.earlier([each.digest for each in listed]))
+        assert (found.count, found.funnels.tolist()) == (12 + 7 + 12, list(range(12, 19)))
+        asked = here.workshop.hospitals(plan, found)
+        assert asked is not None and asked.near.tolist() == list(range(12, 19))
+        bare = here.workshop.need(plan, attrs.evolve(found, funnels=found.funnels[:0]))
+        assert here.workshop.need(plan, found)["bit"] > bare["bit"] > here.workshop.need(plan)["bit"]
+        table = here.workshop.plan(request(SMALL).table)
+        alone = pairs_of(here.workshop, table, await here.history.earlier([funnels[0].digest]))
+        assert (alone.count, alone.funnels.size) == (12, 0)
+
+
+async def test_points_that_stay_at_home_are_not_compared(tmp_path: Path) -> None:
+    async with scene(tmp_path, back=9) as here:
+        plan = here.workshop.plan(request(FUNNEL).table)
+        earlier = await here.history.earlier([here.add(BOYS, 3, done=True).digest])
+        found = pairs_of(here.workshop, plan, earlier)
+        assert (found.count, found.funnels.size) == (7, 0)
+        assert here.workshop.hospitals(plan, found) is None
+        rate = here.workshop.plan(request(BOYS.replace(b'"funnel"', b'"rate"')).table)
+        assert here.workshop.need(rate, found) == here.workshop.need(plan, found)
+
+
+async def test_ones_own_point_is_of_what_was_contributed(tmp_path: Path) -> None:
+    async with scene(tmp_path) as here:
+        sent, table = here.add(FUNNEL, 1, done=True), here.add(SMALL, 2, done=True)
+        assert await here.history.own_point(sent) is None  # nothing kept, or erased
+        own = population([(0, "a", 4), (0, "b", 1), (1, "b", 2), (1, "c", 2)], b"k" * 32)
+        for each in (sent, table):
+            Populations(tmp_path / "populations", derived).hold(each.digest, Record(NAMES, (), own))
+        assert await here.history.own_point(sent) == (2, 3)
+        assert await here.history.own_point(table) is None
+        for path in (tmp_path / "populations").iterdir():
+            path.write_bytes(b"damaged")
+        assert await here.history.own_point(sent) is None  # the release is shown all the same

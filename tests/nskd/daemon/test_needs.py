@@ -11,6 +11,7 @@ import attrs
 import structlog
 import trio
 
+from nskd.analysis.pairs import NO_PAIRS
 from nskd.analysis.populations import Populations
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
@@ -78,8 +79,8 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(directory: Path, back: int = 0) -> AsyncIterator[Scene]:
-    """A new centre; tables are compared with ``back`` earlier ones."""
+async def scene(directory: Path, back: int = 0, **rules: object) -> AsyncIterator[Scene]:
+    """A new centre; tables are compared with ``back`` earlier ones, and the charter's other ``rules`` as given."""
     with Ledger.open(directory / "ledger.sqlite", now=NOW) as ledger:
         stock = await SharedStockpile.open(directory / "stock", KEY)
         await stock(Stockpile.begin_epoch, EPOCH, STATE)
@@ -88,7 +89,7 @@ async def scene(directory: Path, back: int = 0) -> AsyncIterator[Scene]:
         log = structlog.get_logger()
         workshop = Workshop(
             own="noord",
-            charter=attrs.evolve(CHARTER, disclosure=attrs.evolve(CHARTER.disclosure, differencing=back)),
+            charter=attrs.evolve(CHARTER, disclosure=attrs.evolve(CHARTER.disclosure, differencing=back, **rules)),
             pack=await trio.to_thread.run_sync(load_pack, "nsk"),
             sign=sign,
             clock=lambda: here.now,
@@ -187,5 +188,5 @@ async def test_earlier_tables_cost_comparisons(tmp_path: Path) -> None:
         for number, pairs in enumerate((0, 4, 8, 8)):  # four cells with their like, two tables back
             sent = here.add(SMALL, number)
             (row,) = [row for row in await needs.rows({}) if row.kind == "triple"]
-            assert row.requested == here.workshop.need(plan, pairs)["triple"]
+            assert row.requested == here.workshop.need(plan, attrs.evolve(NO_PAIRS, count=pairs))["triple"]
             here.finish(sent)

@@ -539,15 +539,24 @@ async def test_a_pause_is_in_time_up_to_the_moment_at_which_data_enters(
     async def enters(*_: object, **__: object) -> None:
         entered.append("data")
 
-    monkeypatch.setattr(runs_module, "release", enters)
-    own = cast(Any, SimpleNamespace(table=SimpleNamespace(values=None, children=None), differences=None))
+    async def opens(*_: object, **__: object) -> None:
+        assert entered == ["data"]
+
+    monkeypatch.setattr(runs_module, "contribute", enters)
+    monkeypatch.setattr(runs_module, "release_contributed", opens)
+    own = cast(
+        Any,
+        SimpleNamespace(
+            table=SimpleNamespace(values=None, children=None), differences=SimpleNamespace(children=None, cell=None)
+        ),
+    )
     async with world(tmp_path) as here:
         sent = await here.submit()
         seat = here["zuid"]
         epochs = SimpleNamespace(mac_key=lambda: None, current_id=lambda: bytes(32))
         side = taking_part(seat, epochs=epochs)
         monkeypatch.setattr(seat.workshop.__class__, "rules", lambda self, plan: None)
-        rest: list[Any] = [None, None, own, None, None, seat.entry(sent), (), bytes(32)]
+        rest: list[Any] = [None, None, own, None, None, None, seat.entry(sent), (), bytes(32)]
         await side._joint(*rest)
         assert entered == ["data"]
         for absent in ("zuid", "oost"):  # its own pause, and that of another
@@ -559,6 +568,40 @@ async def test_a_pause_is_in_time_up_to_the_moment_at_which_data_enters(
             await resume(here[absent])
             await here.settle()
         assert entered == ["data"]
+
+
+async def test_nothing_is_told_of_hospitals_once_the_epoch_has_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    epoch = [bytes(32)]
+
+    async def enters(*_: object, **__: object) -> None:
+        """Nothing to see."""
+
+    async def opens(*_: object, **__: object) -> None:
+        epoch[0] = b"another"
+
+    async def compares(*_: object, **__: object) -> None:
+        told.append("points")
+
+    async def destroys(*_: object, **__: object) -> None:
+        """Nothing was at stake."""
+
+    for name, stands_in in (("contribute", enters), ("release_contributed", opens), ("compare", compares)):
+        monkeypatch.setattr(runs_module, name, stands_in)
+    differences = SimpleNamespace(children=None, cell=None)
+    own = cast(Any, SimpleNamespace(table=SimpleNamespace(values=None, children=None), differences=differences))
+    async with world(tmp_path) as here:
+        sent = await here.submit()
+        seat = here["zuid"]
+        monkeypatch.setattr(seat.workshop.__class__, "rules", lambda self, plan: None)
+        epochs = SimpleNamespace(mac_key=lambda: None, current_id=lambda: epoch[0], destroy_if_tested=destroys)
+        side = taking_part(seat, epochs=epochs)
+        rest: list[Any] = [None, None, own, None, None, "asked", seat.entry(sent), (), bytes(32)]
+        with pytest.raises(OperatorError, match="epoch"):
+            await side._joint(*rest)
+        assert not told
 
 
 async def test_material_is_made_with_a_paused_centre_and_not_with_one_that_left(tmp_path: Path) -> None:

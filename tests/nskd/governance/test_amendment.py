@@ -65,6 +65,7 @@ def test_who_joins_and_who_leaves() -> None:
     [
         ({"head": HEAD + "[disclosure]\nthreshold = 5\n"}, ["threshold", "10 becomes 5"]),
         ({"head": HEAD + "[disclosure]\ninsider = false\n"}, ["insider", "yes becomes no"]),
+        ({"head": HEAD + '[disclosure]\nhospital_points = "shuffled"\n'}, ["funnel plot", "own becomes shuffled"]),
         ({"head": HEAD + 'title = "New"\n'}, ["The title", "test becomes New"]),
         ({"purpose": PURPOSE + '[[purpose]]\nid = "x"\ntext = "Y."\n'}, ["New purpose x: Y."]),
         ({"purpose": PURPOSE.replace("To better it.", "Z.")}, ["Purpose improvement, text", "becomes Z."]),

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from nskd.governance import limits
 from nskd.governance.charter import Address, Charter, CharterError, Role, load_charter, parse_charter
-from nskd.governance.disclosure import DisclosureRules, Zeros
+from nskd.governance.disclosure import DisclosureRules, HospitalPoints, Zeros
 
 from .mutations import mutated
 from .workshop import HEAD, NAMES, PURPOSE, charter_toml, noise_key, signing_key
 
+PHI_HEAD = HEAD + "[disclosure]\noverdispersion = true\n"
 CONFIGS = Path(__file__).parents[3] / "configs"
 
 
@@ -65,6 +66,16 @@ def test_defaults() -> None:
     assert (charter.title, charter.version, charter.pack_digest) == ("test", 1, None)
 
 
+def test_what_a_funnel_tells_of_hospitals_is_for_the_charter_to_say() -> None:
+    usual = parse_charter(charter_toml()).disclosure
+    assert (usual.hospital_points, usual.overdispersion) == (HospitalPoints.OWN, False)
+    told = HEAD + '[disclosure]\nhospital_points = "shuffled"\noverdispersion = true\n'
+    four = parse_charter(charter_toml(head=told, names=(*NAMES, "oost"))).disclosure
+    assert (four.hospital_points, four.overdispersion) == (HospitalPoints.SHUFFLED, True)
+    three = parse_charter(charter_toml(head=HEAD + '[disclosure]\nhospital_points = "shuffled"\n')).disclosure
+    assert three.hospital_points is HospitalPoints.SHUFFLED
+
+
 def test_digest_is_over_the_bytes_as_they_are() -> None:
     raw = charter_toml()
     assert parse_charter(raw).digest == hashlib.sha256(b"nskd charter v1\0" + raw).digest()
@@ -100,6 +111,24 @@ def test_sample_is_in_order() -> None:
         ({"head": HEAD + "[disclosure]\nrounding = 4\n"}, "Write one of: 1, 3, 5"),
         ({"head": HEAD + "[disclosure]\ndominance = 5\n"}, "dominance: 5 is outside 10 to 100"),
         ({"head": HEAD + "[disclosure]\nzeros = 'hide'\n"}, 'Write "suppress" or "show"'),
+        (
+            {"names": NAMES[:2], "head": HEAD + '[disclosure]\ncentres_min = 2\nhospital_points = "shuffled"\n'},
+            "hospital_points: 2 centres have the role contribute, and of two points each of two knows the other's",
+        ),
+        ({"head": HEAD + "[disclosure]\nhospital_points = 'all'\n"}, 'Write "own" or "shuffled"'),
+        ({"head": HEAD + "[disclosure]\noverdispersion = 'no'\n"}, "true or false is expected"),
+        (
+            {"head": PHI_HEAD},
+            "overdispersion: 3 centres have the role contribute",
+        ),
+        (
+            {
+                "names": (*NAMES, "oost"),
+                "oost": "roles = ['compute']",
+                "head": PHI_HEAD,
+            },
+            "it takes 4 that contribute",
+        ),
         ({"head": HEAD + "disclosure = 3\n"}, "a table is expected"),
         ({"purpose": ""}, "purpose: 0 entries, 1 to 64 are allowed"),
         ({"purpose": PURPOSE + PURPOSE}, "the id 'improvement' is listed twice"),

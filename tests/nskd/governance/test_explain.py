@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from nskd.analysis.table import plan_table
 from nskd.governance.charter import Charter, CharterError
 from nskd.governance.charter import Purpose as CharterPurpose
-from nskd.governance.disclosure import DisclosureRules, Zeros
+from nskd.governance.disclosure import DisclosureRules, HospitalPoints, Zeros
 from nskd.governance.explain import Earlier, Page, Question, explain
 from nskd.governance.explain.earlier import SHOWN_MAX
 from nskd.governance.explain.page import LANGUAGES, Language, say
@@ -224,6 +224,41 @@ def test_every_combination_of_rules_is_stated(
     assert ("is shown as 0" in said) == (disclosure.zeros is Zeros.SHOW)
     assert ("worked out from the totals" in said) == margins
     assert ("Mind: only two centres" in words(page, "learnt")) == (len(names) == 2)
+
+
+FUNNEL = b'kind = "funnel"\ntitle = "T"\npurpose = "improvement"\nmeasure = "children"\nof = "sex = \'M\'"\n'
+
+
+@pytest.mark.parametrize("points", HospitalPoints)
+@pytest.mark.parametrize("overdispersion", [False, True])
+def test_what_a_funnel_tells_of_hospitals_is_said_where_it_leaves_and_where_it_is_learnt(
+    points: HospitalPoints, overdispersion: bool
+) -> None:
+    shown = points is HospitalPoints.SHUFFLED
+    disclosure = attrs.evolve(CHARTER.disclosure, hospital_points=points, overdispersion=overdispersion)
+    page = explain(
+        Question(parse_request(FUNNEL), "noord", "", 3),
+        own="midden",
+        charter=agreed(disclosure=disclosure),
+        codebook=BOOK,
+    )
+    complete(page)
+    leaves, learnt, rules = (words(page, key) for key in ("leaves", "learnt", "rules"))
+    assert ("stays here: it is on its own page only" in leaves) == (not shown)
+    assert ("no figure of this centre alone" in leaves) == (not shown)
+    assert ("Two rounded numbers of this hospital reach all centres" in leaves) == shown
+    assert ("shuffling hides little" in learnt) == shown
+    assert ("how far from the mean it lies" in leaves) == overdispersion
+    assert ("how far from the mean this hospital lies" in learnt) == overdispersion
+    assert ("Mind: in a funnel plot all centres see" in rules) == shown
+    assert ("Mind: with a funnel plot it is computed" in rules) == overdispersion
+
+
+def test_of_other_kinds_nothing_is_said_of_hospitals() -> None:
+    disclosure = attrs.evolve(CHARTER.disclosure, hospital_points=HospitalPoints.SHUFFLED, overdispersion=True)
+    page = explain(question(TYPICAL), own="midden", charter=agreed(disclosure=disclosure), codebook=BOOK)
+    assert "funnel" not in written(page, "en")
+    assert "no figure of this centre alone" in words(page, "leaves")
 
 
 def test_every_rule_of_the_charter_has_a_sentence() -> None:
