@@ -1,8 +1,8 @@
 """The inverse of a positive definite matrix on shares (``docs/protocol.md``, steps 17.5 to 17.7).
 
 Only products of matrices: V·(2 − A·V) squares the error E = 1 − A·V of an approximate inverse V (G. Schulz, Z. angew.
-Math. Mech. 13 (1933) 57–59).  As long as V is a polynomial in A everything commutes, and (1 + E)(1 + E²)(1 + E⁴)… is the
-same with symmetric matrices alone, of which half the entries are computed.
+Math. Mech. 13 (1933) 57–59).  As long as V is a polynomial in A everything commutes, and (1 + E)(1 + E²)(1 + E⁴)… is
+the same with symmetric matrices alone, of which half the entries are computed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SQUARINGS: Final = 11  # (1 − λ)^(2^11) < 1/2 for eigenvalues λ > 2^−11·l
 class Need:
     """What a computation takes: stock, and masks of :class:`FieldMasks` besides."""
 
-    cost: Cost = Cost()
+    cost: Cost = attrs.field(factory=Cost)
     masks: int = 0
 
     def __add__(self, other: Need) -> Need:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
 from typing import Final, Protocol
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from protocol import field
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import Elements
 from protocol.material import Cost
@@ -50,7 +48,9 @@ STEP_FRACTION: Final = 16
 FIGURE_FRACTION: Final = 18
 FIGURE_MAX: Final = 2.0**14  # of one figure, in its unit, all centres together
 PEOPLE_FRACTION: Final = 24
-_ROUGH, _EXACT = 0, 10  # bits by which an inverse has to be right before its last refinement
+# Bits by which an inverse has to be right before its last refinement: made anew, where a singular matrix leaves an
+# error of 1; from the step before; and for the results.
+_ANEW, _WARM, _EXACT = 1, 0, 10
 
 
 class Model(Protocol):
@@ -189,7 +189,7 @@ class _Fitting:
 
     async def _opened_step(self, matrix: Shared, slope: Shared) -> Vector | None:
         evaluator, size = self._evaluator, self._sizes.coefficients
-        self._inverse, fine = await self._refined(matrix, _ROUGH)
+        self._inverse, fine = await self._refined(matrix, _ANEW if self._inverse is None else _WARM)
         product = await times_vector(evaluator, self._inverse, slope, size)
         tail = FRACTION + GRADIENT_FRACTION - STEP_FRACTION
         step = await without_tail(evaluator, self._masks, product, tail)
@@ -200,7 +200,7 @@ class _Fitting:
         self, frame: Frame, information: Array, closing: tuple[Array, float], path: tuple[Vector, ...]
     ) -> Estimates:
         """The results: standard errors and closing figures (step 17.12)."""
-        evaluator, sizes, size = self._evaluator, self._sizes, self._sizes.coefficients
+        sizes, size = self._sizes, self._sizes.coefficients
         figures, rows = closing
         given = [to_fixed(frame.information(information)[upper(size)], FRACTION), to_fixed(figures, FIGURE_FRACTION)]
         if sizes.people is not None:
@@ -208,7 +208,7 @@ class _Fitting:
         together = await self._sum(np.concatenate(given))
         triangle, sums, people = split(together, [triangle_size(size), sizes.figures, int(sizes.people is not None)])
         matrix = mirrored(triangle, size)
-        self._inverse, _ = await self._refined(matrix, _ROUGH)
+        self._inverse, _ = await self._refined(matrix, _WARM)
         self._inverse, fine = await self._refined(matrix, _EXACT)
         spread = await self._spread(frame, self._inverse)
         if sizes.people is not None:

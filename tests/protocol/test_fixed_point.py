@@ -209,7 +209,8 @@ async def test_inverses_within_the_bound_derived(size: int, least: float, most: 
 
 
 @pytest.mark.parametrize(
-    "values", [[0.0, 0.2, 0.3], [2.0**-14, 0.1, 0.1], [0.1, 0.1, 2.5], [0.1, 0.1, 40.0], [-0.1, 0.1, 0.1], [1e6, 0.1, 1.0]]
+    "values",
+    [[0.0, 0.2, 0.3], [2.0**-14, 0.1, 0.1], [0.1, 0.1, 2.5], [0.1, 0.1, 40.0], [-0.1, 0.1, 0.1], [1e6, 0.1, 1.0]],
 )
 async def test_what_has_no_inverse_is_told(values: list[float]) -> None:
     q, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))
