@@ -34,12 +34,16 @@ class DesignError(Exception):
 
 @attrs.frozen
 class Group:
-    """A covariate: its levels that anybody can be in, the ``reference`` among them, and how many are in each."""
+    """A covariate: its levels that anybody can be in, the ``reference`` among them, and how many are in each.
+
+    ``places``: where these levels are among all of the codebook's.
+    """
 
     name: str
     levels: tuple[str, ...]
     reference: str
     people: tuple[float, ...]
+    places: tuple[int, ...]
 
     @property
     def terms(self) -> tuple[str, ...]:
@@ -116,7 +120,9 @@ class Design:
             lacking += [(covariate.name, level) for level, counts in here.items() if not counts.enough]
             if reference not in levels or len(levels) == 1:  # nothing to compare with
                 lacking.append((covariate.name, reference))
-            groups.append(Group(covariate.name, levels, reference, tuple(people.values())))
+            keys = plan.codebook.variables[covariate.name].keys
+            places = tuple(keys.index(level) for level in levels)
+            groups.append(Group(covariate.name, levels, reference, tuple(people.values()), places))
         if lacking:
             raise DesignError(lacking)
         people_in_all = max(sum(group.people) for group in groups)
@@ -146,10 +152,10 @@ class Design:
         return found
 
     def columns(self, places: npt.NDArray[np.int64]) -> Array:
-        """The design matrix float64[k, coefficients] of patterns int64[k, groups]: places among a group's levels."""
+        """The design matrix float64[k, coefficients] of patterns int64[k, groups], each a place in the codebook."""
         blocks = [np.ones((len(places), 1))] if self.intercept else [np.empty((len(places), 0))]
         for k, group in enumerate(self.groups):
-            kept = [place for place, level in enumerate(group.levels) if level != group.reference]
+            kept = [place for place, level in zip(group.places, group.levels, strict=True) if level != group.reference]
             blocks.append((places[:, k][:, None] == np.array(kept)).astype(np.float64))
         return np.concatenate(blocks, axis=1)
 
@@ -216,3 +222,14 @@ class Design:
                 variance = 1.0 / (2.0 + np.exp(eta) + np.exp(-eta))
             found.append(np.array(group.people) * variance)
         return found
+
+
+def sizes_at_most(plan: TablePlan) -> Sizes | None:
+    """The sizes of a model in which somebody is in every level; None for a request without a model."""
+    reading = plan.reading
+    if not isinstance(reading, AsRegression):
+        return None
+    terms = sum(len(plan.codebook.variables[name].levels) - 1 for name in plan.rows)
+    linear = reading.family is ModelFamily.LINEAR
+    coefficients = terms + (0 if reading.centre_effects else 1)
+    return Sizes(max(coefficients, 1), 2 if linear else 1, 1.0 if linear else None)

@@ -8,14 +8,18 @@ a linear model the sums of squares within the model and without covariates.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
 import numpy as np
 import numpy.typing as npt
 
-from nskd.analysis.design import Design, DesignError
-from nskd.governance.question import ModelFamily
+from nskd.analysis.design import Design
+from nskd.analysis.table import TablePlan
+from nskd.data.patterns import Patterns
+from nskd.governance.question import AsRegression, ModelFamily
+from nskd.packs.codebook import TOTAL
 from nskd.statistics.families import BINOMIAL, POISSON, Binomial, Poisson
 from protocol.online.frame import Vector
 from protocol.online.regression import Estimates, Status
@@ -42,6 +46,15 @@ class Scale:
         """So that numbers lie in [−2, 2]."""
         return cls((least + most) / 2.0, (most - least) / 4.0)
 
+    @classmethod
+    def of(cls, plan: TablePlan) -> Scale:
+        """That of the number a model is of, if it is of one."""
+        number = plan.reading.number if isinstance(plan.reading, AsRegression) else None
+        if number is None:
+            return cls()
+        variable = plan.codebook.variables[number]
+        return cls.between(variable.minimum or 0, variable.maximum or 0)
+
 
 @attrs.frozen(eq=False, repr=False)
 class OwnRows:
@@ -57,22 +70,13 @@ class OwnRows:
     squares: Array
 
     @classmethod
-    def of(
-        cls,
-        design: Design,
-        places: npt.NDArray[np.int64],
-        size: npt.NDArray[np.int64],
-        total: npt.NDArray[np.int64],
-        squares: npt.NDArray[np.int64],
-        scale: Scale,
-    ) -> OwnRows:
+    def of(cls, design: Design, patterns: Patterns, scale: Scale) -> OwnRows:
         """From patterns as they are counted."""
-        n, s, q = (each.astype(np.float64) for each in (size, total, squares))
-        centred = s - n * scale.middle
-        spread = q - 2.0 * scale.middle * s + n * scale.middle**2
-        if design.family is not ModelFamily.LINEAR:
-            centred, spread = s, q
-        return cls(design, design.columns(places), n, centred / scale.width, spread / scale.width**2)
+        size, total, squares = (each.astype(np.float64) for each in (patterns.size, patterns.total, patterns.squares))
+        if design.family is ModelFamily.LINEAR:
+            squares = (squares - 2.0 * scale.middle * total + size * scale.middle**2) / scale.width**2
+            total = (total - size * scale.middle) / scale.width
+        return cls(design, design.columns(patterns.places), size, total, squares)
 
     # --- what a fit asks ------------------------------------------------------------------------------------
 
@@ -160,9 +164,18 @@ class OwnRows:
 # --- what is released -----------------------------------------------------------------------------------------
 
 
-def not_fitted(error: DesignError) -> dict[str, Any]:
-    """The model of a release whose levels are too small."""
-    return {"reason": "levels", "levels": [{"name": name, "level": level} for name, level in error.levels]}
+def too_small(levels: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """The model of a release without one, because of these levels of covariates."""
+    return {"reason": "levels", "levels": [{"name": name, "level": level} for name, level in levels]}
+
+
+def levels_of(plan: TablePlan, cells: npt.NDArray[np.bool_]) -> list[tuple[str, str]]:
+    """The levels that some cells are of, each once."""
+    found: dict[tuple[str, str], None] = {}
+    for cell, chosen in zip(plan.cells, cells.tolist(), strict=True):
+        if chosen:
+            found |= {(name, cell[name]): None for name in plan.rows if cell[name] != TOTAL}
+    return list(found)
 
 
 def fitted(design: Design, estimates: Estimates, scale: Scale, centres: int) -> dict[str, Any]:
@@ -214,3 +227,42 @@ def _names(design: Design) -> list[tuple[str | None, str | None]]:
 def _shown(number: float) -> float:
     """As many digits as are meant."""
     return float(f"{number:.{_DIGITS}g}")
+
+
+# --- a run made again -------------------------------------------------------------------------------------------
+# The last digits are chance: the tails that were cut off.  What was released once stays, so a run that is made again
+# for centres which lack the release gives them that one, once it is seen to be the same but for these digits.
+
+_ALIKE_ERRORS, _ALIKE = 1e-4, 1e-5
+
+
+def alike(one: Mapping[str, Any], other: object) -> bool:
+    """Whether a model, as told by somebody, says the same as another one."""
+    if not isinstance(other, dict) or one.keys() != other.keys():
+        return False
+    rows, others = one.get("coefficients"), other.get("coefficients")
+    rest = {key: value for key, value in one.items() if key not in ("coefficients", "steps")}
+    if not all(
+        _near(value, other[key], _ALIKE * abs(value)) if isinstance(value, float) else value == other[key]
+        for key, value in rest.items()
+    ):
+        return False
+    if rows is None:
+        return True
+    if not isinstance(other.get("steps"), int) or not isinstance(others, list) or len(rows) != len(others):
+        return False
+    return all(isinstance(b, dict) and _same_row(a, b) for a, b in zip(rows, others, strict=True))
+
+
+def _same_row(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    error = one["error"]
+    return (
+        one.keys() == other.keys()
+        and (one["name"], one["level"]) == (other["name"], other["level"])
+        and _near(one["estimate"], other["estimate"], _ALIKE_ERRORS * error)
+        and _near(error, other["error"], _ALIKE * error)
+    )
+
+
+def _near(one: float, other: object, most: float) -> bool:
+    return isinstance(other, float) and abs(one - other) <= most

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,13 @@ def release_bytes(
     rounding: int,
     request: bytes,
     title: str,
+    model: Mapping[str, Any] | None = None,
 ) -> bytes:
     """A release as JSON: cells in codebook order, margins after the interior, null where suppressed.
 
     Kinds beside ``table`` say what they are: ``kind``, ``axes`` (the key and the condition of each level of the
-    request's own axes) and ``reading`` (how the counts are to be read).  ``impossible`` cells are 0, whatever was
-    computed.  Values are multiples of ``rounding``.
+    request's own axes) and ``reading`` (how the counts are to be read); a regression has its ``model``.
+    ``impossible`` cells are 0, whatever was computed.  Values are multiples of ``rounding``.
     """
     cells: list[dict[str, Any]] = [
         {**levels, "value": int(value) if is_shown else 0 if is_known else None}
@@ -49,6 +51,7 @@ def release_bytes(
         "margins": plan.margins,
         "rounding": rounding,
         "cells": cells,
+        **({} if model is None else {"model": model}),
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -76,3 +79,19 @@ class AlsoHide:
         """
         closed = secondary_suppression(self._shape, ~safe, self._impossible)
         return safe & ~closed & ~self._impossible
+
+
+class AllOrNone:
+    """For a model: every cell must be safe that anybody can be in, or none is opened.
+
+    ``unsafe`` are then the cells that were not.
+    """
+
+    def __init__(self, impossible: npt.NDArray[np.bool_]) -> None:
+        self._impossible = impossible
+        self.unsafe = np.zeros_like(impossible)
+
+    def __call__(self, safe: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which cells to open."""
+        self.unsafe = ~safe & ~self._impossible
+        return np.zeros_like(safe) if self.unsafe.any() else safe & ~self._impossible

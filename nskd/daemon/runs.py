@@ -9,20 +9,21 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 import trio
 
 from nskd.analysis.contribution import Contributions
 from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.populations import Populations, Record, split
-from nskd.analysis.release import AlsoHide, release_bytes
+from nskd.analysis.release import AllOrNone, AlsoHide, release_bytes
 from nskd.analysis.table import TablePlan
 from nskd.daemon.epochs import Epochs, epoch_has_ended
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import Generator
 from nskd.daemon.history import History, pairs_of
 from nskd.daemon.localpart import Contribution, LocalPart
+from nskd.daemon.modelling import Modelling, settled
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.phases import Phase, Stopwatch
@@ -284,9 +285,14 @@ class Runs:
         with watch.phase("joint part"):
             self._require(session.proposal.epoch)
             impossible = await trio.to_thread.run_sync(impossible_cells, plan)
-            also_hide = AlsoHide(plan.shape, impossible)
-            outcome = await self._joint(party, material, own, plan, also_hide, entry, approvals, session.proposal.epoch)
+            modelling = self._modelling(plan, impossible, own)
+            outcome, model = await self._joint(
+                party, material, own, plan, impossible, modelling, entry, approvals, session.proposal.epoch
+            )
         with watch.phase("compare releases"):
+            if model is not None:
+                recorded = await workshop.ledger(Ledger.result, entry.request.digest)
+                model = await settled(party, model, None if recorded is None else recorded.release)
             released = release_bytes(
                 plan,
                 outcome.shown,
@@ -295,6 +301,7 @@ class Runs:
                 rounding=workshop.charter.disclosure.rounding,
                 request=entry.request.digest,
                 title=entry.request.table.title,
+                model=model,
             )
             await self._check_same(entry, released)
             party.record("release", octets(release_digest(released)))
@@ -313,7 +320,8 @@ class Runs:
 
     def _hold(self, request: bytes, listed: tuple[bytes, ...], own: Contribution) -> None:
         """Before anything of it leaves: fixed for all runs of this request, and for the tables that come later."""
-        self._contributions.hold(request, own.table.values, own.table.children, own.differences.children)
+        rows = () if own.patterns is None else own.patterns.vectors()
+        self._contributions.hold(request, own.table.values, own.table.children, own.differences.children, *rows)
         record = Record(self._workshop.charter.contributors, listed, own.population)
         self._populations.hold(request, record)
 
@@ -330,19 +338,28 @@ class Runs:
         if self._epochs.current_id() != epoch:
             raise epoch_has_ended()
 
+    def _modelling(self, plan: TablePlan, impossible: Pattern, own: Contribution) -> Modelling | None:
+        """What a regression does besides counting."""
+        if own.patterns is None:
+            return None
+        contributors = len(self._workshop.charter.contributors)
+        return Modelling(plan, impossible, AllOrNone(impossible), own.patterns, contributors)
+
     async def _joint(
         self,
         party: Party,
         material: Material,
         own: Contribution,
         plan: TablePlan,
-        also_hide: AlsoHide,
+        impossible: Pattern,
+        modelling: Modelling | None,
         entry: Entry,
         approvals: Collection[SignedApproval],
         epoch: bytes,
-    ) -> Release:
+    ) -> tuple[Release, dict[str, Any] | None]:
         request = entry.request.digest
         evaluator = Evaluator(party, self._epochs.mac_key(), material)
+        also_hide = AlsoHide(plan.shape, impossible) if modelling is None else modelling.counted
 
         def before_pattern() -> None:
             self._require(epoch)
@@ -360,7 +377,7 @@ class Runs:
 
         self._workshop.attendance.require_all()  # the last moment: what follows tells our data, in shares (14.6)
         try:
-            return await release(
+            counts = await release(
                 evaluator,
                 own.table.values,
                 own.table.children,
@@ -369,6 +386,7 @@ class Runs:
                 differences=own.differences,
                 before_pattern=before_pattern,
             )
+            return counts, None if modelling is None else await modelling.fit(evaluator, counts)
         except BaseException as error:
             await self._epochs.destroy_if_tested(party, error, "a run")
             raise

@@ -9,6 +9,7 @@ import attrs
 import structlog
 
 from nskd.analysis.agreed import rules_for
+from nskd.analysis.design import sizes_at_most
 from nskd.analysis.table import TablePlan, plan_request
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
@@ -25,6 +26,7 @@ from nskd.governance.threaded import LedgerThread
 from nskd.packs.codebook import Codebook
 from nskd.packs.pack import Pack
 from protocol.online.disclosure import disclosure_cost
+from protocol.online.regression import regression_cost
 from protocol.online.rules import Rules
 
 Clock = Callable[[], int]  # whole seconds since 1970
@@ -122,7 +124,9 @@ class Workshop:
         ``pairs`` are cells of this table and of an earlier one that are compared.
         """
         parties = len(self.charter.centres)
-        return disclosure_cost(self.rules(plan), parties, plan.size, pairs).by_kind(parties)
+        cost = disclosure_cost(self.rules(plan), parties, plan.size, pairs)
+        most = sizes_at_most(plan)
+        return (cost if most is None else cost + regression_cost(most)).by_kind(parties)
 
 
 def purposes_of(codebook: Codebook, name: str) -> Collection[str] | None:

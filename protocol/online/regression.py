@@ -56,7 +56,10 @@ _ANEW, _WARM, _EXACT = 1, 0, 10
 class Model(Protocol):
     """What everybody knows of a model."""
 
-    start: Vector
+    @property
+    def start(self) -> Vector:
+        """The coefficients to begin with."""
+        ...
 
     def expected(self, at: Vector) -> Array:
         """About the joint information at these coefficients, float64[p, p], positive definite, from public counts."""

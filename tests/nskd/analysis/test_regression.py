@@ -13,11 +13,11 @@ import statsmodels.api as sm
 
 from nskd.analysis.design import Design, DesignError, Group
 from nskd.analysis.impossible import impossible_cells
-from nskd.analysis.regression import OwnRows, Scale, fitted, not_fitted
+from nskd.analysis.regression import OwnRows, Scale, fitted, too_small
 from nskd.analysis.table import TablePlan, plan_request
 from nskd.data.errors import RequestError
 from nskd.data.load import Dataset, load_visits
-from nskd.data.patterns import local_patterns
+from nskd.data.patterns import Patterns, local_patterns
 from nskd.data.query import local_table
 from nskd.governance.question import ModelFamily
 from nskd.governance.request_text import parse_request
@@ -68,7 +68,9 @@ class Study:
         for name, values in self.columns.items():
             levels, counts = np.unique(values, return_counts=True)
             near = np.rint(counts / 5) * 5
-            groups.append(Group(name, tuple(levels.tolist()), levels[0], tuple(near.tolist())))
+            groups.append(
+                Group(name, tuple(levels.tolist()), levels[0], tuple(near.tolist()), tuple(range(levels.size)))
+            )
         people = float(np.rint(self.outcome.size / 5) * 5)
         rate = float(np.rint((self.outcome > 0).sum() / 5) * 5) / people
         return Design(family, tuple(groups), not effects, people, rate)
@@ -78,7 +80,7 @@ class Study:
             [np.searchsorted(np.array(group.levels), self.columns[group.name][part]) for group in design.groups], axis=1
         )
         total = self.outcome[part].astype(np.int64)
-        return OwnRows.of(design, places, np.ones_like(total), total, total**2, scale)
+        return OwnRows.of(design, Patterns(places, np.ones_like(total), total, total**2), scale)
 
     def pooled(self, design: Design, parts: list[np.ndarray], family: ModelFamily) -> sm.GLM:
         order = np.concatenate(parts)
@@ -236,7 +238,7 @@ async def test_a_request_over_extracts(extracts: list[Dataset], effects: bool) -
     design = design_of(asked, extracts)
     assert [group.reference for group in design.groups] == ["4-8", "M", "night"]
     assert "missing" not in design.groups[2].levels
-    own = [OwnRows.of(design, *attrs.astuple(local_patterns(each, asked, design)), Scale()) for each in extracts]
+    own = [OwnRows.of(design, local_patterns(each, asked), Scale()) for each in extracts]
     model = fitted(design, await joint(own), Scale(), 3)
 
     rows = [
@@ -265,7 +267,7 @@ async def test_a_linear_request_over_extracts(extracts: list[Dataset]) -> None:
     asked = plan('family = "linear"', 'outcome = "age_months"', 'covariates = ["daypart", "nsk_status"]')
     design = design_of(asked, extracts)
     scale = Scale.between(0, 215)
-    own = [OwnRows.of(design, *attrs.astuple(local_patterns(each, asked, design)), scale) for each in extracts]
+    own = [OwnRows.of(design, local_patterns(each, asked), scale) for each in extracts]
     model = fitted(design, await joint(own), scale, 3)
     frame = pd.DataFrame(
         [row for each in extracts for row in each.fetch("SELECT daypart, nsk_status, age_months FROM visits")],
@@ -299,7 +301,7 @@ def test_levels_without_events_are_named(extracts: list[Dataset]) -> None:
     )
     with pytest.raises(DesignError) as caught:
         design_of(asked, extracts)
-    levels = {(each["name"], each["level"]) for each in not_fitted(caught.value)["levels"]}
+    levels = {(each["name"], each["level"]) for each in too_small(caught.value.levels)["levels"]}
     assert levels == {("age_band", "4-8"), ("age_band", "9-11"), ("age_band", "12-17")}
 
 
