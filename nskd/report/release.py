@@ -15,6 +15,7 @@ from nskd.governance.explain.rules import DISCLOSURE
 from nskd.governance.explain.words import listed, moment, same
 from nskd.packs.codebook import Codebook, Text
 from nskd.report.document import Cell, Digest, Document, Section, Table
+from nskd.report.model import model_sections
 from nskd.report.plots.bars import BarChart
 from nskd.report.plots.forest import ROWS_MAX, ForestPlot, Kind, Row
 from nskd.report.words import count, percent
@@ -84,6 +85,9 @@ def table_document(release: Mapping[str, Any], context: Context) -> Document:
     if chart.readable:
         blocks.append(chart)
     sections = [Section(Text("Uitkomst", "Result"), tuple(blocks))]
+    sections += model_sections(
+        release, lambda name, level: about.variable(name) if level is None else about.level(name, level)
+    )
     if pair is not None and len(tab.down) <= ROWS_MAX:
         sections.append(_rates(tab, about, pair, rounding))
     return Document(
