@@ -120,9 +120,10 @@ class Client:
         family: str = "logistic",
         centre_effects: bool = False,
     ) -> Asked:
-        """Fit a model over all hospitals' visits: ``logistic`` or ``poisson`` (of a condition), ``linear`` (of a number).
+        """Fit a model over all hospitals' visits.
 
-        Of a covariate ``"age_band: 4-8"`` says which level the others are compared with.
+        The outcome is a condition, for ``linear`` the name of a number.  Of a covariate ``"age_band: 4-8"`` says which
+        level the others are compared with.
         """
         return self._asked(
             Kind.REGRESSION,
