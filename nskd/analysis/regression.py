@@ -15,19 +15,21 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 
-from nskd.analysis.design import Design
+from nskd.analysis.design import Design, DesignError
+from nskd.analysis.release import AllOrNone
 from nskd.analysis.table import TablePlan
 from nskd.data.patterns import Patterns
 from nskd.governance.question import AsRegression, ModelFamily
 from nskd.packs.codebook import TOTAL
 from nskd.statistics.families import BINOMIAL, POISSON, Binomial, Poisson
-from protocol.online.frame import Vector
-from protocol.online.regression import Estimates, Status
+from protocol.online.frame import Frame, Vector
+from protocol.online.regression import CLOSE, FREE_STEPS, PREDICTOR_STEP, STEPS_MAX, Estimates, Status
 
 Array = npt.NDArray[np.float64]
 
 _UNITS: Final = 1024.0
 _DIGITS: Final = 7
+_EIGENVALUE_MIN: Final = 2.0**-11  # as on shares (``docs/protocol.md``, step 17.5)
 _INTERCEPT_STEPS: Final = 200
 _SETTLED: Final = 1e-12
 # A log odds or log rate ratio that still grows by this when nothing settles, from here on: the likelihood has no end.
@@ -161,6 +163,35 @@ class OwnRows:
         return float(self.squares.sum() - 2.0 * (self.total @ eta) + self.size @ eta**2)
 
 
+def in_the_clear(design: Design, centres: Sequence[OwnRows]) -> Estimates:
+    """The fit of centres whose rows are all here: for data that are made up."""
+    at, path, before = design.start, [design.start], math.inf
+    for count in range(1, STEPS_MAX + 1):
+        normals = [each.normal(at) for each in centres]
+        information, gradient = sum(each[0] for each in normals), sum(each[1] for each in normals)
+        frame = Frame.of(design.expected(at))
+        inner = frame.information(np.asarray(information))
+        if np.linalg.eigvalsh(inner)[0] < _EIGENVALUE_MIN:
+            return Estimates(Status.SINGULAR, tuple(path))
+        step = tuple(np.linalg.solve(inner, frame.gradient(np.asarray(gradient))).tolist())
+        length, move = frame.length(step), frame.back(step)
+        if count > FREE_STEPS and length > before / 2.0:
+            break
+        part = min(1.0, PREDICTOR_STEP / max(design.reach(move), PREDICTOR_STEP))
+        at = tuple(b + part * m for b, m in zip(at, move, strict=True))
+        path.append(at)
+        if length <= CLOSE:
+            inverse = np.linalg.inv(np.sum([each.normal(at)[0] for each in centres], axis=0))
+            closing = [each.closing(at) for each in centres]
+            figures = np.sum([each[0] for each in closing], axis=0)
+            if design.sizes.people is not None:
+                figures = figures / sum(each[1] for each in closing)
+            errors = tuple(np.sqrt(np.diag(inverse)).tolist())
+            return Estimates(Status.CONVERGED, tuple(path), errors, tuple(figures.tolist()))
+        before = length
+    return Estimates(Status.NOT_CONVERGED, tuple(path))
+
+
 # --- what is released -----------------------------------------------------------------------------------------
 
 
@@ -176,6 +207,18 @@ def levels_of(plan: TablePlan, cells: npt.NDArray[np.bool_]) -> list[tuple[str, 
         if chosen:
             found |= {(name, cell[name]): None for name in plan.rows if cell[name] != TOTAL}
     return list(found)
+
+
+def model_design(
+    plan: TablePlan, impossible: npt.NDArray[np.bool_], counted: AllOrNone, values: npt.NDArray[np.int64]
+) -> Design | dict[str, Any]:
+    """The public side of a model from counts that were opened; or, if not all were, what a release says instead."""
+    if counted.unsafe.any():
+        return too_small(levels_of(plan, counted.unsafe))
+    try:
+        return Design.of(plan, impossible, values)
+    except DesignError as error:
+        return too_small(error.levels)
 
 
 def fitted(design: Design, estimates: Estimates, scale: Scale, centres: int) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import attrs
 import msgspec
 import numpy as np
 
-from nskd.analysis.design import Design, DesignError
-from nskd.analysis.regression import OwnRows, Scale, alike, fitted, levels_of, too_small
+from nskd.analysis.design import Design
+from nskd.analysis.regression import OwnRows, Scale, alike, fitted, model_design
 from nskd.analysis.release import AllOrNone
 from nskd.analysis.table import TablePlan
 from nskd.data.patterns import Patterns
@@ -36,12 +36,9 @@ class Modelling:
 
     async def fit(self, evaluator: Evaluator, counts: Release) -> dict[str, Any]:
         """Fit the model, if all counts were safe; what a release says of it, or why there is none."""
-        if self.counted.unsafe.any():
-            return too_small(levels_of(self.plan, self.counted.unsafe))
-        try:
-            design = Design.of(self.plan, self.impossible, counts.values)
-        except DesignError as error:
-            return too_small(error.levels)
+        design = model_design(self.plan, self.impossible, self.counted, counts.values)
+        if not isinstance(design, Design):
+            return design
         scale = Scale.of(self.plan)
         own = OwnRows.of(design, self.patterns, scale)
         return fitted(design, await regression(evaluator, design.sizes, design, own), scale, self.contributors)
