@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -28,14 +27,14 @@ def release_bytes(
     rounding: int,
     request: bytes,
     title: str,
-    hospitals: Mapping[str, object] = MappingProxyType({}),
+    further: Mapping[str, object] | None = None,
 ) -> bytes:
     """A release as JSON: cells in codebook order, margins after the interior, null where suppressed.
 
     Kinds beside ``table`` say what they are: ``kind``, ``axes`` (the key and the condition of each level of the
     request's own axes) and ``reading`` (how the counts are to be read).  ``impossible`` cells are 0, whatever was
-    computed.  Values are multiples of ``rounding``.  ``hospitals`` is what a funnel tells of them
-    (:func:`nskd.analysis.hospitals.told`).
+    computed.  Values are multiples of ``rounding``.  ``further`` is what a kind tells besides: a funnel of hospitals
+    (:func:`nskd.analysis.hospitals.told`), a regression its ``model``.
     """
     cells: list[dict[str, Any]] = [
         {**levels, "value": int(value) if is_shown else 0 if is_known else None}
@@ -53,7 +52,7 @@ def release_bytes(
         "margins": plan.margins,
         "rounding": rounding,
         "cells": cells,
-        **hospitals,
+        **(further or {}),
     }
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -81,3 +80,19 @@ class AlsoHide:
         """
         closed = secondary_suppression(self._shape, ~safe, self._impossible)
         return safe & ~closed & ~self._impossible
+
+
+class AllOrNone:
+    """For a model: every cell must be safe that anybody can be in, or none is opened.
+
+    ``unsafe`` are then the cells that were not.
+    """
+
+    def __init__(self, impossible: npt.NDArray[np.bool_]) -> None:
+        self._impossible = impossible
+        self.unsafe = np.zeros_like(impossible)
+
+    def __call__(self, safe: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Return which cells to open."""
+        self.unsafe = ~safe & ~self._impossible
+        return np.zeros_like(safe) if self.unsafe.any() else safe & ~self._impossible

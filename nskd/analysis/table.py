@@ -13,7 +13,7 @@ from nskd.analysis.readings import check_reading
 from nskd.analysis.shape import TableShape
 from nskd.data.errors import RequestError
 from nskd.data.where import Filter, parse_where
-from nskd.governance.question import PLAIN_TABLE, AskedAxis, Kind, Measure, Reading, TableRequest
+from nskd.governance.question import PLAIN_TABLE, AskedAxis, AsRegression, Kind, Measure, Reading, TableRequest
 from nskd.packs.codebook import TOTAL, Codebook, Variable, closest
 from nskd.packs.conditions import Derivation, identifier
 
@@ -79,6 +79,21 @@ class TablePlan:
         ]
         return f"(SELECT *, {', '.join(columns)} FROM visits)" if columns else "visits"  # noqa: S608
 
+    @property
+    def stacked(self) -> bool:
+        """Whether its cells are those of several tables, one for each row variable, beneath each other."""
+        return isinstance(self.reading, AsRegression)
+
+    @property
+    def groupings(self) -> tuple[frozenset[str], ...]:
+        """What visits are grouped by, for one part of the cells after another; others of the names are totalled."""
+        rows, columns = frozenset(self.rows), frozenset(self.columns)
+        if self.stacked:
+            return tuple(columns | {name} for name in self.rows)
+        if not self.margins:
+            return (rows | columns,)
+        return (rows | columns, rows, columns, frozenset()) if columns else (rows, frozenset())
+
     def meaning(self, name: str) -> tuple[str, Derivation | None]:
         """What a variable or axis is: two tables speak of the same if these are equal."""
         return name, self.codebook.variables[name].derivation
@@ -114,7 +129,9 @@ def plan_table(
     asked = parse_where(where, codebook)
     codebook = with_axes(codebook, axes)
     counted = _measure(measure)
-    row_variables = _grouping(codebook, "rows" if reading.kind is Kind.TABLE else "by", rows)
+    stacked = isinstance(reading, AsRegression)
+    key = {Kind.TABLE: "rows", Kind.REGRESSION: "covariates"}.get(reading.kind, "by")
+    row_variables = _grouping(codebook, key, rows)
     column_variables = _grouping(codebook, "columns", columns)
     if not row_variables:
         raise RequestError("no row variable is named", where="rows", remedy="Name at least one.")
@@ -123,12 +140,13 @@ def plan_table(
     if repeated:
         remedy = "Name each variable once."
         raise RequestError(f'"{repeated[0]}" is named twice', where="rows and columns", remedy=remedy)
-    if len(names) > GROUP_VARIABLES_MAX:
+    if len(names) > GROUP_VARIABLES_MAX and not stacked:
         remedy = f"Use at most {GROUP_VARIABLES_MAX}."
         raise RequestError(f"{len(names)} variables are named", where="rows and columns", remedy=remedy)
 
     # Sizes first: the product of long level lists must be refused before it is written out.
-    shape = TableShape(_product(row_variables), _product(column_variables) if column_variables else None, margins)
+    height = sum(len(v.levels) for v in row_variables) if stacked else _product(row_variables)
+    shape = TableShape(height, _product(column_variables) if column_variables else None, margins)
     if shape.size > CELLS_MAX:
         remedy = f"At most {CELLS_MAX} can be computed; use fewer or coarser variables."
         raise RequestError(f"the table would have {shape.size} cells", where="rows and columns", remedy=remedy)
@@ -139,7 +157,7 @@ def plan_table(
         measure=counted,
         filter=asked,
         shape=shape,
-        cells=_cells(row_variables, column_variables, shape),
+        cells=(_stacked_cells if stacked else _cells)(row_variables, column_variables, shape),
         reading=reading,
     )
 
@@ -185,3 +203,13 @@ def _cells(rows: Sequence[Variable], columns: Sequence[Variable], shape: TableSh
     row_groups, column_groups = groups(rows), groups(columns)
     places = (shape.place(index) for index in range(shape.size))
     return tuple(row_groups[row] | column_groups[column] for row, column in places)
+
+
+def _stacked_cells(
+    rows: Sequence[Variable], columns: Sequence[Variable], shape: TableShape
+) -> tuple[Mapping[str, str], ...]:
+    """Each level of each row variable, all others totalled, against the columns."""
+    others = {v.name: TOTAL for v in rows}
+    names = tuple(v.name for v in columns)
+    across = [dict(zip(names, keys, strict=True)) for keys in itertools.product(*(v.keys for v in columns))]
+    return tuple(others | {v.name: key} | each for v in rows for key in v.keys for each in across)

@@ -112,6 +112,28 @@ class Client:
         """Mean, spread and quantiles of a whole number, from the numbers in bins; ``bins`` are where these begin."""
         return self._asked(Kind.SUMMARY, measure, variable=variable, bins=list(bins), by=one_or_more(names_of(by)))
 
+    def regression(
+        self,
+        outcome: str,
+        covariates: str | Iterable[str],
+        *,
+        family: str = "logistic",
+        centre_effects: bool = False,
+    ) -> Asked:
+        """Fit a model over all hospitals' visits.
+
+        The outcome is a condition, for ``linear`` the name of a number.  Of a covariate ``"age_band: 4-8"`` says which
+        level the others are compared with.
+        """
+        return self._asked(
+            Kind.REGRESSION,
+            "visits",
+            family=family,
+            outcome=outcome,
+            covariates=list(names_of(covariates)),
+            centre_effects=True if centre_effects else None,
+        )
+
     def _asked(self, kind: Kind, measure: str, **own: object) -> Asked:
         return Asked(
             pack=self.pack,

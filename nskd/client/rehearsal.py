@@ -21,13 +21,16 @@ from numpy.typing import NDArray
 
 from nskd.analysis.agreed import rules_for
 from nskd.analysis.clear_rules import Counts, broken, compared, rounded, safe_of
+from nskd.analysis.design import Design
 from nskd.analysis.hospitals import hospitals, own_score, told
 from nskd.analysis.impossible import impossible_cells
-from nskd.analysis.release import AlsoHide, release_bytes
+from nskd.analysis.regression import OwnRows, Scale, fitted, in_the_clear, model_design
+from nskd.analysis.release import AllOrNone, AlsoHide, release_bytes
 from nskd.analysis.table import TablePlan
 from nskd.client.request import Request
 from nskd.client.result import Result, Synthetic
 from nskd.data.load import load_visits
+from nskd.data.patterns import Patterns, local_patterns
 from nskd.data.query import LocalTable, check_values, local_table
 from nskd.errors import OperatorError
 from nskd.governance.charter import load_charter
@@ -74,24 +77,28 @@ def rules_of(charter: Path | None, centres: int) -> DisclosureRules:
 def rehearse(request: Request, cast: Cast, agreed: DisclosureRules, language: Language) -> Result:
     """Compute a request over made-up extracts.  Raises an ``OperatorError``."""
     plan = request.plan()
-    locals_ = [_contribution(request.pack, plan, cast, centre) for centre in range(cast.centres)]
-    values = np.array([each.values for each in locals_], dtype=np.int64)
-    children = np.array([each.children for each in locals_], dtype=np.int64)
+    parts = [_contribution(request.pack, plan, cast, centre) for centre in range(cast.centres)]
+    values = np.array([each.values for each, _ in parts], dtype=np.int64)
+    children = np.array([each.children for each, _ in parts], dtype=np.int64)
+    rows = [patterns for _, patterns in parts if patterns is not None]
     impossible = impossible_cells(plan)
     reasons = broken(values, children, rules_for(agreed, plan))
     safe = safe_of(reasons)
-    shown = AlsoHide(plan.shape, impossible)(safe)
+    counted = AllOrNone(impossible)
+    shown = (counted if rows else AlsoHide(plan.shape, impossible))(safe)
+    totals = np.where(shown, rounded(values.sum(axis=0), agreed.rounding), 0)
     reasons[MARGINS] = safe & ~shown
-    together = np.where(shown, rounded(values.sum(axis=0), agreed.rounding), 0)
     raw = release_bytes(
         plan,
         shown,
-        together,
+        totals,
         impossible,
         rounding=agreed.rounding,
         request=b"",
         title=request.title or "",
-        hospitals=_apart(plan, agreed, values, children, Release(shown, together)),
+        further={"model": _model(plan, impossible, counted, totals, rows)}
+        if rows
+        else _apart(plan, agreed, values, children, Release(shown, totals)),
     )
     release: dict[str, Any] = msgspec.json.decode(raw)
     del release["request"]  # nobody was asked
@@ -118,15 +125,32 @@ def _scores(plan: TablePlan, values: Counts, events: int, size: int) -> list[int
     return [own_score(each.astype(np.uint64), plan, events, size) for each in values]
 
 
-def _contribution(pack: Pack, plan: TablePlan, cast: Cast, centre: int) -> LocalTable:
-    """What one made-up centre counts, in the way a real one does."""
+def _contribution(pack: Pack, plan: TablePlan, cast: Cast, centre: int) -> tuple[LocalTable, Patterns | None]:
+    """What one made-up centre counts, in the way a real one does; and the rows of a model, if it is for one."""
     with tempfile.TemporaryDirectory(prefix="nskd-rehearsal-") as name:
         path = Path(name) / "visits.parquet"
         write_visits(generate(pack, seed=cast.seed, centre=centre, visits=cast.visits), path)
         with load_visits(path, pack.codebook) as dataset:
             own = local_table(dataset, plan)
+            patterns = local_patterns(dataset, plan) if plan.stacked else None
     check_values(own, plan, cast.centres)
-    return own
+    return own, patterns
+
+
+def _model(
+    plan: TablePlan,
+    impossible: NDArray[np.bool_],
+    counted: AllOrNone,
+    totals: NDArray[np.int64],
+    rows: list[Patterns],
+) -> dict[str, Any]:
+    """The model over all made-up centres, or why there is none."""
+    design = model_design(plan, impossible, counted, totals)
+    if not isinstance(design, Design):
+        return design
+    scale = Scale.of(plan)
+    estimates = in_the_clear(design, [OwnRows.of(design, each, scale) for each in rows])
+    return fitted(design, estimates, scale, len(rows))
 
 
 def _counted(reasons: dict[str, NDArray[np.bool_]], impossible: NDArray[np.bool_]) -> dict[str, int]:

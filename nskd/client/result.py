@@ -148,8 +148,13 @@ class Result:
         from nskd.control import render
 
         out = io.StringIO()
-        render.release(Console(file=out, width=_WIDTH, markup=False, highlight=False, emoji=False), dict(self.release))
+        console = Console(file=out, width=_WIDTH, markup=False, highlight=False, emoji=False)
+        render.release(console, dict(self.release))
         head = [self.synthetic.notice] if self.synthetic is not None else []
+        if "model" in self.release:
+            from nskd.control.model_text import model
+
+            model(console, self.release)
         table = [line.rstrip() for line in out.getvalue().splitlines()]
         return "\n".join([*head, plain(self.title), *table, *self._explained()])
 

@@ -273,6 +273,10 @@ def result(console: Console, answer: answers.ResultAnswer) -> None:
         pairs(console, [("state", answer.state), *((name, value) for name, value in why if value)])
         return
     release(console, answer.release)
+    if "model" in answer.release:
+        from nskd.control.model_text import model
+
+        model(console, answer.release)
     if any(each.get("value") is None for each in answer.release.get("cells") or ()):
         console.print(Text(f"{SUPPRESSED} = not shown, to protect children in small groups", style="dim"))
     rounding(console, answer.release)

@@ -13,17 +13,20 @@ from nskd.analysis.populations import Record
 from nskd.analysis.table import TablePlan
 from nskd.daemon.history import Earlier
 from nskd.data.load import Dataset
+from nskd.data.patterns import Patterns, local_patterns
 from nskd.data.query import LocalTable, local_members, local_table
+from nskd.governance.question import AsRegression
 from protocol.online.differences import NO_DIFFERENCES, Differences
 
 
 @attrs.frozen(eq=False, repr=False)
 class Contribution:
-    """All of it; ``population`` stays here, for the tables that come later."""
+    """All of it; ``population`` stays here, for the tables that come later.  ``patterns``: the rows of a model."""
 
     table: LocalTable
     differences: Differences
     population: Population
+    patterns: Patterns | None = None
 
 
 class LocalPart:
@@ -44,7 +47,9 @@ class LocalPart:
             pairs = corresponding(plan, each.plan)
             cells.append(pairs[0])
             children.append(np.array(differences(own, plan.shape, before, each.plan.shape, pairs), dtype=np.uint64))
-        return Contribution(self._table(plan), Differences(np.concatenate(cells), np.concatenate(children)), own)
+        differing = Differences(np.concatenate(cells), np.concatenate(children))
+        patterns = local_patterns(self._dataset, plan) if isinstance(plan.reading, AsRegression) else None
+        return Contribution(self._table(plan), differing, own, patterns)
 
     def _table(self, plan: TablePlan) -> LocalTable:
         if self._dataset is None:

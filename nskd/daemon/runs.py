@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Collection
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import trio
 
@@ -18,13 +18,14 @@ from nskd.analysis.contribution import Contributions
 from nskd.analysis.hospitals import own_score, told
 from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.populations import Populations, Record, split
-from nskd.analysis.release import AlsoHide, release_bytes
+from nskd.analysis.release import AllOrNone, AlsoHide, release_bytes
 from nskd.analysis.table import TablePlan
 from nskd.daemon.epochs import Epochs, epoch_has_ended
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import Generator
 from nskd.daemon.history import History, pairs_of
 from nskd.daemon.localpart import Contribution, LocalPart
+from nskd.daemon.modelling import Modelling, settled
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.phases import Phase, Stopwatch
@@ -50,7 +51,7 @@ from protocol.errors import Fault, ProtocolError, RemoteProtocolError
 from protocol.material import Material
 from protocol.online.arithmetic import Evaluator
 from protocol.online.disclosure import Pattern, Release, contribute, release_contributed
-from protocol.online.hospitals import Compared, Hospitals, compare
+from protocol.online.hospitals import Hospitals, compare
 from protocol.party import Party, octets
 
 ANALYSIS: Final = "analysis"
@@ -287,12 +288,17 @@ class Runs:
         with watch.phase("joint part"):
             self._require(session.proposal.epoch)
             impossible = await trio.to_thread.run_sync(impossible_cells, plan)
-            also_hide = AlsoHide(plan.shape, impossible)
+            modelling = self._modelling(plan, impossible, own)
             asked = workshop.hospitals(plan, pairs_of(workshop, plan, earlier))
-            outcome, compared = await self._joint(
-                party, material, own, plan, also_hide, asked, entry, approvals, session.proposal.epoch
+            outcome, further = await self._joint(
+                party, material, own, plan, impossible, modelling, asked, entry, approvals, session.proposal.epoch
             )
         with watch.phase("compare releases"):
+            if "model" in further:
+                recorded = await workshop.ledger(Ledger.result, entry.request.digest)
+                further["model"] = await settled(
+                    party, further["model"], None if recorded is None else recorded.release
+                )
             released = release_bytes(
                 plan,
                 outcome.shown,
@@ -301,7 +307,7 @@ class Runs:
                 rounding=workshop.charter.disclosure.rounding,
                 request=entry.request.digest,
                 title=entry.request.table.title,
-                hospitals=told(asked, compared),
+                further=further,
             )
             await self._check_same(entry, released)
             party.record("release", octets(release_digest(released)))
@@ -320,7 +326,8 @@ class Runs:
 
     def _hold(self, request: bytes, listed: tuple[bytes, ...], own: Contribution) -> None:
         """Before anything of it leaves: fixed for all runs of this request, and for the tables that come later."""
-        self._contributions.hold(request, own.table.values, own.table.children, own.differences.children)
+        rows = () if own.patterns is None else own.patterns.vectors()
+        self._contributions.hold(request, own.table.values, own.table.children, own.differences.children, *rows)
         record = Record(self._workshop.charter.contributors, listed, own.population)
         self._populations.hold(request, record)
 
@@ -337,21 +344,30 @@ class Runs:
         if self._epochs.current_id() != epoch:
             raise epoch_has_ended()
 
+    def _modelling(self, plan: TablePlan, impossible: Pattern, own: Contribution) -> Modelling | None:
+        """What a regression does besides counting."""
+        if own.patterns is None:
+            return None
+        contributors = len(self._workshop.charter.contributors)
+        return Modelling(plan, impossible, AllOrNone(impossible), own.patterns, contributors)
+
     async def _joint(
         self,
         party: Party,
         material: Material,
         own: Contribution,
         plan: TablePlan,
-        also_hide: AlsoHide,
+        impossible: Pattern,
+        modelling: Modelling | None,
         asked: Hospitals | None,
         entry: Entry,
         approvals: Collection[SignedApproval],
         epoch: bytes,
-    ) -> tuple[Release, Compared]:
+    ) -> tuple[Release, dict[str, Any]]:
         request = entry.request.digest
         rules = self._workshop.rules(plan)
         evaluator = Evaluator(party, self._epochs.mac_key(), material)
+        also_hide = AlsoHide(plan.shape, impossible) if modelling is None else modelling.counted
 
         def before_pattern() -> None:
             self._require(epoch)
@@ -374,11 +390,15 @@ class Runs:
             released = await release_contributed(
                 evaluator, cells, rules, hold_and_hide, pairs=differing.cell, before_pattern=before_pattern
             )
-            if asked is None:
-                return released, Compared()
-            self._require(epoch)
-            score = partial(own_score, own.table.values, plan)
-            return released, await compare(evaluator, cells, released, asked, rules, score)
+            further: dict[str, Any] = {}
+            if modelling is not None:
+                self._require(epoch)
+                further = {"model": await modelling.fit(evaluator, released)}
+            if asked is not None:
+                self._require(epoch)
+                score = partial(own_score, own.table.values, plan)
+                further = told(asked, await compare(evaluator, cells, released, asked, rules, score))
+            return released, further
         except BaseException as error:
             await self._epochs.destroy_if_tested(party, error, "a run")
             raise

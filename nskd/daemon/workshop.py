@@ -9,6 +9,7 @@ import attrs
 import structlog
 
 from nskd.analysis.agreed import rules_for
+from nskd.analysis.design import sizes_at_most
 from nskd.analysis.hospitals import hospitals
 from nskd.analysis.pairs import NO_PAIRS, Pairing
 from nskd.analysis.table import TablePlan, plan_request
@@ -28,6 +29,7 @@ from nskd.packs.codebook import Codebook
 from nskd.packs.pack import Pack
 from protocol.online.disclosure import disclosure_cost
 from protocol.online.hospitals import Hospitals, hospitals_cost
+from protocol.online.regression import regression_cost
 from protocol.online.rules import Rules
 
 Clock = Callable[[], int]  # whole seconds since 1970
@@ -129,6 +131,9 @@ class Workshop:
         """The stock a run of this plan consumes, per kind: a function of public sizes alone."""
         parties, rules, asked = len(self.charter.centres), self.rules(plan), self.hospitals(plan, pairing)
         cost = disclosure_cost(rules, parties, plan.size, pairing.count)
+        model = sizes_at_most(plan)
+        if model is not None:
+            cost += regression_cost(model)
         if asked is not None:
             cost += hospitals_cost(asked, rules, parties)
         return cost.by_kind(parties)

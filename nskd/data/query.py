@@ -34,7 +34,7 @@ def local_table(dataset: Dataset, plan: TablePlan) -> LocalTable:
     """Count the visits and the distinct children of every cell."""
     visits, children = np.zeros(plan.size, np.uint64), np.zeros(plan.size, np.uint64)
     index = {tuple(cell.values()): k for k, cell in enumerate(plan.cells)}
-    for sets in _grouping_sets(plan):
+    for sets in plan.groupings:
         for *levels, visit_count, child_count in dataset.fetch(_query(plan, sets)):
             k = index[tuple(levels)]
             visits[k], children[k] = visit_count, child_count
@@ -56,27 +56,24 @@ def check_values(own: LocalTable, plan: TablePlan, parties: int) -> None:
 def local_members(dataset: Dataset, plan: TablePlan) -> list[tuple[int, str, int]]:
     """Who is where: (interior cell, pseudonym, visits), one for each child in a cell."""
     index = {tuple(cell.values()): k for k, cell in enumerate(plan.cells[: plan.shape.interior])}
-    names, person = plan.names, identifier(dataset.codebook.person_link)
-    levels = ", ".join(map(identifier, names))
-    rows = dataset.fetch(
-        f"SELECT {levels}, {person}, count(*) FROM {plan.source} WHERE {plan.filter.sql} GROUP BY ALL"  # noqa: S608
-    )
-    return [(index[tuple(row[:-2])], row[-2], row[-1]) for row in rows]
+    person = identifier(dataset.codebook.person_link)
+    found = []
+    for sets in plan.groupings if plan.stacked else plan.groupings[:1]:
+        rows = dataset.fetch(
+            f"SELECT {_levels(plan, sets)}, {person}, count(*) FROM {plan.source}"  # noqa: S608
+            f" WHERE {plan.filter.sql} GROUP BY ALL"
+        )
+        found += [(index[tuple(row[:-2])], row[-2], row[-1]) for row in rows]
+    return found
 
 
-def _grouping_sets(plan: TablePlan) -> list[frozenset[str]]:
-    """Return what to group by: all variables, and for margins what remains when a side is totalled."""
-    rows, columns = frozenset(plan.rows), frozenset(plan.columns)
-    sets = [rows | columns]
-    if plan.margins:
-        sets += [rows, columns, frozenset()] if columns else [frozenset()]
-    return sets
+def _levels(plan: TablePlan, grouped: frozenset[str]) -> str:
+    """A column for each variable and axis: its level, or the word for all of them."""
+    return ", ".join(identifier(name) if name in grouped else text(TOTAL) for name in plan.names)
 
 
 def _query(plan: TablePlan, grouped: frozenset[str]) -> str:
-    names = plan.names
-    shown = ", ".join(identifier(name) if name in grouped else text(TOTAL) for name in names)
-    by = ", ".join(identifier(name) for name in names if name in grouped)
+    by = ", ".join(identifier(name) for name in plan.names if name in grouped)
     counted = f"count(*), count(DISTINCT {identifier(plan.codebook.person_link)})"
     group = f" GROUP BY {by}" if by else ""
-    return f"SELECT {shown}, {counted} FROM {plan.source} WHERE {plan.filter.sql}{group}"  # noqa: S608
+    return f"SELECT {_levels(plan, grouped)}, {counted} FROM {plan.source} WHERE {plan.filter.sql}{group}"  # noqa: S608

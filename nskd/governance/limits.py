@@ -49,6 +49,7 @@ VARIABLES_PER_AXIS_MAX: Final = 4  # more crossings than this leave no cell abov
 WHERE_CHARS_MAX: Final = 4_000
 STEPS_MAX: Final = 12  # of a cascade; a figure with more is no figure
 LABEL_CHARS_MAX: Final = 100  # of a step
+COVARIATES_MAX: Final = 12  # of a model; how many coefficients they make is bounded besides
 BINS_MAX: Final = 250  # a bin for each month of a childhood
 NONCE_BYTES: Final = 16
 REQUEST_OPEN_MAX_S: Final = 90 * DAY_S  # undecided for a quarter: nobody remembers what they would approve

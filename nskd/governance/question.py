@@ -22,6 +22,7 @@ STEP: Final = "@step"
 EXPOSURE: Final = "@exposure"
 OUTCOME: Final = "@outcome"
 BIN: Final = "@bin"
+EVENT: Final = "@event"
 YES: Final = "yes"
 NO: Final = "no"
 
@@ -43,6 +44,7 @@ class Kind(enum.StrEnum):
     CASCADE = "cascade"
     ASSOCIATION = "association"
     SUMMARY = "summary"
+    REGRESSION = "regression"
 
 
 @attrs.frozen
@@ -176,7 +178,47 @@ class AsSummary:
         return {"variable": self.variable, "edges": list(self.edges)}
 
 
-Reading = AsTable | AsRate | AsFunnel | AsSpc | AsCascade | AsAssociation | AsSummary
+@attrs.frozen
+class Covariate:
+    """A variable of a model, and the level that the others are compared with (None: the first)."""
+
+    name: str
+    reference: str | None = None
+
+
+class ModelFamily(enum.StrEnum):
+    """What is modelled."""
+
+    LOGISTIC = "logistic"  # log odds of an outcome
+    POISSON = "poisson"  # log rate of an outcome
+    LINEAR = "linear"  # mean of a number
+
+
+@attrs.frozen
+class AsRegression:
+    """A model over the visits of all centres; the counts show who it is about, and everybody must be in large cells.
+
+    The counts are of each covariate by itself against the outcome, not of one against another.  ``number`` is the
+    variable that a linear model is of; of the other families the outcome is ``@event = yes``.
+    """
+
+    kind: ClassVar = Kind.REGRESSION
+    family: ModelFamily
+    covariates: tuple[Covariate, ...]
+    number: str | None = None
+    centre_effects: bool = False
+
+    def facts(self) -> Mapping[str, object]:
+        """What a release says of its reading."""
+        return {
+            "family": self.family.value,
+            "covariates": [{"name": each.name, "reference": each.reference} for each in self.covariates],
+            "number": self.number,
+            "centre_effects": self.centre_effects,
+        }
+
+
+Reading = AsTable | AsRate | AsFunnel | AsSpc | AsCascade | AsAssociation | AsSummary | AsRegression
 
 
 PLAIN_TABLE: Final = AsTable()

@@ -18,6 +18,7 @@ from nskd.governance import limits
 from nskd.governance.charter import NAME
 from nskd.governance.question import (
     BIN,
+    EVENT,
     EXPOSURE,
     OF,
     OUTCOME,
@@ -28,12 +29,15 @@ from nskd.governance.question import (
     AskedAxis,
     AskedLevel,
     AsRate,
+    AsRegression,
     AsSpc,
     AsSummary,
     AsTable,
     Chart,
+    Covariate,
     Kind,
     Measure,
+    ModelFamily,
     Reading,
     Step,
     TableRequest,
@@ -44,6 +48,7 @@ from nskd.packs.codebook import INTEGER_MAX, TOTAL, Text
 
 PERMIT_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,99}")
 _VARIABLE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_COVARIATE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}(: ?[A-Za-z0-9][A-Za-z0-9_.+-]{0,62})?")
 _PERIOD: Final = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]|Q[1-4]))?")
 SHARED: Final = ("kind", "title", "purpose", "measure", "where", "permit")
 _CONDITION: Final = "\"nsk_status = 'complete'\""
@@ -202,6 +207,41 @@ def _between(variable: str, low: int, high: int | None) -> tuple[str, ...]:
     return (above,) if high is None else (above, f"{variable} < {high}")
 
 
+def _regression(keys: Keys) -> _Asked:
+    family = ModelFamily(keys.choice("family", tuple(ModelFamily)))
+    written = keys.texts(
+        "covariates",
+        count_max=limits.COVARIATES_MAX,
+        chars_max=2 * limits.NAME_CHARS_MAX,
+        example='["age_band: 4-8", "sex"]',
+        pattern=_COVARIATE,
+        meaning="the name of a variable, perhaps with a colon and the level that others are compared with",
+    )
+    covariates = tuple(_covariate(each) for each in written)
+    names = tuple(each.name for each in covariates)
+    for name in names:
+        if names.count(name) > 1:
+            raise keys.fault("covariates", f"{shown(name)} is listed twice", "List it once.")
+    number = None
+    if family is ModelFamily.LINEAR:
+        number = _name(keys, "outcome", '"age_months"', "the name of a variable that is a whole number")
+        event = yes_no(EVENT, Text("bekend", "known"), f"{number} IS NOT NULL")
+    else:
+        event = yes_no(EVENT, Text("uitkomst", "outcome"), _condition(keys, "outcome", "\"nsk_positive = 'ja'\""))
+    effects = keys.boolean("centre_effects", default=False)
+    if keys.choice("measure", tuple(Measure)) != Measure.VISITS:
+        raise keys.fault("measure", "a model is of visits", 'Write measure = "visits".')
+    if len(covariates) == 1 and not effects:
+        what = "a model with one covariate says no more than a table"
+        raise keys.fault("covariates", what, "Ask for a rate, or add a covariate or centre_effects = true.")
+    return _Asked(AsRegression(family, covariates, number, effects), names, (EVENT,), (event,), margins=False)
+
+
+def _covariate(written: str) -> Covariate:
+    name, _, reference = (part.strip() for part in written.partition(":"))
+    return Covariate(name, reference or None)
+
+
 _KINDS: Final[Mapping[Kind, tuple[tuple[str, ...], Callable[[Keys], _Asked]]]] = {
     Kind.TABLE: (("rows", "columns", "margins"), _table),
     Kind.RATE: (("of", "by"), _rate),
@@ -210,6 +250,7 @@ _KINDS: Final[Mapping[Kind, tuple[tuple[str, ...], Callable[[Keys], _Asked]]]] =
     Kind.CASCADE: (("steps", "by"), _cascade),
     Kind.ASSOCIATION: (("exposure", "outcome", "screening"), _association),
     Kind.SUMMARY: (("variable", "bins", "by"), _summary),
+    Kind.REGRESSION: (("family", "outcome", "covariates", "centre_effects"), _regression),
 }
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nskd.control import answers, render
+from nskd.control.model_text import model
 from nskd.control.render import TOTAL, Crosstab
 from nskd.packs.codebook import Codebook
 from nskd.sandbox.options import Language, Options
@@ -50,6 +51,7 @@ def show_result(console: Console, errand: Errand, answer: answers.ResultAnswer, 
     console.print()
     console.print(Text(render.plain(answer.title), style="bold"))
     _show_table(console, tab, Words(errand.plan.codebook, options.language))
+    model(console, answer.release or {})
     hidden = sum(value is None for value in tab.values.values())
     if hidden:
         count = f"{hidden} of {len(tab.values)} cells"
@@ -133,6 +135,7 @@ def as_json(errand: Errand, answer: answers.ResultAnswer, phases: list[PhaseLine
             "digest": answer.request,
         },
         "cells": (answer.release or {})["cells"],
+        **{key: value for key, value in (answer.release or {}).items() if key == "model"},
         "phases": [
             {"name": line.name, "seconds": line.seconds, "rounds": line.rounds, "bytes_sent": line.bytes_sent}
             for line in summed(phases)

@@ -44,9 +44,7 @@ def mask_bits(width: int, count: int) -> int:
 
 def comparison_cost(width: int, count: int) -> Cost:
     """What :func:`is_negative` consumes for ``count`` values of ``width`` bits."""
-    low_bits = width - 1
-    products = low_bits // 2 + _tree_products((low_bits + 1) // 2)
-    return Cost(triples=count * products, bits=count * mask_bits(width, count))
+    return Cost(triples=count * less_than_products(width - 1), bits=count * mask_bits(width, count))
 
 
 async def is_negative(evaluator: Evaluator, x: Shared, width: int) -> Shared:
@@ -69,10 +67,15 @@ async def is_negative(evaluator: Evaluator, x: Shared, width: int) -> Shared:
         raise RemoteProtocolError(Fault.UNLUCKY, "a mask fell where a comparison cannot be told; that is chance")
     remainder = opened & np.uint64((1 << low_bits) - 1)
     planes = [bits[k * count : (k + 1) * count] for k in range(low_bits)]
-    borrow = await _less_than(evaluator, remainder, planes)
+    borrow = await less_than(evaluator, remainder, planes)
     # x mod 2^(ℓ−1) = remainder − low + 2^(ℓ−1)·borrow, and (x mod 2^(ℓ−1) − x) / 2^(ℓ−1) is 0 or 1.
     rest = (constant(remainder, key) - low - x).scale(pow(1 << low_bits, -1, field.P))
     return borrow + rest
+
+
+def less_than_products(bits: int) -> int:
+    """What one :func:`less_than` of so many bits takes."""
+    return bits // 2 + _tree_products((bits + 1) // 2)
 
 
 def _tree_products(blocks: int) -> int:
@@ -93,7 +96,7 @@ class _Block(Secret):
     equal: Shared
 
 
-async def _less_than(evaluator: Evaluator, public: Elements, planes: list[Shared]) -> Shared:
+async def less_than(evaluator: Evaluator, public: Elements, planes: list[Shared]) -> Shared:
     """⟨public < r⟩ for r given in shared bits, lowest first (step 10.4).
 
     Neighbours merge: less = high.less + high.equal·low.less, equal = high.equal·low.equal.  Pairs are taken from

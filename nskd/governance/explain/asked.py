@@ -8,7 +8,7 @@ from nskd.governance.charter import Charter
 from nskd.governance.explain import words
 from nskd.governance.explain.meant import meant, named
 from nskd.governance.explain.page import Question, Section
-from nskd.governance.question import Measure, TableRequest
+from nskd.governance.question import AsRegression, Measure, TableRequest
 from nskd.packs.codebook import Codebook, Text
 
 _COUNTED: Final = {
@@ -29,15 +29,10 @@ _AGAIN: Final = {
 def asked(question: Question, codebook: Codebook) -> Section:
     """Say what is counted, of which visits, and how finely."""
     table = question.table
-    counted, axes = _COUNTED[table.measure], _axes(table, codebook)
-    totals = Text(", met totalen", ", with totals") if table.margins else Text("", "")
     sentences = [
         Text(f"Vraag: {table.title}", f"Question: {table.title}"),
         *meant(table, codebook),
-        Text(
-            f"Gevraagd worden {counted.nl}, uitgesplitst naar {axes.nl}{totals.nl}.",
-            f"Asked are {counted.en}, broken down by {axes.en}{totals.en}.",
-        ),
+        _counts(table, codebook),
         _AGAIN[table.measure],
         *_condition(table, codebook),
     ]
@@ -106,6 +101,24 @@ def _letter(letter: str | None) -> Text:
     return Text(
         f"Letter {letter} van artikel 53, lid 1, van de EHDS-verordening: {meaning.nl}.",
         f"Letter {letter} of Article 53(1) of the EHDS regulation: {meaning.en}.",
+    )
+
+
+def _counts(table: TableRequest, codebook: Codebook) -> Text:
+    counted = _COUNTED[table.measure]
+    if isinstance(table.reading, AsRegression):
+        names, event = named(table, table.rows, codebook), named(table, table.columns, codebook)
+        return Text(
+            f"Eerst worden {counted.nl} geteld, naar {names.nl}, elk apart, tegen {event.nl}. Kan daarvan één vakje "
+            "niet open, dan komt er geen model en ook geen enkel aantal.",
+            f"First {counted.en} are counted, by {names.en}, each by itself, against {event.en}. If one of these cells "
+            "cannot be opened, there is no model, and no number either.",
+        )
+    axes = _axes(table, codebook)
+    totals = Text(", met totalen", ", with totals") if table.margins else Text("", "")
+    return Text(
+        f"Gevraagd worden {counted.nl}, uitgesplitst naar {axes.nl}{totals.nl}.",
+        f"Asked are {counted.en}, broken down by {axes.en}{totals.en}.",
     )
 
 

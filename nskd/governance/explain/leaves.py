@@ -6,8 +6,9 @@ from nskd.governance.charter import Charter, Role
 from nskd.governance.explain import words
 from nskd.governance.explain.hospitals import of_this_hospital, point_is_shown
 from nskd.governance.explain.page import Question, Section
-from nskd.governance.question import Measure
+from nskd.governance.question import AsRegression, Measure
 from nskd.packs.codebook import Text
+from protocol.online.regression import STEPS_MAX
 
 
 def leaves(question: Question, own: str, charter: Charter, opt_out: bool) -> Section:
@@ -67,6 +68,34 @@ def leaves(question: Question, own: str, charter: Charter, opt_out: bool) -> Sec
                 f"total of {_contributors(charter).en} together comes to light.",
             ),
             *of_this_hospital(question, charter),
+            *(_model(charter) if isinstance(question.table.reading, AsRegression) else ()),
+        ),
+    )
+
+
+def _model(charter: Charter) -> tuple[Text, ...]:
+    """What a regression tells on its way, and what it does not."""
+    return (
+        Text(
+            "Daarna wordt het model in stappen berekend, hoogstens "
+            f"{STEPS_MAX}. Bij elke stap berekent dit centrum op zijn eigen rijen hoe goed de schatting van dat moment "
+            "past. Ook die getallen gaan alleen in delen de deur uit: niemand ziet ze, ook niet opgeteld.",
+            f"Then the model is computed in steps, {STEPS_MAX} at most. At each step this centre works out on its "
+            "own rows how well the estimate of that moment fits. Those numbers leave in shares only, too: nobody sees "
+            "them, not even added up.",
+        ),
+        Text(
+            f"Wat alle {len(charter.centres)} centra wel zien: de schatting na elke stap, aan het eind hoe onzeker "
+            "elke schatting is, en één of twee getallen over hoe goed het model past.",
+            f"What all {len(charter.centres)} centres do see: the estimate after each step, at the end how uncertain "
+            "each estimate is, and one or two numbers on how well the model fits.",
+        ),
+        Text(
+            "Let op: een centrum dat tijdens de berekening liegt over zijn eigen rijen, kan uit de stappen meer "
+            "afleiden over de andere centra samen dan het model zegt. Het aantal en de grootte van de stappen zijn "
+            "daarom begrensd.",
+            "Mind: a centre that lies about its own rows during the computation can work out more from the steps about "
+            "the other centres together than the model says. The number and the length of steps are bounded for that.",
         ),
     )
 

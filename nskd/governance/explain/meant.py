@@ -10,8 +10,10 @@ from nskd.governance.question import (
     AsCascade,
     AsFunnel,
     AsRate,
+    AsRegression,
     AsSpc,
     AsSummary,
+    ModelFamily,
     TableRequest,
 )
 from nskd.packs.codebook import Codebook, Text
@@ -39,6 +41,8 @@ def meant(table: TableRequest, codebook: Codebook) -> tuple[Text, ...]:
             said = _association(table, table.reading)
         case AsSummary():
             said = _summary(table.reading, codebook)
+        case AsRegression():
+            said = _regression(table, table.reading, codebook)
         case _:
             return ()
     conditions = [each for axis in table.axes for each in axis.conditions]
@@ -134,3 +138,43 @@ def _summary(reading: AsSummary, codebook: Codebook) -> Sequence[Text]:
             f"{', '.join(map(str, reading.edges))}.",
         ),
     )
+
+
+_MODELLED = {
+    ModelFamily.LOGISTIC: Text("de kans (als odds) op", "the odds of"),
+    ModelFamily.POISSON: Text("hoe vaak voorkomt", "the rate of"),
+    ModelFamily.LINEAR: Text("het gemiddelde van", "the mean of"),
+}
+
+
+def _regression(table: TableRequest, reading: AsRegression, codebook: Codebook) -> Sequence[Text]:
+    names = named(table, table.rows, codebook)
+    what = words.same(_written(table, 0))
+    if reading.number is not None:
+        what = words.variable(reading.number, codebook)
+    of = _MODELLED[reading.family]
+    said = [
+        Text(
+            f"Over alle bezoeken van alle centra samen wordt een model berekend: hoe {of.nl} {what.nl} samenhangt met "
+            f"{names.nl}, elk naast de andere.",
+            f"A model is computed over the visits of all centres together: how {of.en} {what.en} goes with {names.en}, "
+            "each beside the others.",
+        )
+    ]
+    for covariate in reading.covariates:
+        if covariate.reference is not None:
+            name = words.variable(covariate.name, codebook)
+            level = covariate.reference
+            said.append(
+                Text(f"Bij {name.nl} wordt vergeleken met {level}.", f"Of {name.en} the rest is compared with {level}.")
+            )
+    if reading.centre_effects:
+        said.append(
+            Text(
+                "Elk ziekenhuis heeft in het model een eigen niveau, dat het zelf berekent en voor zich houdt: alleen "
+                "verschillen binnen ziekenhuizen tellen.",
+                "Each hospital has a level of its own in the model, which it works out and keeps to itself: only "
+                "differences within hospitals count.",
+            )
+        )
+    return said

@@ -15,7 +15,7 @@ from nskd.packs.codebook import Text
 from nskd.report.context import Context, unreadable
 from nskd.report.document import Document
 from nskd.report.figures import Figures
-from nskd.report.kinds import association, cascade, funnel, rate, spc, summary, table
+from nskd.report.kinds import association, cascade, funnel, rate, regression, spc, summary, table
 from nskd.report.parts import View
 from nskd.report.released import Released
 from nskd.statistics.figure import StatisticsError
@@ -31,6 +31,7 @@ _PAGES: Final[Mapping[str, Callable[[View], Document]]] = MappingProxyType(
         Kind.CASCADE: cascade.document,
         Kind.ASSOCIATION: association.document,
         Kind.SUMMARY: summary.document,
+        Kind.REGRESSION: regression.document,
     }
 )
 _FIGURES: Final[Mapping[str, Callable[[View], Figures]]] = MappingProxyType(
@@ -41,6 +42,7 @@ _FIGURES: Final[Mapping[str, Callable[[View], Figures]]] = MappingProxyType(
         Kind.ASSOCIATION: association.figures,
         Kind.SUMMARY: summary.figures,
         Kind.FUNNEL: funnel.figures,
+        Kind.REGRESSION: regression.figures,
     }
 )
 _WORDS: Final[Mapping[str, Callable[[Released], Words]]] = MappingProxyType(

@@ -121,7 +121,7 @@ def test_a_release_says_what_was_asked_and_null_where_it_may_not_be_told() -> No
     assert told(alone, Compared(0)) == {"phi": 0.0}
     shown, values, impossible = np.full(3, True), np.array([10, 20, 30]), np.full(3, False)
     raw = release_bytes(
-        plan(), shown, values, impossible, rounding=5, request=b"r", title="T", hospitals=told(asked, Compared(95))
+        plan(), shown, values, impossible, rounding=5, request=b"r", title="T", further=told(asked, Compared(95))
     )
     found = json.loads(raw)
     assert (found["kind"], found["phi"], found["points"]) == ("funnel", 2.375, None)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nskd.analysis.table import plan_table
+from nskd.analysis.table import plan_request
 from nskd.governance.charter import Charter, CharterError
 from nskd.governance.charter import Purpose as CharterPurpose
 from nskd.governance.disclosure import DisclosureRules, HospitalPoints, Zeros
@@ -53,14 +53,7 @@ ALL = TYPICAL.replace(b"where = \"sex IN ('M', 'V') AND nsk_status = 'complete'\
 
 def question(text: bytes, *, requester: str = "noord") -> Question:
     table = parse_request(text)
-    plan = plan_table(
-        BOOK,
-        rows=table.rows,
-        columns=table.columns,
-        measure=table.measure.value,
-        where=table.where or "",
-        margins=table.margins,
-    )
+    plan = plan_request(BOOK, table)
     return Question(table, requester, plan.filter.sql if table.where else "", plan.size)
 
 
@@ -184,6 +177,21 @@ def test_every_level_in_a_condition_is_put_into_words(name: str, key: str) -> No
     page = explain(Question(table, "noord", "", None), own="noord", charter=CHARTER, codebook=BOOK)
     assert f"'{key}' = {level.nl}" in words(page, "asked", "nl")
     assert f"'{key}' = {level.en}" in words(page, "asked", "en")
+
+
+def test_a_model_is_explained_with_what_its_steps_tell() -> None:
+    text = (
+        b'kind = "regression"\ntitle = "T"\npurpose = "improvement"\nmeasure = "visits"\nfamily = "logistic"\n'
+        b'outcome = "nsk_status = \'complete\'"\ncovariates = ["age_band: 4-8", "sex"]\ncentre_effects = true\n'
+    )
+    page = explain(question(text), own="midden", charter=agreed(), codebook=BOOK, opt_out=False)
+    complete(page)
+    asked, leaves = words(page, "asked"), words(page, "leaves")
+    assert "nsk_status = 'complete'" in asked
+    assert "compared with 4-8" in asked
+    assert "there is no model, and no number either" in asked
+    assert "the estimate after each step" in leaves
+    assert "keeps to itself" in asked
 
 
 def combinations() -> list[DisclosureRules]:
