@@ -103,6 +103,9 @@ async def test_bits_are_bits(parties: int) -> None:
     assert set(bits.tolist()) == {0, 1}
     assert abs(int(bits.sum()) - bits.size / 2) < 4 * np.sqrt(bits.size) / 2
     assert bits.size == SLOTS_PER_CIPHERTEXT
+    for width in (8, 64, 128):  # a bit that is stuck at every so manieth place hardly moves the sum
+        places = bits.reshape(-1, width)
+        assert np.all(np.abs(places.sum(axis=0) - len(places) / 2) < 5 * np.sqrt(len(places)) / 2)
 
 
 @pytest.mark.parametrize("parties", [2, 3])

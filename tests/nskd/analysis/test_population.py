@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections import Counter
 from pathlib import Path
 
@@ -125,6 +126,20 @@ def test_a_damaged_or_transplanted_file_is_not_believed(tmp_path: Path, damage) 
     path.write_bytes(good)
     with pytest.raises(PopulationError):
         Populations(tmp_path, derive(b"2")).find(b"r" * 32)
+
+
+def test_nobody_of_a_population_is_readable_on_disk(tmp_path: Path) -> None:
+    """Neither a pseudonym nor its digest; and a digest under another key is another one."""
+    kept = Populations(tmp_path, derive(b"1"))
+    people = population([(0, "8f14e45fceea167a", 1), (3, "c9f0f895fb98ab91", 2)], kept.person_key)
+    kept.hold(b"r" * 32, Record(("noord",), (), people))
+    (path,) = tmp_path.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    raw = path.read_bytes()
+    for plain in (b"8f14e45fceea167a", b"c9f0f895fb98ab91", b"noord", *(each.tobytes() for each in people.person)):
+        assert plain not in raw
+    other = population([(0, "8f14e45fceea167a", 1)], Populations(tmp_path, derive(b"2")).person_key)
+    assert other.person[0] != people.person[0]
 
 
 def test_lists_as_they_travel() -> None:
