@@ -19,7 +19,7 @@ import attrs
 
 from nskd.data import validate
 from nskd.data.errors import DataError, Finding
-from nskd.data.fhir_value import UnreadableValueError, person, reference, value_of
+from nskd.data.fhir_value import Opened, UnreadableValueError, person, reference, value_of
 from nskd.data.ndjson import parse_object
 from nskd.data.source import UTF8_BOM, lines_of, open_regular
 from nskd.data.staged import ROWS_MAX, Numbering, Progress, Staged
@@ -169,7 +169,8 @@ class _Reading:
             return
         key = self._key(resource, kind, place)
         who = self._person(resource, kind, place) if counted else None
-        values = [self._value(resource, field, place, zone) if counted else None for field in self.mapping.of(kind)]
+        opened = Opened(resource)
+        values = [self._value(opened, field, place, zone) if counted else None for field in self.mapping.of(kind)]
         self.places[kind].append(place)
         if len(self.places[kind]) > ROWS_MAX:
             raise _refuse(self.path, f"there are more than {ROWS_MAX:,} of one kind", "give fewer years")
@@ -201,11 +202,9 @@ class _Reading:
                 self._fault(place, "subject", fault)
             return None
 
-    def _value(
-        self, resource: dict[str, Any], field: Field, place: tuple[int, int], zone: zoneinfo.ZoneInfo
-    ) -> str | None:
+    def _value(self, opened: Opened, field: Field, place: tuple[int, int], zone: zoneinfo.ZoneInfo) -> str | None:
         try:
-            return value_of(resource, field, zone)
+            return value_of(opened, field, zone)
         except UnreadableValueError as fault:
             self._fault(place, field.variable, fault)
             return None

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import re
 import zoneinfo
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Final
 
 from nskd.data.validate import IDENTIFIER_PATTERN
@@ -35,14 +36,41 @@ class UnreadableValueError(Exception):
         super().__init__(wrong)
 
 
-def value_of(resource: Mapping[str, Any], field: Field, zone: zoneinfo.ZoneInfo) -> str | None:
+class Opened:
+    """A resource whose questions and extensions are looked through once, however many fields ask for one."""
+
+    def __init__(self, resource: Mapping[str, Any]) -> None:
+        self.resource = resource
+
+    @cached_property
+    def answers(self) -> Mapping[str, list[dict[str, Any]]]:
+        """The items of a response by `linkId`. Raises `UnreadableValueError`."""
+        return _by(_items(self.resource.get("item", []), 1), "linkId")
+
+    @cached_property
+    def extensions(self) -> Mapping[str, list[dict[str, Any]]]:
+        """By their address."""
+        every = self.resource.get("extension", [])
+        return _by((each for each in every if isinstance(each, dict)) if isinstance(every, list) else (), "url")
+
+
+def _by(found: Iterable[dict[str, Any]], name: str) -> dict[str, list[dict[str, Any]]]:
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for each in found:
+        if isinstance(key := each.get(name), str):
+            grouped.setdefault(key, []).append(each)
+    return grouped
+
+
+def value_of(opened: Opened, field: Field, zone: zoneinfo.ZoneInfo) -> str | None:
     """What a field of a resource holds, None if nothing. Raises `UnreadableValueError`."""
     if field.link is not None:
-        found = _answer(resource, field.link)
+        item = _only(opened.answers.get(field.link))
+        found = None if item is None else _value(_only(item.get("answer")))
     elif field.extension is not None:
-        found = _extension(resource, field.extension)
+        found = _value(_only(opened.extensions.get(field.extension)))
     else:
-        found = _at(resource, field.path)
+        found = _at(opened.resource, field.path)
     if found is None:
         return None
     match field.take:
@@ -102,20 +130,6 @@ def _only(node: Any) -> Any:
     if len(node) > 1:
         raise UnreadableValueError("there is more than one", "give one")
     return node[0] if node else None
-
-
-def _extension(resource: Mapping[str, Any], url: str) -> Any:
-    every = resource.get("extension", [])
-    found = (
-        [each for each in every if isinstance(each, dict) and each.get("url") == url] if isinstance(every, list) else []
-    )
-    return _value(_only(found))
-
-
-def _answer(resource: Mapping[str, Any], link: str) -> Any:
-    found = [item for item in _items(resource.get("item", []), 1) if item.get("linkId") == link]
-    item = _only(found)
-    return None if item is None else _value(_only(item.get("answer")))
 
 
 def _items(items: Any, depth: int) -> Iterator[dict[str, Any]]:

@@ -42,6 +42,10 @@ _PURPOSE: Final = Text(
     "To see whether the data are complete and agree with each other, before anything is computed from them.",
 )
 _MONTHLY_FILL: Final = Text("Gevuld per maand", "Filled by month")
+_MONTHLY_MISSING: Final = Text("Ontbreekt per maand", "Missing by month")
+_MONTHLY_AWAY: Final = Text("Niet van toepassing per maand", "Not applicable by month")
+_ALL: Final = Text("Alle bezoeken", "All visits")
+_COUNTS: Final = Text("Ingevuld, niet van toepassing en ontbrekend", "Recorded, not applicable and missing")
 _MONTHLY_RULES: Final = Text("Bezoeken die een regel breken, per maand", "Visits that break a rule, by month")
 _VISITS: Final = Text("bezoeken", "visits")
 _METHOD: Final = (
@@ -115,23 +119,35 @@ def _broken(each: Kept) -> Text:
 
 
 def _fill(found: Quality) -> Section:
-    table = Table(FILL, FILL_HEADS, fill_rows(found))
+    table = Table(_ALL, FILL_HEADS, fill_rows(found))
     chart = BarChart(
-        title=FILL,
+        title=_COUNTS,
         axis=_VISITS,
         groups=tuple(each.variable.label for each in found.fields),
         series=FILL_HEADS[1:4],
         values=tuple(_counts(each.whole) for each in found.fields),
     )
-    blocks: list[Table | BarChart | Text] = [table]
-    if found.months:
-        rows = tuple((each.variable.label, *(share(month.share) for month in each.months)) for each in found.fields)
-        blocks.append(
-            Table(_MONTHLY_FILL, (FILL_HEADS[0], *map(same, found.months)), ((_VISITS, *found.by_month), *rows))
-        )
+    blocks: list[Table | BarChart | Text] = [table, *_by_month(found)]
     if chart.readable:
         blocks.append(chart)
     return Section(FILL, tuple(blocks))
+
+
+def _by_month(found: Quality) -> tuple[Table, ...]:
+    """How far each field is filled in each month, and how many visits have nothing, or say that it does not apply."""
+    if not found.months:
+        return ()
+    heads = (FILL_HEADS[0], *map(same, found.months))
+    visits: tuple[Cell, ...] = (_VISITS, *found.by_month)
+    filled: list[tuple[Cell, ...]] = [(f.variable.label, *(share(m.share) for m in f.months)) for f in found.fields]
+    missing: list[tuple[Cell, ...]] = [
+        (f.variable.label, *(m.missing for m in f.months)) for f in found.fields if f.whole.missing
+    ]
+    away: list[tuple[Cell, ...]] = [
+        (f.variable.label, *(m.not_applicable for m in f.months)) for f in found.fields if f.whole.not_applicable
+    ]
+    tables = ((_MONTHLY_FILL, filled), (_MONTHLY_MISSING, missing), (_MONTHLY_AWAY, away))
+    return tuple(Table(caption, heads, (visits, *rows)) for caption, rows in tables if rows)
 
 
 def _counts(fill: Fill) -> tuple[int, int, int]:
@@ -141,7 +157,7 @@ def _counts(fill: Fill) -> tuple[int, int, int]:
 def _rules(found: Quality) -> Section:
     if not found.rules:
         return Section(RULES, (Text("Het codeboek heeft geen regels.", "The codebook has no rules."),))
-    blocks: list[Table | Text] = [Table(RULES, RULE_HEADS, rule_rows(found))]
+    blocks: list[Table | Text] = [Table(_ALL, RULE_HEADS, rule_rows(found))]
     if found.months and any(each.broken for each in found.rules):
         broken: tuple[tuple[Cell, ...], ...] = tuple((each.rule.text, *each.months) for each in found.rules)
         blocks.append(Table(_MONTHLY_RULES, (RULE_HEADS[0], *map(same, found.months)), broken))
@@ -161,10 +177,12 @@ def _summary(found: Quality, title: Text, left_out: int | None) -> tuple[Text, .
                 f"The least filled field is “{label.en}”: {shown.en}.",
             )
         )
-    broken = sum(1 for each in found.rules if each.broken)
-    rules = len(found.rules)
+    broken, rules = sum(1 for each in found.rules if each.broken), len(found.rules)
     sentences.append(
-        Text(f"Van {rules} regels worden er {broken} gebroken.", f"Of {rules} rules {broken} are broken."),
+        Text(
+            f"Regels die door een of meer bezoeken worden gebroken: {broken} van {rules}.",
+            f"Rules that one or more visits break: {broken} of {rules}.",
+        )
     )
     if left_out is not None:
         out = count(left_out)

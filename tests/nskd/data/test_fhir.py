@@ -169,6 +169,7 @@ FAULTS: list[tuple[str, tuple[Any, ...], Any, str | None, str]] = [
     ("response", (*ANSWER, 0), {"valueCoding": {"system": "x", "code": "999911120"}}, "delay", "stands for no level"),
     ("response", (*ANSWER, 0), {"valueBoolean": True}, "delay", 'the code "true" stands for no level'),
     ("encounter", ("priority",), {"coding": TWO_COLOURS}, "triage", "stand for different levels"),
+    ("response", ("item",), "x", "delay", "its items are no list"),
     ("response", ANSWER, [{"valueBoolean": True}, {"valueBoolean": True}], "delay", "more than one"),
     ("response", ("item", 0, "item", 1, "linkId"), "delay", "delay", "more than one"),
     ("response", ("encounter",), {"reference": "Encounter/nope"}, None, "not among the files"),

@@ -122,7 +122,13 @@ def test_both_reports_in_both_languages(extract: Path, tmp_path: Path) -> None:
     status, dutch = invoke("quality", "--html", page, extract)
     assert status == 0 and "Spiegelrapport" in dutch and "Kwaliteitsrapport" in dutch
     html = page.read_text()
-    assert NOTICE.nl in html and "Gevuld per maand" in html and "2025-04" in html
+    assert (
+        NOTICE.nl in html
+        and "Gevuld per maand" in html
+        and "Ontbreekt per maand" in html
+        and "Niet van toepassing per maand" in html
+    )
+    assert "2025-04" in html
     assert "<script" not in html and "://" not in html
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
     assert "p1" not in re.findall(r">([^<]*)<", html)
