@@ -102,7 +102,9 @@ class History:
             record = await trio.to_thread.run_sync(self._populations.find, request.digest)
         except OperatorError:  # what was released is shown all the same; the next run says what is wrong
             return None
-        return None if record is None else own_point(record.population, plan)
+        if record is None or self._workshop.own not in record.contributors:
+            return None
+        return own_point(record.population, plan)
 
     async def _known(self, digest: bytes) -> SignedRequest:
         try:

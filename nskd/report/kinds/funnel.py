@@ -47,7 +47,7 @@ def document(view: View, own: Own | None = None) -> Document:
         )
     return assemble(
         view,
-        summary=[*overall(view, whole), *_own_summary(found, own), table.hidden(view)],
+        summary=[*overall(view, whole), *_own_summary(view, found, own), table.hidden(view)],
         sections=[asked(view), Section(RESULT, tuple(blocks)), counts_section(view, table.counts(view))],
         method=[*counted_how(view), *exact_intervals(view.released), *_method(view)],
         not_shown=_others(view),
@@ -136,14 +136,14 @@ def _plot(view: View, whole: Proportion, found: Funnel, own: Own | None) -> Funn
 def _said_of_points(view: View, found: Funnel, own: Own | None) -> list[Text]:
     said = []
     if own is not None:
-        said += [_own_place(found.points[-1]), _at_home()]
+        said += [_own_place(found.points[-1]), _at_home(view)]
     others = len(found.points) - (own is not None)
     if others:
         said.append(
             Text(
-                f"De {others} andere punten zijn die van de ziekenhuizen zelf, door elkaar geschud en zonder naam; ook "
+                f"De {others} punten zonder naam zijn die van de ziekenhuizen zelf, door elkaar geschud; ook "
                 "dat van dit ziekenhuis kan erbij zijn. Aan zijn grootte kan een ziekenhuis te herkennen zijn.",
-                f"The {others} other points are those of the hospitals themselves, shuffled and without names; that of "
+                f"The {others} points without a name are those of the hospitals themselves, shuffled; that of "
                 "this hospital can be among them. By its size a hospital may be recognised.",
             )
         )
@@ -185,18 +185,32 @@ def _place(point: Point) -> Text:
     return Text("binnen de grenzen: zoals door toeval te verwachten is", "inside the limits: as chance would have it")
 
 
-def _at_home() -> Text:
+def _at_home(view: View) -> Text:
+    if _points(view):
+        return Text(
+            "Het eigen punt met de precieze aantallen is in dit ziekenhuis zelf berekend en heeft het niet verlaten. "
+            "Afgerond kan het tussen de punten zonder naam staan, die alle ziekenhuizen zien.",
+            "One's own point with the exact counts was computed in this hospital and has not left it. Rounded, it can "
+            "be among the points without a name, which all hospitals see.",
+        )
     return Text(
         "Het eigen punt is in dit ziekenhuis zelf berekend en heeft het niet verlaten; geen ander ziekenhuis ziet het.",
         "One's own point was computed in this hospital and has not left it; no other hospital sees it.",
     )
 
 
-def _own_summary(found: Funnel | None, own: Own | None) -> list[Text]:
+def _own_summary(view: View, found: Funnel | None, own: Own | None) -> list[Text]:
     if found is None or own is None or not found.points[-1].limits:
         return []
     point = found.points[-1]
     value, place = point.rate.value or 0.0, _place(point)
+    if _points(view):
+        return [
+            Text(
+                f"Dit ziekenhuis: {percent(value, 'nl')}, {place.nl}.",
+                f"This hospital: {percent(value, 'en')}, {place.en}.",
+            )
+        ]
     return [
         Text(
             f"Dit ziekenhuis: {percent(value, 'nl')}, {place.nl}. Dat getal heeft het ziekenhuis niet verlaten.",
@@ -206,14 +220,36 @@ def _own_summary(found: Funnel | None, own: Own | None) -> list[Text]:
 
 
 def _others(view: View) -> list[Text]:
-    """That other hospitals are not there, and why."""
-    if _points(view):
-        return []
+    """Which hospitals are not there, and why; and what is not known of how much they differ."""
+    released, shown = view.released.more, len(_points(view))
+    said = []
+    if "phi" in released and released["phi"] is None:
+        said.append(
+            Text(
+                "Hoeveel ziekenhuizen van elkaar verschillen, is niet getoond: bij minstens één waren de aantallen te "
+                "klein, of het gezamenlijke aandeel is niet getoond.",
+                "By how much hospitals differ is not shown: at one of them at least the counts were too small, or the "
+                "joint share is not shown.",
+            )
+        )
+    if "points" in released:
+        absent = len(view.context.centres) - shown
+        if absent > 0:
+            said.append(
+                Text(
+                    f"Ziekenhuizen zonder punt: {absent}. Daar waren de aantallen te klein, of het punt beschermt er "
+                    "een waar dat zo was.",
+                    f"Hospitals without a point: {absent}. Their counts were too small, or the point protects one "
+                    "whose counts were.",
+                )
+            )
+        return said
     return [
+        *said,
         Text(
             "Punten van andere ziekenhuizen staan er niet: het aantal van één ziekenhuis wordt nooit vrijgegeven.",
             "Points of other hospitals are not there: the count of a single hospital is never released.",
-        )
+        ),
     ]
 
 
@@ -232,6 +268,17 @@ def _method(view: View) -> list[Text]:
             "limits is a question, no verdict.",
         ),
     ]
+    if view.released.more.get("phi") is not None:
+        said.append(
+            Text(
+                "Overdispersie φ: het gemiddelde van z² over de ziekenhuizen, elk afgekapt bij 102,3 en op tienden "
+                "afgerond; de som is op geheime delen op halven afgerond. Spiegelhalter winsoriseert; dat is hier niet "
+                "gedaan, dus één ver ziekenhuis telt zwaarder.",
+                "Overdispersion φ: the mean of z² over the hospitals, each clipped at 102.3 and rounded to tenths; "
+                "the sum is rounded to halves on secret shares. Spiegelhalter winsorises; that was not done here, so "
+                "one hospital far off counts more.",
+            )
+        )
     if not view.released.rounding.exact:
         said.append(
             Text(

@@ -70,5 +70,9 @@ async def test_what_is_computed_from_the_counts_is_a_second_table(running: Runni
         figures = list(csv.DictReader(file))
     assert [row["age_band"] for row in figures] == ["0-3", "4-8", "9-11", "12-17", "total"]
     assert "Wat is gevraagd" in paths[0].read_text()
+    running.service.release, running.service.own_point = releases.funnel(), (187, 5601)
+    await nskctl(running, "report", DIGEST[:8], "--out", str(tmp_path))
+    assert "187 van 5601" in paths[0].read_text()
+    assert not any(b"5601" in path.read_bytes() for path in paths[1:])  # it is on its own page, and in no file
     running.service.release["kind"] = "oracle"
     assert "kind 'oracle'" in (await nskctl(running, "report", DIGEST[:8], code=1)).output

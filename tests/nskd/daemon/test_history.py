@@ -152,6 +152,20 @@ async def test_points_are_compared_with_those_of_earlier_funnels_only(tmp_path: 
         assert (alone.count, alone.funnels.size) == (12, 0)
 
 
+async def test_comparing_points_counts_towards_what_can_be_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tests = 7 * 3 + 7 * 3  # seven pairs: without each centre in turn, and each hospital alone
+    async with scene(tmp_path, back=9, hospital_points=HospitalPoints.SHUFFLED) as here:
+        plan = here.workshop.plan(request(FUNNEL).table)
+        here.add(BOYS, 3, done=True)
+        monkeypatch.setattr("nskd.daemon.history.TESTS_MAX", tests)
+        await here.history.comparable(plan)
+        monkeypatch.setattr("nskd.daemon.history.TESTS_MAX", tests - 1)
+        with pytest.raises(TooManyPairsError):
+            await here.history.comparable(plan)
+
+
 async def test_points_that_stay_at_home_are_not_compared(tmp_path: Path) -> None:
     async with scene(tmp_path, back=9) as here:
         plan = here.workshop.plan(request(FUNNEL).table)

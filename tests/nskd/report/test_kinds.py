@@ -481,8 +481,21 @@ def test_released_points_are_unnamed_and_called_outside_only_if_rounding_leaves_
     plot = block(document, FunnelPlot)
     assert len(plot.funnel.points) == len(releases.POINTS) + 1
     assert plot.funnel.phi.value == 3.2
-    assert "The 8 other points" in said(document, "en") and "φ = 3.20" in said(document, "en")
-    assert "Points of other hospitals are not there" not in said(document, "en")
+    words = said(document, "en")
+    assert "The 8 points without a name" in words and "φ = 3.20" in words and "clipped at 102.3" in words
+    assert "Points of other hospitals are not there" not in words
+    assert "Rounded, it can be among the points" in words and "no other hospital sees it" not in words
+    assert "has not left the hospital" not in words
+
+
+def test_points_that_were_asked_for_and_not_shown_are_said_to_be_missing() -> None:
+    centres = tuple(f"Ziekenhuis {number}" for number in range(1, 10))
+    context = attrs.evolve(CONTEXT, centres=centres)
+    none = said(document_of(releases.funnel(points=None, phi=None), context), "en")
+    assert "Hospitals without a point: 9. Their counts were too small" in none
+    assert "By how much hospitals differ is not shown" in none
+    assert "is never released" not in none and "clipped at" not in none
+    assert "Hospitals without a point: 1." in said(document_of(RELEASES["funnel-points"], context), "en")
 
 
 @pytest.mark.parametrize("name", ["funnel-none", "funnel-closed"])
