@@ -103,7 +103,7 @@ class ForestPlot:
                 if row.figure.reason is None
                 else [_why(row.figure.reason, left, y, language)]
             )
-        return round(bottom + _AXIS), join(parts)
+        return round(bottom + (_AXIS if self._known else 4)), join(parts)
 
     def data(self) -> Table:
         """The figures as a table."""
@@ -116,6 +116,11 @@ class ForestPlot:
             rows.append((row.label, Text(row.counts, row.counts), why, figure))
         heads = (Text("", ""), Text("aantallen", "counts"), REMARK, value)
         return Table(self.title, heads, tuple(rows), labels=3)
+
+    @property
+    def _known(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(row.figure.value is not None for row in self.rows)
 
     def _shown(self, row: Row, language: Language) -> str:
         write = percent_figure if self.kind is Kind.SHARE else ratio_figure
@@ -132,7 +137,7 @@ class ForestPlot:
         self, scale: svg.Scale, bands: list[tuple[float, float]], bottom: float, language: Language
     ) -> list[Markup]:
         parts = [svg.words(0, svg.FONT, say(self.axis, language), css="small")]
-        if all(row.figure.value is None for row in self.rows):
+        if not self._known:
             return parts  # there is nothing to measure
         ticks = scale.ticks(max(int((scale.end - scale.start) / 54), 2))
         digits = svg.digits(ticks, 100.0)
@@ -160,7 +165,7 @@ def _numbers(row: Row, numbers: str, x: float, y: float) -> Markup:
 
 def _why(reason: Reason, x: float, y: float, language: Language) -> Markup:
     """The reason where the interval would be."""
-    return svg.words(x, y + 4, say(REASONS[reason], language), css="small muted")
+    return svg.words(x + 4, y + 4, say(REASONS[reason], language), css="small muted")
 
 
 def _ends(figure: Figure) -> tuple[float, ...]:
