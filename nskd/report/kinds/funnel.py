@@ -206,15 +206,37 @@ def _own_summary(found: Funnel | None, own: Own | None) -> list[Text]:
 
 
 def _others(view: View) -> list[Text]:
-    """That other hospitals are not there, and why."""
-    if _points(view):
-        return []
-    return [
-        Text(
-            "Punten van andere ziekenhuizen staan er niet: het aantal van één ziekenhuis wordt nooit vrijgegeven.",
-            "Points of other hospitals are not there: the count of a single hospital is never released.",
+    """Which hospitals are not there, and why; that overdispersion is not, where the charter has it computed."""
+    more, shown, centres = view.released.more, len(_points(view)), len(view.context.centres)
+    said = []
+    if "points" not in more:
+        said.append(
+            Text(
+                "Punten van andere ziekenhuizen staan er niet: volgens het handvest ziet elk ziekenhuis alleen zijn "
+                "eigen punt.",
+                "Points of other hospitals are not there: by the charter each hospital sees its own point only.",
+            )
         )
-    ]
+    elif shown < centres:
+        said.append(
+            Text(
+                f"Van de {centres} ziekenhuizen staan er {shown} punten. Wie te weinig kinderen heeft, is weggelaten, "
+                "en zo veel andere als nodig is om dat te verbergen; is een van de aantallen samen niet getoond, dan "
+                "staat er geen enkel punt.",
+                f"Of the {centres} hospitals {shown} points are there. One with too few children is left out, and as "
+                "many others as it takes to hide that; if one of the joint counts is not shown, no point is there.",
+            )
+        )
+    if "phi" in more and more["phi"] is None:
+        said.append(
+            Text(
+                "Overdispersie is niet getoond: niet elk ziekenhuis heeft er genoeg kinderen voor, of een van de "
+                "aantallen samen is niet getoond.",
+                "Overdispersion is not shown: not every hospital has children enough for it, or one of the joint "
+                "counts is not shown.",
+            )
+        )
+    return said
 
 
 def _method(view: View) -> list[Text]:
@@ -232,6 +254,15 @@ def _method(view: View) -> list[Text]:
             "limits is a question, no verdict.",
         ),
     ]
+    if view.released.more.get("phi") is not None:
+        said.append(
+            Text(
+                "Overdispersie φ: het gemiddelde van z² over de ziekenhuizen, elke |z| ten hoogste 10,1, gezamenlijk "
+                "berekend en afgerond; boven 1 zijn de gestippelde grenzen √φ keer zo ruim (normale benadering).",
+                "Overdispersion φ: the mean of z² over the hospitals, each |z| at most 10.1, computed jointly and "
+                "rounded; above 1 the dotted limits are √φ times as wide (normal approximation).",
+            )
+        )
     if not view.released.rounding.exact:
         said.append(
             Text(

@@ -93,3 +93,13 @@ async def test_the_commands_of_the_document_on_results(
         await nskctl(running, *(DIGEST[:8] if word == "$REQUEST" else word for word in command))
     assert len(opened) == 1
     assert {path.suffix for path in (tmp_path / "here").iterdir()} == {".html", ".csv", ".json", ".parquet"}
+
+
+async def test_a_funnels_page_has_this_centres_own_point_and_no_other_file_has(
+    running: Running,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    running.service.release, running.service.own_point = releases.funnel(), (187, 5651)
+    said = await nskctl(running, "report", DIGEST[:8], "--out", str(tmp_path), "--language", "en")
+    for path in map(Path, said.stdout.split()):
+        assert ("5651" in path.read_bytes().decode(errors="replace")) == (path.suffix == ".html")

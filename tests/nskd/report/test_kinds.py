@@ -490,7 +490,7 @@ def test_a_funnel_without_points_has_its_limits() -> None:
     document = page(RELEASES["funnel"])
     plot = block(document, FunnelPlot)
     assert plot.funnel.points == () and len(plot.data().rows) > 3
-    assert "Points of other hospitals are not there" in said(document, "en")
+    assert "each hospital sees its own point only" in said(document, "en")
     assert read(render(document)).all("svg")[0].all("path")
 
 
@@ -501,6 +501,20 @@ def test_released_points_are_unnamed_and_called_outside_only_if_rounding_leaves_
     assert plot.funnel.phi.value == 3.2
     assert "The 8 other points" in said(document, "en") and "φ = 3.20" in said(document, "en")
     assert "Points of other hospitals are not there" not in said(document, "en")
+    assert "points are there" not in said(document, "en")
+
+
+def test_points_and_overdispersion_that_may_not_be_told_are_said_to_be_missing() -> None:
+    words = said(page(releases.funnel(points=None, phi=None), OWN), "en")
+    assert "Of the 3 hospitals 0 points are there" in words and "Overdispersion is not shown" in words
+    assert "Of the 3 hospitals 2 points are there" in said(page(releases.funnel(points=[[90, 4000], [95, 4200]])), "en")
+    assert "Overdispersion is not shown" not in said(page(RELEASES["funnel"]), "en")
+
+
+def test_rules_about_hospitals_are_those_of_a_funnel() -> None:
+    for name in ("funnel", "rate"):
+        rules = " ".join(each.en for each in page(RELEASES[name]).disclosure)
+        assert ("In a funnel plot a hospital sees its own point only" in rules) == (name == "funnel")
 
 
 @pytest.mark.parametrize("name", ["funnel-none", "funnel-closed"])
