@@ -80,7 +80,7 @@ def assemble(
         summary=tuple(each for each in (*summary, together(context)) if each.nl),
         sections=(*sections, *around),
         method=(*_counting(released), *(each for each in method if each.nl)),
-        disclosure=tuple(stated_rules(context.rules, Kind(released.kind))),
+        disclosure=tuple(stated_rules(context.rules, _kind(released))),
         digests=(
             Digest(Text("uitkomst", "result"), context.result_digest),
             Digest(Text("verzoek", "request"), context.request_digest),
@@ -88,6 +88,11 @@ def assemble(
         ),
         released=None if context.released_at is None else moment(context.released_at),
     )
+
+
+def _kind(released: Released) -> Kind:
+    """The kind whose rules a page states; one that the rules know nothing of has those of a table."""
+    return Kind(released.kind) if released.kind in tuple(Kind) else Kind.TABLE
 
 
 def together(context: Context) -> Text:

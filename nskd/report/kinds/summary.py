@@ -76,7 +76,7 @@ def document(view: View) -> Document:
         sections=[
             _asked(view, bins, unit, by),
             Section(RESULT, tuple(blocks)),
-            counts_section(view, table.counts(view)),
+            counts_section(view, _counts(view, found, by) if by else table.counts(view)),
         ],
         method=_method(view.released),
     )
@@ -169,6 +169,19 @@ def _by_group(view: View, found: Sequence[Group], bins: _Bins, by: tuple[str, ..
         rows.append((*keys, remark, summary.size, _range(summary.mean), _range(median)))
     caption = capital(Text(f"gemiddelde en mediaan naar {names.nl}", f"mean and median by {names.en}"))
     return Table(caption, tuple(heads), tuple(rows), labels=len(by) + 1)
+
+
+def _counts(view: View, found: Sequence[Group], by: tuple[str, ...]) -> Table:
+    """The counts with bins down and groups across: there are many bins, and a page is narrow."""
+    levels = [level.key for level in view.released.axis(BIN)]
+    keys = [*levels, *(("total",) if any("total" in group.counts for group in found) else ())]
+    names, number = view.labels.variables(by), number_of(view.released.tab.measure)
+    heads = [view.labels.variable(BIN), *(view.labels.crossing(by, group.keys) for group in found)]
+    rows: list[tuple[Cell, ...]] = [
+        (view.labels.level(BIN, key), *(group.count(key) for group in found)) for key in keys
+    ]
+    caption = capital(Text(f"{number.nl} naar {names.nl}", f"{number.en} by {names.en}"))
+    return Table(caption, tuple(heads), tuple(rows))
 
 
 def _apart(whole: Group, bins: _Bins) -> list[Text]:

@@ -15,7 +15,7 @@ from nskd.report.document import REMARK, Cell, Table
 from nskd.report.markup import Markup, join
 from nskd.report.plots.frame import NARROW
 from nskd.report.words import decimal, percent_figure, ratio_figure
-from nskd.statistics.figure import REASONS, Figure, Interval
+from nskd.statistics.figure import REASONS, Figure, Interval, Reason
 
 ROWS_MAX: Final = 60
 _LINE: Final = 28
@@ -98,8 +98,12 @@ class ForestPlot:
                 parts.append(svg.words(0, y - 6 - (_STACKED if stacked else 0), svg.shortened(label, rest)))
                 parts.append(_numbers(row, numbers, width, y - 6))
                 y += 8
-            parts += _whisker(scale, row.figure, y)
-        return round(bottom + _AXIS), join(parts)
+            parts += (
+                _whisker(scale, row.figure, y)
+                if row.figure.reason is None
+                else [_why(row.figure.reason, left, y, language)]
+            )
+        return round(bottom + (_AXIS if self._known else 4)), join(parts)
 
     def data(self) -> Table:
         """The figures as a table."""
@@ -112,6 +116,11 @@ class ForestPlot:
             rows.append((row.label, Text(row.counts, row.counts), why, figure))
         heads = (Text("", ""), Text("aantallen", "counts"), REMARK, value)
         return Table(self.title, heads, tuple(rows), labels=3)
+
+    @property
+    def _known(self) -> bool:
+        """Whether there is anything to draw."""
+        return any(row.figure.value is not None for row in self.rows)
 
     def _shown(self, row: Row, language: Language) -> str:
         write = percent_figure if self.kind is Kind.SHARE else ratio_figure
@@ -128,6 +137,8 @@ class ForestPlot:
         self, scale: svg.Scale, bands: list[tuple[float, float]], bottom: float, language: Language
     ) -> list[Markup]:
         parts = [svg.words(0, svg.FONT, say(self.axis, language), css="small")]
+        if not self._known:
+            return parts  # there is nothing to measure
         ticks = scale.ticks(max(int((scale.end - scale.start) / 54), 2))
         digits = svg.digits(ticks, 100.0)
         for tick in ticks:
@@ -152,6 +163,11 @@ def _numbers(row: Row, numbers: str, x: float, y: float) -> Markup:
     return svg.words(x, y, numbers, anchor="end", css="small")
 
 
+def _why(reason: Reason, x: float, y: float, language: Language) -> Markup:
+    """The reason where the interval would be."""
+    return svg.words(x + 4, y + 4, say(REASONS[reason], language), css="small muted")
+
+
 def _ends(figure: Figure) -> tuple[float, ...]:
     if figure.value is None:
         return ()
@@ -161,7 +177,7 @@ def _ends(figure: Figure) -> tuple[float, ...]:
 
 def _whisker(scale: svg.Scale, figure: Figure, y: float) -> list[Markup]:
     if figure.value is None:
-        return [svg.hidden((scale.start + scale.end) / 2, y + 4, anchor="middle")]
+        return []
     parts = []
     if figure.interval is not None:
         low, high = figure.interval.low, figure.interval.high

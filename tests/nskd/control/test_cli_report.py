@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from pathlib import Path
 
 import duckdb
@@ -15,6 +16,8 @@ from tests.nskd.report.wellformed import read
 
 from .fake import DIGEST, RELEASE
 from .test_cli import Running, nskctl, running  # noqa: F401  (a fixture)
+
+RESULTS = (Path(__file__).parents[3] / "docs" / "results.md").read_text().splitlines()
 
 
 async def test_a_page_and_the_same_numbers_for_programs(running: Running, tmp_path: Path) -> None:  # noqa: F811
@@ -76,3 +79,31 @@ async def test_what_is_computed_from_the_counts_is_a_second_table(running: Runni
     assert not any(b"5601" in path.read_bytes() for path in paths[1:])  # it is on its own page, and in no file
     running.service.release["kind"] = "oracle"
     assert "kind 'oracle'" in (await nskctl(running, "report", DIGEST[:8], code=1)).output
+
+
+async def test_the_commands_of_the_document_on_results(
+    running: Running,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(cli_report.webbrowser, "open", opened.append)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    running.service.release = releases.cascade()
+    commands = [shlex.split(line.removeprefix("$ nskctl ")) for line in RESULTS if line.startswith("$ ")]
+    assert len(commands) == 2
+    for command in commands:
+        await nskctl(running, *(DIGEST[:8] if word == "$REQUEST" else word for word in command))
+    assert len(opened) == 1
+    assert {path.suffix for path in (tmp_path / "here").iterdir()} == {".html", ".csv", ".json", ".parquet"}
+
+
+async def test_a_funnels_page_has_this_centres_own_point_and_no_other_file_has(
+    running: Running,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    running.service.release, running.service.own_point = releases.funnel(), (187, 5651)
+    said = await nskctl(running, "report", DIGEST[:8], "--out", str(tmp_path), "--language", "en")
+    for path in map(Path, said.stdout.split()):
+        assert ("5651" in path.read_bytes().decode(errors="replace")) == (path.suffix == ".html")

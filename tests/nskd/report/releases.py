@@ -196,6 +196,7 @@ def releases() -> dict[str, dict[str, Any]]:
         "cascade-children": cascade(measure="children"),
         "association": association(),
         "association-plain": association((210, 500, 190, 700), screening=False, rounding=1),
+        "association-none": association((100, 900, 100, 900), screening=False),
         "association-hidden": association(hidden=lambda cell: "yes" in cell.values()),
         "association-closed": association(hidden=every),
         "association-children": association(measure="children"),

@@ -136,6 +136,13 @@ def test_with_all_counts_closed_every_figure_says_so(name: str) -> None:
                 assert Text("een nodig aantal is niet getoond", "a count it needs is not shown") in remarks
 
 
+def test_a_figure_without_value_says_why_where_it_would_be() -> None:
+    for svg in read(render(page(RELEASES["association-closed"]), "en")).all("svg"):
+        said = [node.words for node in svg.all("text")]
+        assert "a count it needs is not shown" in said
+        assert not any("%" in each and each[0].isdigit() for each in said if "interval" not in each)  # no empty scale
+
+
 def test_a_hidden_count_takes_only_what_needs_it() -> None:
     rows = rows_of(RELEASES["rate-hidden"])
     assert rows[(("9-11",), "share")].note == "suppressed"
@@ -405,6 +412,17 @@ def test_a_summary_bounds_what_the_bins_leave_open() -> None:
     assert rows["mean"].value is None  # nothing that pretends to be exact
 
 
+def test_counts_by_group_have_bins_down_and_groups_across() -> None:
+    release = RELEASES["summary-by"]
+    table = page(release).sections[-2].blocks[0]
+    assert isinstance(table, Table)
+    assert [head.en for head in table.heads] == ["Value", "male", "female", "other", "unknown", "total"]
+    shown = [cell for row in table.rows for cell in row[1:]]
+    counts = cells(release, "@bin", "sex")
+    bins = list(dict.fromkeys(cell["@bin"] for cell in release["cells"]))
+    assert shown == [counts[(key, sex)] for key in bins for sex in ("M", "V", "X", "unknown", "total")]
+
+
 def test_bounds_are_shown_rounded_outwards() -> None:
     release = releases.summary(rounding=1)
     within = rows_of(release)[((), "mean")].within
@@ -472,7 +490,7 @@ def test_a_funnel_without_points_has_its_limits() -> None:
     document = page(RELEASES["funnel"])
     plot = block(document, FunnelPlot)
     assert plot.funnel.points == () and len(plot.data().rows) > 3
-    assert "Points of other hospitals are not there" in said(document, "en")
+    assert "each hospital sees its own point only" in said(document, "en")
     assert read(render(document)).all("svg")[0].all("path")
 
 
@@ -496,6 +514,12 @@ def test_points_that_were_asked_for_and_not_shown_are_said_to_be_missing() -> No
     assert "By how much hospitals differ is not shown" in none
     assert "is never released" not in none and "clipped at" not in none
     assert "Hospitals without a point: 1." in said(document_of(RELEASES["funnel-points"], context), "en")
+
+
+def test_rules_about_hospitals_are_those_of_a_funnel() -> None:
+    for name in ("funnel", "rate"):
+        rules = " ".join(each.en for each in page(RELEASES[name]).disclosure)
+        assert ("In a funnel plot a hospital sees its own point only" in rules) == (name == "funnel")
 
 
 @pytest.mark.parametrize("name", ["funnel-none", "funnel-closed"])
