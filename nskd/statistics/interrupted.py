@@ -123,8 +123,8 @@ def _correlation(periods: Sequence[Period], expected: Sequence[float | None]) ->
     """Lag-1 autocorrelation of Pearson residuals, over neighbours both known."""
     residuals: list[float | None] = []
     for period, share in zip(periods, expected, strict=True):
-        if share is None or period.events is None or not period.size:
-            residuals.append(None)
+        if share is None or period.events is None or not period.size or share in (0.0, 1.0):
+            residuals.append(None)  # a share that rounds to 0 or 1 leaves no spread to compare with
         else:
             residuals.append((period.events / period.size - share) / math.sqrt(share * (1.0 - share) / period.size))
     squares = sum(each * each for each in residuals if each is not None)

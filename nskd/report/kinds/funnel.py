@@ -247,8 +247,9 @@ def _others(view: View) -> list[Text]:
     return [
         *said,
         Text(
-            "Punten van andere ziekenhuizen staan er niet: het aantal van één ziekenhuis wordt nooit vrijgegeven.",
-            "Points of other hospitals are not there: the count of a single hospital is never released.",
+            "Punten van andere ziekenhuizen staan er niet: volgens het handvest ziet elk ziekenhuis alleen zijn eigen "
+            "punt.",
+            "Points of other hospitals are not there: by the charter each hospital sees its own point only.",
         ),
     ]
 

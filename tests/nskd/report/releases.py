@@ -45,6 +45,8 @@ def release(
         )
         for cell in plan.cells
     ]
+    if plan.stacked:  # a list of levels, one covariate after the other, and no crossing of them
+        true = [counts(cell) for cell in plan.cells]
     values = rounding * np.floor((np.array(true) + rounding // 2) / rounding).astype(np.int64)
     shown = np.array([not hidden(cell) for cell in plan.cells])
     raw = release_bytes(
@@ -174,6 +176,26 @@ def funnel(yes: int = 1433, no: int = 61_020, **options: Any) -> dict[str, Any]:
 POINTS = [[95, 4900], [130, 5200], [40, 2600], [260, 7100], [105, 5500], [150, 6900], [80, 3100], [160, 6300]]
 
 
+MODEL = {
+    "coefficients": [
+        {"name": None, "level": None, "estimate": -3.70, "error": 0.082},
+        {"name": "sex", "level": "V", "estimate": 0.31, "error": 0.076},
+        {"name": "sex", "level": "X", "estimate": 0.04, "error": 0.41},
+    ],
+    "references": {"sex": "M"},
+    "freedom": 9_997,
+    "likelihood_ratio": 17.2,
+    "terms": 2,
+}
+NO_MODEL = {"reason": "levels", "levels": [{"name": "sex", "level": "X"}]}
+
+
+def regression(model: Mapping[str, Any] = MODEL, **options: Any) -> dict[str, Any]:
+    """Positive screens by sex, as a model has it."""
+    lines = 'family = "logistic"\noutcome = "nsk_positive = \'ja\'"\ncovariates = ["sex", "age_band"]'
+    return release("regression", lines, lambda cell: 90 if cell["@event"] == "yes" else 3000, model=model, **options)
+
+
 def releases() -> dict[str, dict[str, Any]]:
     """Many sorts of each kind: whole, broken down, with cells closed, exact and rounded, of visits and children."""
     quarter = {"by": '"visit_quarter"', "hidden": lambda cell: cell["visit_quarter"] > "2026"}
@@ -209,4 +231,6 @@ def releases() -> dict[str, dict[str, Any]]:
         "funnel-points": funnel(points=POINTS, phi=3.2),
         "funnel-none": funnel(yes=0),
         "funnel-closed": funnel(hidden=every),
+        "regression": regression(),
+        "regression-none": regression(NO_MODEL, hidden=every),
     }

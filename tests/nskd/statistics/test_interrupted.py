@@ -84,3 +84,11 @@ def test_too_little_on_a_side_gives_no_change() -> None:
 def test_a_change_has_two_sides(change: int) -> None:
     with pytest.raises(StatisticsError, match="two sides"):
         interrupted_series(series(), change)
+
+
+def test_a_share_that_rounds_to_one_leaves_no_residual() -> None:
+    events = [1, 50, 99] + [100] * 10 + [50, 60]
+    periods = [Period(f"{month}", count, 100) for month, count in enumerate(events)]
+    found = interrupted_series(periods, change=13)
+    assert found.expected[12] == 1.0
+    assert found.correlation.value is not None
