@@ -46,7 +46,7 @@ PREDICTOR_STEP: Final = 4.0  # how far a step may move any linear predictor
 GRADIENT_FRACTION: Final = 20
 STEP_FRACTION: Final = 16
 FIGURE_FRACTION: Final = 18
-FIGURE_MAX: Final = 2.0**14  # of one figure, in its unit, all centres together
+FIGURE_BITS: Final = 14  # before the point, of one figure in its unit, all centres together
 PEOPLE_FRACTION: Final = 24
 # Bits by which an inverse has to be right before its last refinement: made anew, where a singular matrix leaves an
 # error of 1; from the step before; and for the results.
@@ -86,7 +86,7 @@ class Own(Protocol):
 class Sizes:
     """The public sizes of a regression.
 
-    ``coefficients``; ``figures``: how many sums over rows are opened at the end, each at most :data:`FIGURE_MAX`.
+    ``coefficients``; ``figures``: how many sums over rows are opened at the end, each below 2^:data:`FIGURE_BITS`.
     ``people``: with it figures are divided by the true number of rows over this one, which is near (to first order).
     """
 
