@@ -276,7 +276,7 @@ def _shown(number: float) -> float:
 # The last digits are chance: the tails that were cut off.  What was released once stays, so a run that is made again
 # for centres which lack the release gives them that one, once it is seen to be the same but for these digits.
 
-_ALIKE_ERRORS, _ALIKE = 1e-4, 1e-5
+_ALIKE_ERRORS, _ALIKE = 1e-3, 1e-5
 
 
 def alike(one: Mapping[str, Any], other: object) -> bool:

@@ -194,7 +194,7 @@ async def test_a_record_that_is_no_model_is_malformed(change: Callable[[np.ndarr
 
 
 def test_models_are_compared_by_their_own_errors() -> None:
-    assert alike(MODEL, changed(estimate=0.2 + 0.9e-5))
-    assert not alike(MODEL, changed(estimate=0.2 + 1.1e-5))
+    assert alike(MODEL, changed(estimate=0.2 + 0.9e-4))
+    assert not alike(MODEL, changed(estimate=0.2 + 1.1e-4))
     assert not alike(MODEL, "model")
     assert not alike(MODEL, {**MODEL, "steps": "5"})
