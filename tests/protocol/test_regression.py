@@ -186,6 +186,26 @@ async def test_collinear_columns_are_told_and_nothing_is_shown() -> None:
     assert found == Estimates(Status.SINGULAR, (Public.of(doubled).start,))
 
 
+async def test_what_is_opened_without_an_inverse_is_nothing() -> None:
+    pooled = rows(300, 3, 5)
+    doubled = attrs.evolve(pooled, x=np.column_stack([pooled.x, pooled.x[:, 1] + pooled.x[:, 2]]))
+    opened: list[dict[str, np.ndarray]] = []
+
+    def spy(evaluator: Evaluator) -> None:
+        original = evaluator.reveal
+
+        async def reveal(label: str, results: dict[str, Shared]) -> dict[str, np.ndarray]:
+            opened.append(await original(label, results))
+            return opened[-1]
+
+        evaluator.reveal = reveal  # type: ignore[method-assign, assignment]
+
+    await outcomes(parts(doubled, 3), Public.of(doubled), Sizes(4, 1), Cluster(3), spy)
+    (only,) = opened
+    assert only["condition"].tolist() == [0]
+    assert only["values"].tolist() == [0] * 4
+
+
 async def test_separation_ends_without_numbers() -> None:
     rng = np.random.default_rng(2)
     x = np.column_stack([np.ones(600), rng.integers(0, 2, 600), rng.integers(0, 2, 600)]).astype(float)

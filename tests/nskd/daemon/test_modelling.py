@@ -193,6 +193,13 @@ async def test_a_record_that_is_no_model_is_malformed(change: Callable[[np.ndarr
         assert each.error.fault in (Fault.MALFORMED, Fault.CONTRIBUTION)
 
 
+async def test_a_record_in_another_spelling_is_malformed() -> None:
+    spelt = np.frombuffer(json.dumps(MODEL).encode(), dtype=np.uint8)
+    for each in (await settle([None] * 3, lambda part: spelt))[:2]:
+        assert isinstance(each.error, RemoteProtocolError)
+        assert each.error.fault is Fault.MALFORMED
+
+
 def test_models_are_compared_by_their_own_errors() -> None:
     assert alike(MODEL, changed(estimate=0.2 + 0.9e-4))
     assert not alike(MODEL, changed(estimate=0.2 + 1.1e-4))
