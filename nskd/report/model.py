@@ -52,8 +52,8 @@ def own_section(observed: float, expected: float, variance: float) -> Section:
                 f"kinderen die hier komen, dan waren het er {e.nl}. De verhouding is {found.nl}; door toeval alleen "
                 f"ligt zij in 95 van de 100 gevallen tussen {chance.nl}.",
                 f"Here {o.en} visits have the outcome. If all went here as in all hospitals together, with the "
-                f"children who come here, there would be {e.en}. The ratio is {found.en}; by chance alone it lies within "
-                f"{chance.en} in 95 of 100 cases.",
+                f"children who come here, there would be {e.en}. The ratio is {found.en}; by chance alone it lies "
+                f"within {chance.en} in 95 of 100 cases.",
             ),
             Text(
                 "Deze cijfers zijn hier berekend en hebben dit ziekenhuis niet verlaten. Zij staan niet in de uitkomst "
