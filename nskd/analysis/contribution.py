@@ -14,19 +14,26 @@ opened; and how often a pattern was about to be seen without being held so is co
 from __future__ import annotations
 
 import hmac
+import os
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from nskd.analysis.regression import CaseMix
 from nskd.durable import write_durably
 from nskd.errors import OperatorError
 
 _LABEL = b"nskd contribution v1\0"
 _PATTERN_LABEL = b"nskd pattern of safe cells v1\0"
+_CASE_MIX_LABEL = b"nskd case mix v1\0"
+_NONCE_BYTES: Final = 12
 VENTURES_MAX: Final = 3  # runs of a request that may break off, or differ, where others may have seen its pattern
 
 
@@ -40,6 +47,7 @@ class Contributions:
     def __init__(self, directory: Path, key: Callable[[bytes], bytes]) -> None:
         self._directory = directory
         self._key = key
+        self._cipher = AESGCM(key(_CASE_MIX_LABEL))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def __repr__(self) -> str:
@@ -78,6 +86,25 @@ class Contributions:
         path = self._ventures(request)
         self._first(path, self._first(path, b"")[:-1], anew=True)
         return True
+
+    def keep_case_mix(self, request: bytes, found: CaseMix) -> None:
+        """Keep, sealed, what a model says of this centre's own rows; :class:`ContributionError` if it cannot be."""
+        nonce = os.urandom(_NONCE_BYTES)
+        content = msgspec.msgpack.encode((found.observed, found.expected, found.variance))
+        sealed = nonce + self._cipher.encrypt(nonce, content, _CASE_MIX_LABEL + request)
+        self._first(self._case_mix(request), sealed, anew=True)
+
+    def case_mix(self, request: bytes) -> CaseMix | None:
+        """What was kept, None if nothing was or it can be read no longer: it can be worked out again."""
+        try:
+            sealed = self._case_mix(request).read_bytes()
+            content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _CASE_MIX_LABEL + request)
+            return CaseMix(*msgspec.msgpack.decode(content, type=tuple[float, float, float]))
+        except (OSError, InvalidTag, ValueError):
+            return None
+
+    def _case_mix(self, request: bytes) -> Path:
+        return self._directory / f"{request.hex()}.case-mix"
 
     def erase(self, request: bytes) -> None:
         """Take away what is here of a request that never runs again; :class:`ContributionError` if it cannot be."""

@@ -237,6 +237,7 @@ class ResultAnswer(Answer, frozen=True, kw_only=True):
     variable with a ``value``, a whole number or null for a suppressed cell, in codebook order.  ``charter`` is the
     digest of the one under which it was asked.  ``own_point`` is, of a funnel, this centre's own exact (events, size),
     worked out here and not part of what was released; null where nothing is kept of what it contributed.
+    ``own_case_mix`` is, of a regression, this centre's own events, those that the model expects, and their variance.
     """
 
     request: str
@@ -250,6 +251,7 @@ class ResultAnswer(Answer, frozen=True, kw_only=True):
     purpose: str | None = None
     charter: str | None = None
     own_point: tuple[int, int] | None = None
+    own_case_mix: tuple[float, float, float] | None = None
 
 
 class DocumentAnswer(Answer, frozen=True, kw_only=True):

@@ -108,7 +108,10 @@ def _page(app: App, answer: answers.ResultAnswer, language: Language, pack: str 
     from nskd.report.kinds import document
     from nskd.report.page import render
 
-    return render(document(answer.release or {}, _context(app, answer, pack), own=answer.own_point), language)
+    page = document(
+        answer.release or {}, _context(app, answer, pack), own=answer.own_point, case_mix=answer.own_case_mix
+    )
+    return render(page, language)
 
 
 def _writer(content: str) -> Callable[[Path], object]:

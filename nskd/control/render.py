@@ -17,6 +17,7 @@ from nskd.control import answers
 SUPPRESSED: Final = "."
 TOTAL: Final = "total"
 RAISED: Final = "*"
+_NORMAL_95: Final = 1.96
 _GOOD: Final = frozenset({"up", "ready", "done", "approve", "approved"})
 _YES_NO: Final = (("ja", "nee"), ("yes", "no"))  # keys of levels between which a share makes sense
 _BAD: Final = frozenset({"down", "failed", "refused", "refuse", "expired", "paused", "left"})
@@ -298,6 +299,12 @@ def hospitals(console: Console, answer: answers.ResultAnswer) -> None:
     if answer.own_point is not None:
         events, size = answer.own_point
         shown.append(("this centre", f"{events} of {size}, exactly; known here only"))
+    if answer.own_case_mix is not None:
+        observed, expected, variance = answer.own_case_mix
+        reach = _NORMAL_95 * variance**0.5 / expected
+        chance = f"by chance {max(1 - reach, 0):.2f} – {1 + reach:.2f}"
+        ratio = f"{observed:.0f} with the outcome, {expected:.1f} expected: {observed / expected:.2f}"
+        shown.append(("this centre", f"{ratio} ({chance}); known here only"))
     if shown:
         pairs(console, shown)
 

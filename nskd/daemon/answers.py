@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import attrs
 import msgspec
 import trio
 
+from nskd.analysis.regression import CaseMix
 from nskd.control import answers
 from nskd.daemon.workshop import Workshop
 from nskd.data.where import parse_where
@@ -186,9 +188,9 @@ def permits_answer(workshop: Workshop) -> answers.PermitsAnswer:
 
 
 def result_answer(
-    entry: Entry, result: Result | None, own_point: tuple[int, int] | None = None
+    entry: Entry, result: Result | None, own_point: tuple[int, int] | None = None, case_mix: CaseMix | None = None
 ) -> answers.ResultAnswer:
-    """What was released, or why nothing was; ``own_point`` is this centre's own, of a funnel."""
+    """What was released, or why nothing was; ``own_point`` and ``case_mix`` are this centre's own."""
     return answers.ResultAnswer(
         request=entry.request.digest.hex(),
         title=entry.request.table.title,
@@ -201,6 +203,7 @@ def result_answer(
         purpose=entry.request.table.purpose,
         charter=entry.request.charter_digest.hex(),
         own_point=own_point,
+        own_case_mix=None if case_mix is None else attrs.astuple(case_mix),
     )
 
 

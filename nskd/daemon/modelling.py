@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any, Final
 
 import attrs
@@ -10,7 +11,7 @@ import msgspec
 import numpy as np
 
 from nskd.analysis.design import Design
-from nskd.analysis.regression import OwnRows, Scale, alike, fitted, model_design
+from nskd.analysis.regression import CaseMix, OwnRows, Scale, alike, fitted, model_design
 from nskd.analysis.release import AllOrNone
 from nskd.analysis.table import TablePlan
 from nskd.data.patterns import Patterns
@@ -18,7 +19,7 @@ from nskd.governance import limits
 from protocol.errors import Fault, RemoteProtocolError
 from protocol.online.arithmetic import Evaluator
 from protocol.online.disclosure import Pattern, Release
-from protocol.online.regression import regression
+from protocol.online.regression import Status, regression
 from protocol.party import Part, Party, octets
 
 _DUE: Final = "the model on record is told as no such text"
@@ -26,13 +27,18 @@ _DUE: Final = "the model on record is told as no such text"
 
 @attrs.frozen(eq=False, repr=False)
 class Modelling:
-    """One centre's side of it."""
+    """One centre's side of it.
+
+    ``keep`` gets what the model says of this centre's own rows, which goes nowhere; ``before_step`` may raise.
+    """
 
     plan: TablePlan
     impossible: Pattern
     counted: AllOrNone
     patterns: Patterns
     contributors: int
+    keep: Callable[[CaseMix], None]
+    before_step: Callable[[], None]
 
     async def fit(self, evaluator: Evaluator, counts: Release) -> dict[str, Any]:
         """Fit the model, if all counts were safe; what a release says of it, or why there is none."""
@@ -41,7 +47,11 @@ class Modelling:
             return design
         scale = Scale.of(self.plan)
         own = OwnRows.of(design, self.patterns, scale)
-        return fitted(design, await regression(evaluator, design.sizes, design, own), scale, self.contributors)
+        estimates = await regression(evaluator, design.sizes, design, own, before_step=self.before_step)
+        case_mix = own.case_mix(estimates.path[-1]) if estimates.status is Status.CONVERGED else None
+        if case_mix is not None:
+            self.keep(case_mix)
+        return fitted(design, estimates, scale, self.contributors)
 
 
 async def settled(party: Party, model: dict[str, Any], recorded: bytes | None) -> dict[str, Any]:

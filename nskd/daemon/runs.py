@@ -18,6 +18,7 @@ from nskd.analysis.contribution import Contributions
 from nskd.analysis.hospitals import own_score, told
 from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.populations import Populations, Record, split
+from nskd.analysis.regression import CaseMix
 from nskd.analysis.release import AllOrNone, AlsoHide, release_bytes
 from nskd.analysis.table import TablePlan
 from nskd.daemon.epochs import Epochs, epoch_has_ended
@@ -107,6 +108,10 @@ class Runs:
     async def wait_idle(self) -> None:
         """Wait until no run is under way."""
         await self._idle.wait()
+
+    def case_mix(self, request: bytes) -> CaseMix | None:
+        """What a model said of this centre's own rows, if it did: for this centre's eyes."""
+        return self._contributions.case_mix(request)
 
     # --- judging --------------------------------------------------------------------------------------------
 
@@ -288,7 +293,7 @@ class Runs:
         with watch.phase("joint part"):
             self._require(session.proposal.epoch)
             impossible = await trio.to_thread.run_sync(impossible_cells, plan)
-            modelling = self._modelling(plan, impossible, own)
+            modelling = self._modelling(plan, impossible, own, entry.request.digest, session.proposal.epoch)
             asked = workshop.hospitals(plan, pairs_of(workshop, plan, earlier))
             outcome, further = await self._joint(
                 party, material, own, plan, impossible, modelling, asked, entry, approvals, session.proposal.epoch
@@ -344,12 +349,22 @@ class Runs:
         if self._epochs.current_id() != epoch:
             raise epoch_has_ended()
 
-    def _modelling(self, plan: TablePlan, impossible: Pattern, own: Contribution) -> Modelling | None:
+    def _modelling(
+        self, plan: TablePlan, impossible: Pattern, own: Contribution, request: bytes, epoch: bytes
+    ) -> Modelling | None:
         """What a regression does besides counting."""
         if own.patterns is None:
             return None
         contributors = len(self._workshop.charter.contributors)
-        return Modelling(plan, impossible, AllOrNone(impossible), own.patterns, contributors)
+        return Modelling(
+            plan,
+            impossible,
+            AllOrNone(impossible),
+            own.patterns,
+            contributors,
+            keep=partial(self._contributions.keep_case_mix, request),
+            before_step=partial(self._require, epoch),
+        )
 
     async def _joint(
         self,

@@ -261,7 +261,10 @@ class DaemonService:
 
     async def _result(self, entry: Entry) -> answers.ResultAnswer:
         result = await self._workshop.ledger(Ledger.result, entry.request.digest)
-        return result_answer(entry, result, None if result is None else await self._history.own_point(entry.request))
+        if result is None:
+            return result_answer(entry, None)
+        own_point = await self._history.own_point(entry.request)
+        return result_answer(entry, result, own_point, self._runs.case_mix(entry.request.digest))
 
     def _is_over(self, entry: Entry) -> bool:
         # A failure that will be tried again on its own is not the end.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from nskd.packs.codebook import Text
 from nskd.report.document import Cell, Section, Table
@@ -15,6 +15,7 @@ from nskd.statistics.model import LEVELS, Effect, ReleasedModel
 Label = Callable[[str, str | None], Text]
 """The words for a variable, or for a level of it."""
 
+_NORMAL_95: Final = 1.959964
 _RATIOS = {
     "logistic": Text("odds ratio", "odds ratio"),
     "poisson": Text("verhouding van aantallen", "rate ratio"),
@@ -35,6 +36,33 @@ def model_sections(release: Mapping[str, Any], label: Label) -> tuple[Section, .
         blocks.append(ForestPlot(_RATIOS[found.family], _RATIOS[found.family], Kind.RATIO, rows, found.level))
     blocks += [_table(found, label), _fit(found), *_read_so(release, found)]
     return (Section(title, tuple(blocks)),)
+
+
+def own_section(observed: float, expected: float, variance: float) -> Section:
+    """This centre's own rows beside the model: how many have the outcome, and how many one would expect."""
+    reach = _NORMAL_95 * variance**0.5 / expected
+    o, e = _number(observed, 0), _number(expected, 1)
+    found = _number(observed / expected, 2)
+    chance = _joined(_number(max(1.0 - reach, 0.0), 2), _number(1.0 + reach, 2))
+    return Section(
+        Text("Dit ziekenhuis", "This hospital"),
+        (
+            Text(
+                f"Hier hebben {o.nl} bezoeken de uitkomst. Zou het hier gaan als in alle ziekenhuizen samen, met de "
+                f"kinderen die hier komen, dan waren het er {e.nl}. De verhouding is {found.nl}; door toeval alleen "
+                f"ligt zij in 95 van de 100 gevallen tussen {chance.nl}.",
+                f"Here {o.en} visits have the outcome. If all went here as in all hospitals together, with the "
+                f"children who come here, there would be {e.en}. The ratio is {found.en}; by chance alone it lies "
+                f"within {chance.en} in 95 of 100 cases.",
+            ),
+            Text(
+                "Deze cijfers zijn hier berekend en hebben dit ziekenhuis niet verlaten. Zij staan niet in de uitkomst "
+                "die de andere centra hebben.",
+                "These figures were worked out here and have not left this hospital. They are not in the result that "
+                "the other centres have.",
+            ),
+        ),
+    )
 
 
 def _without(found: ReleasedModel, label: Label, *, few: bool) -> Text:

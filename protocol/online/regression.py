@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import attrs
@@ -46,7 +47,7 @@ PREDICTOR_STEP: Final = 4.0  # how far a step may move any linear predictor
 GRADIENT_FRACTION: Final = 20
 STEP_FRACTION: Final = 16
 FIGURE_FRACTION: Final = 18
-FIGURE_MAX: Final = 2.0**14  # of one figure, in its unit, all centres together
+FIGURE_BITS: Final = 14  # before the point, of one figure in its unit, all centres together
 PEOPLE_FRACTION: Final = 24
 # Bits by which an inverse has to be right before its last refinement: made anew, where a singular matrix leaves an
 # error of 1; from the step before; and for the results.
@@ -86,7 +87,7 @@ class Own(Protocol):
 class Sizes:
     """The public sizes of a regression.
 
-    ``coefficients``; ``figures``: how many sums over rows are opened at the end, each at most :data:`FIGURE_MAX`.
+    ``coefficients``; ``figures``: how many sums over rows are opened at the end, each below 2^:data:`FIGURE_BITS`.
     ``people``: with it figures are divided by the true number of rows over this one, which is near (to first order).
     """
 
@@ -137,12 +138,18 @@ def regression_cost(sizes: Sizes) -> Cost:
     return need.cost + masks_cost(need.masks)
 
 
-async def regression(evaluator: Evaluator, sizes: Sizes, model: Model, own: Own) -> Estimates:
-    """Fit the model to the rows of all centres (steps 18.8 to 18.13)."""
+async def regression(
+    evaluator: Evaluator, sizes: Sizes, model: Model, own: Own, *, before_step: Callable[[], None] = lambda: None
+) -> Estimates:
+    """Fit the model to the rows of all centres (steps 18.8 to 18.13).
+
+    ``before_step`` is called before anything of this centre's rows is told anew, and may raise.
+    """
     masks = await FieldMasks.prepare(evaluator, regression_need(sizes).masks)
     fitting, work = _Fitting(evaluator, masks, sizes), evaluator.party.work
     at, path, before = tuple(model.start), [tuple(model.start)], math.inf
     for count in range(1, STEPS_MAX + 1):
+        before_step()
         frame = Frame.of(model.expected(at))
         step = await fitting.step(frame, await work(own.normal, at))
         if step is None:
@@ -155,6 +162,7 @@ async def regression(evaluator: Evaluator, sizes: Sizes, model: Model, own: Own)
         at = tuple(b + part * m for b, m in zip(at, move, strict=True))
         path.append(at)
         if length <= CLOSE:
+            before_step()
             frame = Frame.of(model.expected(at))
             information, _ = await work(own.normal, at)
             return await fitting.close(frame, information, await work(own.closing, at), tuple(path))

@@ -15,9 +15,17 @@ from protocol.checking import Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.material import Cost
 from protocol.online.arithmetic import Evaluator
+from protocol.online.fixed_point import REACH, TAIL_MAX
 from protocol.online.frame import Frame, Vector
+from protocol.online.inverse import FRACTION
 from protocol.online.regression import (
     CLOSE,
+    FIGURE_BITS,
+    FIGURE_FRACTION,
+    GRADIENT_FRACTION,
+    PEOPLE_FRACTION,
+    SIZE_MAX,
+    STEP_FRACTION,
     STEPS_MAX,
     Estimates,
     Sizes,
@@ -176,6 +184,26 @@ async def test_collinear_columns_are_told_and_nothing_is_shown() -> None:
     doubled = attrs.evolve(pooled, x=np.column_stack([pooled.x, pooled.x[:, 1] + pooled.x[:, 2]]))
     found = await fitted(doubled)
     assert found == Estimates(Status.SINGULAR, (Public.of(doubled).start,))
+
+
+async def test_what_is_opened_without_an_inverse_is_nothing() -> None:
+    pooled = rows(300, 3, 5)
+    doubled = attrs.evolve(pooled, x=np.column_stack([pooled.x, pooled.x[:, 1] + pooled.x[:, 2]]))
+    opened: list[dict[str, np.ndarray]] = []
+
+    def spy(evaluator: Evaluator) -> None:
+        original = evaluator.reveal
+
+        async def reveal(label: str, results: dict[str, Shared]) -> dict[str, np.ndarray]:
+            opened.append(await original(label, results))
+            return opened[-1]
+
+        evaluator.reveal = reveal  # type: ignore[method-assign, assignment]
+
+    await outcomes(parts(doubled, 3), Public.of(doubled), Sizes(4, 1), Cluster(3), spy)
+    (only,) = opened
+    assert only["condition"].tolist() == [0]
+    assert only["values"].tolist() == [0] * 4
 
 
 async def test_separation_ends_without_numbers() -> None:
@@ -378,6 +406,19 @@ def test_the_cost_of_the_largest_regression() -> None:
     assert cost == Cost(triples=cost.triples, bits=cost.bits, masks=cost.masks)
     assert cost.triples < 1_200_000
     assert cost.bits < 2_000_000
+
+
+def test_every_sum_of_products_fits_below_what_a_tail_can_be_cut_from() -> None:
+    """The bounds of steps 18.5, 18.9 and 18.12, from the constants that the code computes with."""
+    largest = REACH.bit_length() - 1  # numbers below 2^58 fit, whatever their sign
+    entry_bits = 10  # of V: eigenvalues of A above 2^−10, 2^−7 of what is expected
+    assert 2 * FRACTION + entry_bits <= largest
+    step_bits = 14  # 5,792 standard errors, as V·T'g is 2^1.5 times longer
+    assert FRACTION + GRADIENT_FRACTION + step_bits <= largest
+    assert largest >= FIGURE_FRACTION + FIGURE_BITS + PEOPLE_FRACTION + 1
+    for tail in (FRACTION, PEOPLE_FRACTION, FRACTION + GRADIENT_FRACTION - STEP_FRACTION):
+        assert 0 < tail <= TAIL_MAX
+    assert SIZE_MAX**0.5 * 2.0**-STEP_FRACTION < CLOSE  # what is cut off is shorter than the last step may be
 
 
 def test_a_frame_makes_what_is_expected_the_identity() -> None:

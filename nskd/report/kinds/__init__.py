@@ -50,14 +50,23 @@ _WORDS: Final[Mapping[str, Callable[[Released], Words]]] = MappingProxyType(
 )
 
 
-def document(release: Mapping[str, Any], context: Context, *, own: tuple[int, int] | None = None) -> Document:
+def document(
+    release: Mapping[str, Any],
+    context: Context,
+    *,
+    own: tuple[int, int] | None = None,
+    case_mix: tuple[float, float, float] | None = None,
+) -> Document:
     """Make the page of a release, as ``result.show`` gives it; raises :class:`~nskd.report.context.ReportError`.
 
     ``own`` are events and size at the centre that reads, for a funnel's own point; no other kind takes them.
+    ``case_mix``: of a regression, events observed and expected there, and their variance.
     """
     view = _view(release, context)
     if view.released.kind == Kind.FUNNEL:
         return _checked(lambda: funnel.document(view, own))
+    if view.released.kind == Kind.REGRESSION:
+        return _checked(lambda: regression.document(view, case_mix))
     return _checked(lambda: _PAGES[view.released.kind](view))
 
 

@@ -7,7 +7,7 @@ from nskd.packs.codebook import Text
 from nskd.report.document import Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.labels import capital, number_of
-from nskd.report.model import Label, model_sections
+from nskd.report.model import Label, model_sections, own_section
 from nskd.report.parts import ASKED, View, assemble, counts_section, together
 from nskd.statistics.figure import Figure
 from nskd.statistics.model import ReleasedModel
@@ -15,13 +15,18 @@ from nskd.statistics.model import ReleasedModel
 KEYS = ("covariate", "level")
 
 
-def document(view: View) -> Document:
-    """The page of a model."""
+def document(view: View, case_mix: tuple[float, float, float] | None = None) -> Document:
+    """The page of a model; ``case_mix``: see :func:`nskd.report.model.own_section`."""
     released = view.released
     return assemble(
         view,
         summary=[together(view.context), _found(view)],
-        sections=[_asked(view), *model_sections(released.more, _label(view)), counts_section(view, _counts(view))],
+        sections=[
+            _asked(view),
+            *model_sections(released.more, _label(view)),
+            *(() if case_mix is None else (own_section(*case_mix),)),
+            counts_section(view, _counts(view)),
+        ],
         method=[
             Text(
                 "Van het model zijn alleen de schattingen (ook die onderweg), hun standaardfouten en maten van passing "

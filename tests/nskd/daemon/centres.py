@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -249,7 +250,7 @@ def _seat(
     own = None
     if policy is not None:
         own = OwnPolicy(parse_standing_policy(policy), (papers.signed_by(name, policy, namespace=NAMESPACE),))
-    contributions = Contributions(directory / f"{name}-contributions", lambda label: label)
+    contributions = Contributions(directory / f"{name}-contributions", lambda label: sha256(label).digest())
     keeper = PermitKeeper(workshop, contributions)
     return Seat(
         workshop,

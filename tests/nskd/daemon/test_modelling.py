@@ -11,9 +11,10 @@ import attrs
 import numpy as np
 import pytest
 
+from nskd.analysis.contribution import Contributions
 from nskd.analysis.design import sizes_at_most
 from nskd.analysis.impossible import impossible_cells
-from nskd.analysis.regression import alike
+from nskd.analysis.regression import CaseMix, alike
 from nskd.analysis.release import AllOrNone
 from nskd.analysis.table import TablePlan, plan_request
 from nskd.daemon.modelling import Modelling, settled
@@ -59,6 +60,9 @@ def extracts(tmp_path_factory: pytest.TempPathFactory) -> list[Dataset]:
     return found
 
 
+mixes: dict[int, list[CaseMix]] = {}
+
+
 async def run(plan: TablePlan, extracts: list[Dataset]) -> list[tuple[dict[str, Any], np.ndarray, list[str]]]:
     """The model, the counts shown, and the labels of what was revealed, of every centre."""
     sizes, rules = sizes_at_most(plan), Rules(threshold=10, insider=True, rounding=5)
@@ -79,8 +83,15 @@ async def run(plan: TablePlan, extracts: list[Dataset]) -> list[tuple[dict[str, 
         data = extracts[party.index]
         table, hider = local_table(data, plan), AllOrNone(impossible)
         counts = await release(evaluator, table.values, table.children, rules, hider)
-        modelling = Modelling(plan, impossible, hider, local_patterns(data, plan), CENTRES)
-        return await modelling.fit(evaluator, counts), counts.shown, revealed
+        kept: list[CaseMix] = []
+        steps: list[int] = []
+        modelling = Modelling(
+            plan, impossible, hider, local_patterns(data, plan), CENTRES, kept.append, lambda: steps.append(1)
+        )
+        model = await modelling.fit(evaluator, counts)
+        assert len(steps) == revealed.count("step") + revealed.count("closing")
+        mixes[party.index] = kept
+        return model, counts.shown, revealed
 
     return await Cluster(CENTRES).run(seat)
 
@@ -94,6 +105,14 @@ async def test_with_all_cells_safe_there_is_a_model(extracts: list[Dataset]) -> 
         assert shown.sum() == 2 * (4 + 2)
         assert revealed[:2] == ["pattern", "cells"]
         assert set(revealed[2:]) == {"step", "closing"}
+    # of all centres together a model with an intercept expects as many as there are
+    (own,) = zip(*(mixes[centre] for centre in range(CENTRES)), strict=True)
+    assert sum(each.expected for each in own) == pytest.approx(sum(each.observed for each in own), rel=1e-5)
+    for each, data in zip(own, extracts, strict=True):
+        query = "SELECT count(*) FROM visits WHERE nsk_status = 'complete' AND sex IN ('M', 'V')"
+        ((count,),) = data.fetch(query)
+        assert each.observed == count
+        assert 0 < each.variance < each.expected
 
 
 async def test_with_one_small_level_nothing_is_opened_but_that(extracts: list[Dataset]) -> None:
@@ -193,8 +212,29 @@ async def test_a_record_that_is_no_model_is_malformed(change: Callable[[np.ndarr
         assert each.error.fault in (Fault.MALFORMED, Fault.CONTRIBUTION)
 
 
+async def test_a_record_in_another_spelling_is_malformed() -> None:
+    spelt = np.frombuffer(json.dumps(MODEL).encode(), dtype=np.uint8)
+    for each in (await settle([None] * 3, lambda part: spelt))[:2]:
+        assert isinstance(each.error, RemoteProtocolError)
+        assert each.error.fault is Fault.MALFORMED
+
+
 def test_models_are_compared_by_their_own_errors() -> None:
-    assert alike(MODEL, changed(estimate=0.2 + 0.9e-5))
-    assert not alike(MODEL, changed(estimate=0.2 + 1.1e-5))
+    assert alike(MODEL, changed(estimate=0.2 + 0.9e-4))
+    assert not alike(MODEL, changed(estimate=0.2 + 1.1e-4))
     assert not alike(MODEL, "model")
     assert not alike(MODEL, {**MODEL, "steps": "5"})
+
+
+def test_what_the_model_says_of_own_rows_is_kept_sealed_and_erased(tmp_path: Path) -> None:
+    contributions = Contributions(tmp_path, lambda label: bytes(32))
+    request, found = bytes(range(32)), CaseMix(12.0, 10.5, 9.25)
+    assert contributions.case_mix(request) is None
+    contributions.keep_case_mix(request, found)
+    assert contributions.case_mix(request) == found
+    (path,) = tmp_path.iterdir()
+    assert b"case" not in path.read_bytes()
+    (tmp_path / f"{bytes(32).hex()}.case-mix").write_bytes(path.read_bytes())
+    assert contributions.case_mix(bytes(32)) is None, "sealed for another request"
+    contributions.erase(request)
+    assert contributions.case_mix(request) is None

@@ -556,7 +556,8 @@ async def test_a_pause_is_in_time_up_to_the_moment_at_which_data_enters(
         epochs = SimpleNamespace(mac_key=lambda: None, current_id=lambda: bytes(32))
         side = taking_part(seat, epochs=epochs)
         monkeypatch.setattr(seat.workshop.__class__, "rules", lambda self, plan: None)
-        rest: list[Any] = [None, None, own, None, None, None, seat.entry(sent), (), bytes(32)]
+        plan = SimpleNamespace(shape=None)
+        rest: list[Any] = [None, None, own, plan, None, None, None, seat.entry(sent), (), bytes(32)]
         await side._joint(*rest)
         assert entered == ["data"]
         for absent in ("zuid", "oost"):  # its own pause, and that of another
@@ -598,7 +599,8 @@ async def test_nothing_is_told_of_hospitals_once_the_epoch_has_ended(
         monkeypatch.setattr(seat.workshop.__class__, "rules", lambda self, plan: None)
         epochs = SimpleNamespace(mac_key=lambda: None, current_id=lambda: epoch[0], destroy_if_tested=destroys)
         side = taking_part(seat, epochs=epochs)
-        rest: list[Any] = [None, None, own, None, None, "asked", seat.entry(sent), (), bytes(32)]
+        plan = SimpleNamespace(shape=None)
+        rest: list[Any] = [None, None, own, plan, None, None, "asked", seat.entry(sent), (), bytes(32)]
         with pytest.raises(OperatorError, match="epoch"):
             await side._joint(*rest)
         assert not told

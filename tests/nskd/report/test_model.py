@@ -13,7 +13,7 @@ from nskd.packs.codebook import Text
 from nskd.report.context import Context
 from nskd.report.document import Section, Table
 from nskd.report.kinds import document, figures
-from nskd.report.model import model_sections
+from nskd.report.model import model_sections, own_section
 from nskd.report.page import render
 from nskd.report.plots.forest import ForestPlot
 from nskd.statistics.figure import StatisticsError
@@ -95,3 +95,10 @@ def test_a_page_without_a_model_says_so() -> None:
     found = figures(release, context)
     assert found is not None
     assert [(row.name, row.value) for row in found.rows] == [("model", None)]
+
+
+def test_own_rows_beside_the_model_are_said_to_stay_here() -> None:
+    said = texts(own_section(120.0, 100.0, 64.0))
+    assert "1.20" in said
+    assert "0.84 – 1.16" in said
+    assert "have not left this hospital" in said
