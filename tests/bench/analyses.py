@@ -19,10 +19,12 @@ import attrs
 import trio
 
 from nskd.analysis.agreed import rules_for
+from nskd.analysis.design import sizes_at_most
 from nskd.analysis.impossible import impossible_cells
-from nskd.analysis.release import AlsoHide
+from nskd.analysis.release import AllOrNone, AlsoHide
 from nskd.analysis.table import TablePlan, plan_request
 from nskd.daemon.localpart import Contribution, LocalPart
+from nskd.daemon.modelling import Modelling
 from nskd.data.load import Dataset, load_visits
 from nskd.governance.disclosure import DisclosureRules
 from nskd.governance.request_text import parse_request
@@ -30,6 +32,7 @@ from nskd.packs.pack import Pack, load_pack
 from nskd.packs.synthetic import generate, write_visits
 from protocol.online.arithmetic import Evaluator
 from protocol.online.disclosure import Release, disclosure_cost, release
+from protocol.online.regression import regression_cost
 from protocol.party import Party
 from protocol.wire import Message, encode
 from tests.cluster import Cluster
@@ -41,6 +44,11 @@ HEAD: Final = 'title = "T"\npurpose = "improvement"\nmeasure = "visits"\n'
 REQUESTS: Final = {
     "rate by month and hospital type": (
         'kind = "rate"\nof = "nsk_status = \'complete\'"\nby = ["visit_month", "hospital_type"]\n'
+    ),
+    "regression on twelve covariates": (
+        'kind = "regression"\nfamily = "logistic"\noutcome = "triage IN (\'red\', \'orange\')"\n'
+        'covariates = ["age_band", "sex", "daypart", "delay_abnormal", "admitted", "top_to_toe", "colleague_consult",'
+        ' "leck_consult", "vt_advice", "parents_informed", "arrival_mode", "vt_report"]\nwhere = "sex <> \'X\'"\n'
     ),
     "funnel": 'kind = "funnel"\nof = "nsk_status = \'complete\'"\n',
 }
@@ -91,7 +99,8 @@ def measure(name: str, plan: TablePlan, data: Sequence[Dataset]) -> None:
         counting.append(seconds)
     rules = rules_for(DisclosureRules(), plan)
     impossible, known_s = timed(lambda: impossible_cells(plan))
-    cost = disclosure_cost(rules, parties, plan.size)
+    cost, sizes = disclosure_cost(rules, parties, plan.size), sizes_at_most(plan)
+    cost = cost if sizes is None else cost + regression_cost(sizes)
     dealer = Dealer(parties)
 
     def jointly() -> tuple[Release, Traffic, float]:
@@ -99,9 +108,16 @@ def measure(name: str, plan: TablePlan, data: Sequence[Dataset]) -> None:
         traffic = Traffic()
 
         async def seat(party: Party) -> Release:
-            own = parts[party.index].table
+            own, patterns = parts[party.index].table, parts[party.index].patterns
             evaluator = Evaluator(party, dealer.keys[party.index], material[party.index])
-            return await release(evaluator, own.values, own.children, rules, AlsoHide(plan.shape, impossible))
+            if patterns is None:
+                return await release(evaluator, own.values, own.children, rules, AlsoHide(plan.shape, impossible))
+            counted = AllOrNone(impossible)
+            counts = await release(evaluator, own.values, own.children, rules, counted)
+            modelling = Modelling(plan, impossible, counted, patterns, parties, lambda mix: None, lambda: None)
+            model = await modelling.fit(evaluator, counts)
+            assert "coefficients" in model, model
+            return counts
 
         released, seconds = timed(lambda: trio.run(Cluster(parties, liar=0, tamper=traffic).run, seat))
         return released[0], traffic, seconds
