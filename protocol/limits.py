@@ -74,3 +74,7 @@ AUDIT_HEADS_WAITING_MAX: Final = 64  # signed heads of one centre that still hav
 AUDIT_HASHES_HELD_MAX: Final = (
     8192  # of one centre's latest entries, for heads that come late: 2 MiB for sixteen centres
 )
+
+# --- regression (section 18) --------------------------------------------------------------------------------
+REGRESSION_SIZE_MAX: Final = 32  # coefficients; stock for as many steps of as many is reserved beforehand
+REGRESSION_STEPS_MAX: Final = 10  # what an honest fit takes, twice over; each tells an estimate

@@ -8,7 +8,7 @@ from nskd.data.errors import RequestError
 from nskd.governance.question import AsRegression, AsSpc, AsSummary, Reading
 from nskd.packs.codebook import MISSING, Codebook, Variable, VariableType, closest
 from nskd.packs.conditions import Period
-from protocol.online.regression import SIZE_MAX
+from protocol.limits import REGRESSION_SIZE_MAX
 
 
 def check_reading(codebook: Codebook, reading: Reading, rows: Sequence[str]) -> None:
@@ -86,9 +86,9 @@ def _check_model(codebook: Codebook, reading: AsRegression) -> None:
             remedy = f'Did you mean "{near}"?' if near else f"Choose from {', '.join(variable.keys)}."
             what = f'"{covariate.reference}" is no level of "{covariate.name}"'
             raise RequestError(what, where="covariates", remedy=remedy)
-    if coefficients > SIZE_MAX:
+    if coefficients > REGRESSION_SIZE_MAX:
         raise RequestError(
-            f"the model would have {coefficients} coefficients, {SIZE_MAX} can be computed",
+            f"the model would have {coefficients} coefficients, {REGRESSION_SIZE_MAX} can be computed",
             where="covariates",
             remedy="Use fewer covariates, or such with fewer levels.",
         )

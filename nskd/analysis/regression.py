@@ -22,8 +22,9 @@ from nskd.data.patterns import Patterns
 from nskd.governance.question import AsRegression, ModelFamily
 from nskd.packs.codebook import TOTAL
 from nskd.statistics.families import BINOMIAL, POISSON, Binomial, Poisson
+from protocol.limits import REGRESSION_STEPS_MAX
 from protocol.online.frame import Frame, Vector
-from protocol.online.regression import CLOSE, FREE_STEPS, PREDICTOR_STEP, STEPS_MAX, Estimates, Status
+from protocol.online.regression import CLOSE, FREE_STEPS, PREDICTOR_STEP, Estimates, Status
 
 Array = npt.NDArray[np.float64]
 
@@ -185,7 +186,7 @@ class OwnRows:
 def in_the_clear(design: Design, centres: Sequence[OwnRows]) -> Estimates:
     """The fit of centres whose rows are all here: for data that are made up."""
     at, path, before = design.start, [design.start], math.inf
-    for count in range(1, STEPS_MAX + 1):
+    for count in range(1, REGRESSION_STEPS_MAX + 1):
         normals = [each.normal(at) for each in centres]
         information, gradient = sum(each[0] for each in normals), sum(each[1] for each in normals)
         frame = Frame.of(design.expected(at))

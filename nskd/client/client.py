@@ -199,9 +199,9 @@ class Client:
     def submit(self, request: Request, *, again: bool = False) -> Submitted:
         """Have the daemon sign a request and send it to all centres; ``again`` although the same is open already."""
         answer = self._daemon.ask("request.submit", SubmitAnswer, text=request.text, again=again)
-        return Submitted(str(answer.request), self._language, self._daemon)
+        return Submitted(str(answer.request), self._language, self._daemon, self.pack)
 
     def submitted(self, request: str) -> Submitted:
         """A request submitted before; the first digits of its name will do."""
         detail = self._daemon.ask("request.show", RequestDetail, request=request)
-        return Submitted(detail.row.request, self._language, self._daemon)
+        return Submitted(detail.row.request, self._language, self._daemon, self.pack)

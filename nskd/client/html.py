@@ -21,6 +21,8 @@ def result_page(result: Result) -> str:
     closed = any(cell["value"] is None for cell in result.release["cells"])
     parts = [] if result.synthetic is None else [_NOTICE.format(_text(result.synthetic.notice))]
     parts.append(_table(tab, result.title))
+    if lines := result.figure_lines():
+        parts.append(_figures(lines))
     parts += [f"<p>{_text(note)}</p>" for note in result.notes]
     if closed and result.rules:
         parts.append(_list(result.rules))
@@ -48,6 +50,12 @@ def _table(tab: Crosstab, title: str) -> str:
     body = "\n".join(f"<tr>{line}</tr>" for line in lines)
     caption = f"<caption>{_text(f'{title} (number of {tab.measure})')}</caption>"
     return f"<table>\n{caption}\n<thead><tr>{first}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+
+
+def _figures(lines: Sequence[Sequence[str]]) -> str:
+    head, *rows = ("".join(f"<td>{_text(cell)}</td>" for cell in line) for line in lines)
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    return f"<table>\n<thead><tr>{head.replace('td>', 'th>')}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
 def _list(sentences: Iterable[str]) -> str:

@@ -106,6 +106,7 @@ def rehearse(request: Request, cast: Cast, agreed: DisclosureRules, language: La
         title=request.title or "",
         release=release,
         rules=tuple(say(each, language) for each in stated_rules(agreed, plan.reading.kind, but=("differencing",))),
+        codebook=request.pack.codebook,
         synthetic=Synthetic(cast.centres, cast.seed, _counted(reasons, impossible)),
     )
 

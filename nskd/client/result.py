@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     import polars
     import pyarrow
 
+    from nskd.packs.codebook import Codebook
+
 SUPPRESSED: Final = "."
+_FIGURES_SHOWN: Final = 40
 _WIDTH: Final = 240  # characters of a line of print, where nothing needs folding
 
 
@@ -47,7 +50,7 @@ class Result:
     """A released table, or one of a rehearsal: then ``synthetic`` is there.
 
     ``release`` is the released document, ``request`` and ``digest`` its names at every centre, ``rules`` the charter's
-    disclosure rules in words.
+    disclosure rules in words, ``codebook`` the pack's, of which figures need the words.
     """
 
     title: str
@@ -56,6 +59,24 @@ class Result:
     request: str | None = None
     digest: str | None = None
     synthetic: Synthetic | None = None
+    codebook: Codebook | None = None
+
+    @property
+    def figures(self) -> list[dict[str, str | float | None]]:
+        """What follows from the counts of a kind beside a table, a row a figure; ``note`` says why one is missing.
+
+        Rates, limits, ratios, with the ends of their intervals: what the result page shows.
+        """
+        if self.codebook is None or "kind" not in self.release:
+            return []
+        from nskd.governance.disclosure import DisclosureRules
+        from nskd.report.context import Context
+        from nskd.report.kinds import figures
+
+        # A page says under which rules and among whom; figures are the same whatever these are.
+        context = Context(self.codebook, (), "", DisclosureRules(), "", "", "")
+        found = figures(self.release, context)
+        return [] if found is None else [dict(zip(found.columns, line, strict=True)) for line in found.lines()]
 
     @property
     def cells(self) -> list[dict[str, Any]]:
@@ -155,6 +176,9 @@ class Result:
             from nskd.control.model_text import model
 
             model(console, self.release)
+        elif lines := self.figure_lines():
+            console.print()
+            render.table(console, lines[0], lines[1:], right=len(lines[0]))
         table = [line.rstrip() for line in out.getvalue().splitlines()]
         return "\n".join([*head, plain(self.title), *table, *self._explained()])
 
@@ -163,9 +187,27 @@ class Result:
 
         return result_page(self)
 
+    def figure_lines(self) -> list[tuple[str, ...]]:
+        """A head, and a line a figure as it is printed; the last says how many more there are."""
+        figures = self.figures
+        if not figures:
+            return []
+        kept = [name for name in figures[0] if any(row[name] not in (None, "") for row in figures)]
+        lines = [tuple(_digits(row[name]) for name in kept) for row in figures[:_FIGURES_SHOWN]]
+        if len(figures) > _FIGURES_SHOWN:
+            lines.append((f"… {len(figures) - _FIGURES_SHOWN} more in .figures", *("" for _ in kept[1:])))
+        return [tuple(kept), *lines]
+
     def _explained(self) -> list[str]:
         closed = any(cell["value"] is None for cell in self.release["cells"])
         return [*self.notes, *(f"- {plain(rule)}" for rule in self.rules if closed)]
+
+
+def _digits(value: str | float | None) -> str:
+    """A figure to be read: four digits are as many as its interval bears; counts are whole."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "" if value is None else str(value)
 
 
 def _unused(name: str, taken: Any) -> str:

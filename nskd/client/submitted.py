@@ -12,6 +12,7 @@ from nskd.client.errors import UnansweredError, plain
 from nskd.client.progress import KINDS, Step, step_of
 from nskd.client.result import Result
 from nskd.control.answers import RequestDetail, ResultAnswer
+from nskd.packs.pack import Pack
 
 _RULES: Final = "rules"  # the section of a page that states the charter's rules
 _AT_ONCE_S: Final = 0.001  # the least wait there is, so that "no result yet" is an answer too
@@ -27,6 +28,7 @@ class Submitted:
     request: str
     language: str
     daemon: Daemon
+    pack: Pack
 
     @property
     def detail(self) -> RequestDetail:
@@ -93,6 +95,7 @@ class Submitted:
             rules=tuple(each for section in sections if section.key == _RULES for each in section.sentences),
             request=answer.request,
             digest=answer.digest,
+            codebook=self.pack.codebook,
         )
 
     def _unanswered(self, answer: ResultAnswer) -> UnansweredError:

@@ -58,16 +58,28 @@ class Figures:
     by: tuple[str, ...]
     rows: tuple[FigureRow, ...]
 
-    def to_csv(self) -> str:
-        """A line a figure; empty where there is nothing, numbers with all their digits."""
-        out = io.StringIO()
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow([*self.by, *_COLUMNS])
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What each row of :meth:`lines` holds."""
+        return (*self.by, *_COLUMNS)
+
+    def lines(self) -> list[tuple[str | float | None, ...]]:
+        """A line a figure, None where there is nothing."""
+        found: list[tuple[str | float | None, ...]] = []
         for row in self.rows:
             keys = row.keys or ("total",) * len(self.by)
             low, high = (None, None) if row.within is None else (row.within.low, row.within.high)
             numbers = (row.numerator, row.denominator, row.value, low, high, row.level)
-            writer.writerow([*keys, row.name, *("" if each is None else repr(each) for each in numbers), row.note])
+            found.append((*keys, row.name, *numbers, row.note))
+        return found
+
+    def to_csv(self) -> str:
+        """A line a figure; empty where there is nothing, numbers with all their digits."""
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(self.columns)
+        for line in self.lines():
+            writer.writerow(["" if each is None else each if isinstance(each, str) else repr(each) for each in line])
         return out.getvalue()
 
 

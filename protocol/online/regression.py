@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import Elements
+from protocol.limits import REGRESSION_SIZE_MAX, REGRESSION_STEPS_MAX
 from protocol.material import Cost
 from protocol.online.arithmetic import Evaluator
 from protocol.online.fixed_point import FieldMasks, from_fixed, masks_cost, to_fixed, without_tail
@@ -38,8 +39,6 @@ from protocol.shares import Shared, concatenate, split, total
 
 Array = npt.NDArray[np.float64]
 
-SIZE_MAX: Final = 32  # coefficients
-STEPS_MAX: Final = 10
 RESTARTS_MAX: Final = 1
 FREE_STEPS: Final = 4  # from the next one on each has to be half as long as the one before, or shorter
 CLOSE: Final = 2.0**-12  # standard errors: the step after which there is none
@@ -96,8 +95,10 @@ class Sizes:
     people: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        if not 1 <= self.coefficients <= SIZE_MAX:
-            raise LocalProtocolError(f"a regression has 1 to {SIZE_MAX} coefficients, not {self.coefficients}")
+        if not 1 <= self.coefficients <= REGRESSION_SIZE_MAX:
+            raise LocalProtocolError(
+                f"a regression has 1 to {REGRESSION_SIZE_MAX} coefficients, not {self.coefficients}"
+            )
 
 
 class Status(enum.Enum):
@@ -127,7 +128,7 @@ def regression_need(sizes: Sizes) -> Need:
     step = Need(Cost(masks=triangle_size(size) + size, triples=size * size + size), size)
     closing = sizes.figures + (sizes.people is not None)
     last = Need(Cost(masks=triangle_size(size) + closing, triples=size + 2 * sizes.figures), size + sizes.figures)
-    steps = step.times(STEPS_MAX) + refinement_need(size).times(STEPS_MAX + RESTARTS_MAX)
+    steps = step.times(REGRESSION_STEPS_MAX) + refinement_need(size).times(REGRESSION_STEPS_MAX + RESTARTS_MAX)
     steps += Need(Cost(triples=size * size + size), size).times(RESTARTS_MAX)
     return start_need(size).times(1 + RESTARTS_MAX) + steps + refinement_need(size).times(2) + last
 
@@ -148,7 +149,7 @@ async def regression(
     masks = await FieldMasks.prepare(evaluator, regression_need(sizes).masks)
     fitting, work = _Fitting(evaluator, masks, sizes), evaluator.party.work
     at, path, before = tuple(model.start), [tuple(model.start)], math.inf
-    for count in range(1, STEPS_MAX + 1):
+    for count in range(1, REGRESSION_STEPS_MAX + 1):
         before_step()
         frame = Frame.of(model.expected(at))
         step = await fitting.step(frame, await work(own.normal, at))

@@ -13,6 +13,7 @@ import statsmodels.api as sm
 from protocol import field
 from protocol.checking import Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
+from protocol.limits import REGRESSION_SIZE_MAX, REGRESSION_STEPS_MAX
 from protocol.material import Cost
 from protocol.online.arithmetic import Evaluator
 from protocol.online.fixed_point import REACH, TAIL_MAX
@@ -24,9 +25,7 @@ from protocol.online.regression import (
     FIGURE_FRACTION,
     GRADIENT_FRACTION,
     PEOPLE_FRACTION,
-    SIZE_MAX,
     STEP_FRACTION,
-    STEPS_MAX,
     Estimates,
     Sizes,
     Status,
@@ -254,7 +253,7 @@ async def test_a_step_that_does_not_shrink_ends_it() -> None:
 
     found = await outcomes([*own[:2], Wanderer(own[2].x, own[2].y)], Public.of(pooled), Sizes(2, 1), Cluster(3))
     assert found[0].value.status is Status.NOT_CONVERGED
-    assert len(found[0].value.path) <= 7 < STEPS_MAX
+    assert len(found[0].value.path) <= 7 < REGRESSION_STEPS_MAX
 
 
 async def test_a_step_moves_no_predictor_far() -> None:
@@ -377,7 +376,7 @@ async def test_the_cost_suffices_for_the_longest_way() -> None:
 
         def normal(self, at: Vector) -> tuple[np.ndarray, np.ndarray]:
             self.calls += 1
-            length = 3.0 * 0.48**self.calls if self.calls < STEPS_MAX else CLOSE / 10
+            length = 3.0 * 0.48**self.calls if self.calls < REGRESSION_STEPS_MAX else CLOSE / 10
             turned = np.array([[1.0, 0.9], [0.9, 1.0]]) if self.calls >= 5 else np.array([[1.0, -0.9], [-0.9, 1.0]])
             return turned / 2, turned @ np.array([length, 0.0]) / 2
 
@@ -397,7 +396,7 @@ async def test_the_cost_suffices_for_the_longest_way() -> None:
     sizes = Sizes(2, 1, people=10.0)
     found = await outcomes([Slow(), Slow()], Plain(), sizes, Cluster(2))
     assert found[0].value.status is Status.CONVERGED, found[0].error
-    assert len(found[0].value.path) == STEPS_MAX + 1
+    assert len(found[0].value.path) == REGRESSION_STEPS_MAX + 1
     assert found[0].value.figures[0] == pytest.approx(2.0, abs=1e-5)
 
 
@@ -418,7 +417,9 @@ def test_every_sum_of_products_fits_below_what_a_tail_can_be_cut_from() -> None:
     assert largest >= FIGURE_FRACTION + FIGURE_BITS + PEOPLE_FRACTION + 1
     for tail in (FRACTION, PEOPLE_FRACTION, FRACTION + GRADIENT_FRACTION - STEP_FRACTION):
         assert 0 < tail <= TAIL_MAX
-    assert SIZE_MAX**0.5 * 2.0**-STEP_FRACTION < CLOSE  # what is cut off is shorter than the last step may be
+    assert (
+        REGRESSION_SIZE_MAX**0.5 * 2.0**-STEP_FRACTION < CLOSE
+    )  # what is cut off is shorter than the last step may be
 
 
 def test_a_frame_makes_what_is_expected_the_identity() -> None:

@@ -8,7 +8,7 @@ from nskd.governance.explain.hospitals import of_this_hospital, point_is_shown
 from nskd.governance.explain.page import Question, Section
 from nskd.governance.question import AsRegression, Measure
 from nskd.packs.codebook import Text
-from protocol.online.regression import STEPS_MAX
+from protocol.limits import REGRESSION_STEPS_MAX
 
 
 def leaves(question: Question, own: str, charter: Charter, opt_out: bool) -> Section:
@@ -77,11 +77,10 @@ def _model(charter: Charter) -> tuple[Text, ...]:
     """What a regression tells on its way, and what it does not."""
     return (
         Text(
-            "Daarna wordt het model in stappen berekend, hoogstens "
-            f"{STEPS_MAX}. Bij elke stap berekent dit centrum op zijn eigen rijen hoe goed de schatting van dat moment "
-            "past. Ook die getallen gaan alleen in delen de deur uit: niemand ziet ze, ook niet opgeteld.",
-            f"Then the model is computed in steps, {STEPS_MAX} at most. At each step this centre works out on its "
-            "own rows how well the estimate of that moment fits. Those numbers leave in shares only, too: nobody sees "
+            f"Daarna wordt het model in stappen berekend, hoogstens {REGRESSION_STEPS_MAX}. Bij elke stap berekent dit "
+            "centrum op zijn eigen rijen hoe goed de schatting van dat moment past. Ook die getallen gaan alleen in delen de deur uit: niemand ziet ze, ook niet opgeteld.",
+            f"Then the model is computed in steps, {REGRESSION_STEPS_MAX} at most. At each step this centre works out "
+            "on its own rows how well the estimate of that moment fits. Those numbers leave in shares only, too: nobody sees "
             "them, not even added up.",
         ),
         Text(

@@ -14,6 +14,8 @@ from nskd.client import MissingPackageError, Result
 from nskd.client.html import sections
 from nskd.client.result import Synthetic
 from nskd.control.answers import PageSection
+from nskd.packs.pack import load_pack
+from tests.nskd.report import releases
 
 EVIL = "<script>alert(1)</script> & \x1b[31m"
 RELEASE = {
@@ -155,3 +157,18 @@ def test_a_variable_that_is_called_like_a_column_of_ours_keeps_its_name() -> Non
         "T", {**RELEASE, "rows": ["children"], "columns": ["synthetic"], "cells": cells}, synthetic=Synthetic(3, 1, {})
     )
     assert odd.columns() == {"children": ["a"], "synthetic": ["b"], "children_": [5], "synthetic_": [True]}
+
+
+def test_figures_are_those_of_the_result_page() -> None:
+    codebook = load_pack("nsk").codebook
+    rate = Result(title="T", release=releases.rate(hidden=lambda cell: cell["age_band"] == "9-11"), codebook=codebook)
+    figures = {row["age_band"]: row for row in rate.figures}
+    released = {(cell["age_band"], cell["@of"]): cell["value"] for cell in rate.cells}
+    yes, no = released["0-3", "yes"], released["0-3", "no"]
+    assert figures["0-3"]["value"] == yes / (yes + no)
+    assert (figures["9-11"]["value"], figures["9-11"]["note"]) == (None, "suppressed")
+    assert f"{yes / (yes + no):.4g}" in repr(rate)
+    assert f"<td>{yes / (yes + no):.4g}</td>" in rate._repr_html_()
+    monthly = Result(title="T", release=releases.spc(), codebook=codebook)
+    assert f"… {len(monthly.figures) - 40} more in .figures" in repr(monthly)
+    assert monthly.figures and not REAL.figures  # a table has none but its counts
