@@ -78,10 +78,11 @@ def _model(charter: Charter) -> tuple[Text, ...]:
     return (
         Text(
             f"Daarna wordt het model in stappen berekend, hoogstens {REGRESSION_STEPS_MAX}. Bij elke stap berekent dit "
-            "centrum op zijn eigen rijen hoe goed de schatting van dat moment past. Ook die getallen gaan alleen in delen de deur uit: niemand ziet ze, ook niet opgeteld.",
+            "centrum op zijn eigen rijen hoe goed de schatting van dat moment past. Ook die getallen gaan alleen in "
+            "delen de deur uit: niemand ziet ze, ook niet opgeteld.",
             f"Then the model is computed in steps, {REGRESSION_STEPS_MAX} at most. At each step this centre works out "
-            "on its own rows how well the estimate of that moment fits. Those numbers leave in shares only, too: nobody sees "
-            "them, not even added up.",
+            "on its own rows how well the estimate of that moment fits. Those numbers leave in shares only, too: "
+            "nobody sees them, not even added up.",
         ),
         Text(
             f"Wat alle {len(charter.centres)} centra wel zien: de schatting na elke stap, aan het eind hoe onzeker "
