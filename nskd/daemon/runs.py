@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from nskd.analysis.contribution import Contributions
-from nskd.analysis.hospitals import own_score, told
 from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.regression import CaseMix
-from nskd.analysis.release import AllOrNone, AlsoHide, release_bytes
-from nskd.analysis.table import TablePlan
-from nskd.daemon.epochs import Epochs, epoch_has_ended
+from nskd.analysis.release import release_bytes
+from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import Generator
 from nskd.daemon.history import History, pairs_of
+from nskd.daemon.joint import Job, JointPart
 from nskd.daemon.localpart import Contribution, LocalPart
-from nskd.daemon.modelling import Modelling, settled
+from nskd.daemon.modelling import settled
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.phases import Phase, Stopwatch
@@ -38,22 +35,16 @@ from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset
 from nskd.data.query import check_values
 from nskd.errors import OperatorError
-from nskd.governance.approval import SignedApproval
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger, release_digest
 from nskd.governance.lifecycle import State
-from nskd.governance.policy import PolicyError, Rule
-from nskd.governance.policy import Refusal as RuleRefusal
 from nskd.governance.tally import approvals_complete
 from nskd.sessions.kinds import AgreedSession, Refusal
 from nskd.sessions.proposal import Offer
 from nskd.stockpile import Segment, SharedStockpile, Stockpile
-from protocol.errors import Fault, ProtocolError, RemoteProtocolError
+from protocol.errors import ProtocolError
 from protocol.material import Material
-from protocol.online.arithmetic import Evaluator
-from protocol.online.disclosure import Pattern, Release, contribute, release_contributed
-from protocol.online.hospitals import Hospitals, compare
-from protocol.party import Party, octets
+from protocol.party import octets
 
 ANALYSIS: Final = "analysis"
 
@@ -90,6 +81,7 @@ class Runs:
         self._local_part = LocalPart(dataset, populations.person_key, history.find)
         self._objections = objections
         self._contributions = contributions
+        self._joint_part = JointPart(workshop, epochs, contributions)
         self._populations = populations
         self._history = history
         self._workers = workers
@@ -289,25 +281,23 @@ class Runs:
         party = session.party(os.urandom, self._workers)
         # What is withdrawn from here on comes too late for this run; what has expired by its end does not count then.
         approvals = await workshop.ledger(Ledger.approvals, entry.request.digest)
-        self._recheck(entry, approvals)
+        self._joint_part.recheck(entry, approvals)
         with watch.phase("joint part"):
-            self._require(session.proposal.epoch)
+            self._joint_part.require(session.proposal.epoch)
             impossible = await trio.to_thread.run_sync(impossible_cells, plan)
-            modelling = self._modelling(plan, impossible, own, entry.request.digest, session.proposal.epoch)
-            asked = workshop.hospitals(plan, pairs_of(workshop, plan, earlier))
-            outcome, further = await self._joint(
-                party, material, own, plan, impossible, modelling, asked, entry, approvals, session.proposal.epoch
-            )
+            hospitals = workshop.hospitals(plan, pairs_of(workshop, plan, earlier))
+            job = Job(entry, approvals, session.proposal.epoch, plan, impossible, own, hospitals)
+            outcome = await self._joint_part.run(party, material, job)
         with watch.phase("compare releases"):
+            further = outcome.further
             if "model" in further:
                 recorded = await workshop.ledger(Ledger.result, entry.request.digest)
-                further["model"] = await settled(
-                    party, further["model"], None if recorded is None else recorded.release
-                )
+                model = await settled(party, further["model"], None if recorded is None else recorded.release)
+                further = {"model": model}
             released = release_bytes(
                 plan,
-                outcome.shown,
-                outcome.values,
+                outcome.counts.shown,
+                outcome.counts.values,
                 impossible,
                 rounding=workshop.charter.disclosure.rounding,
                 request=entry.request.digest,
@@ -335,88 +325,6 @@ class Runs:
         self._contributions.hold(request, own.table.values, own.table.children, own.differences.children, *rows)
         record = Record(self._workshop.charter.contributors, listed, own.population)
         self._populations.hold(request, record)
-
-    def _recheck(self, entry: Entry, approvals: Collection[SignedApproval]) -> None:
-        """Before data enters, and before values leave: every signature anew, and this centre's own rules (12.7)."""
-        self._workshop.check(entry.request.table, entry.request.centre)
-        if not approvals_complete(entry.request, approvals, self._workshop.charter, self._workshop.clock()):
-            what = "an approval of this request does not hold any longer"
-            remedy = "Have it approved anew; it then runs again."
-            raise PolicyError((RuleRefusal(Rule.APPROVAL_EXPIRED, entry.request.centre, what, remedy),))
-
-    def _require(self, epoch: bytes) -> None:
-        """Nothing is opened under keys that have been given up meanwhile (5.9)."""
-        if self._epochs.current_id() != epoch:
-            raise epoch_has_ended()
-
-    def _modelling(
-        self, plan: TablePlan, impossible: Pattern, own: Contribution, request: bytes, epoch: bytes
-    ) -> Modelling | None:
-        """What a regression does besides counting."""
-        if own.patterns is None:
-            return None
-        contributors = len(self._workshop.charter.contributors)
-        return Modelling(
-            plan,
-            impossible,
-            AllOrNone(impossible),
-            own.patterns,
-            contributors,
-            keep=partial(self._contributions.keep_case_mix, request),
-            before_step=partial(self._require, epoch),
-        )
-
-    async def _joint(
-        self,
-        party: Party,
-        material: Material,
-        own: Contribution,
-        plan: TablePlan,
-        impossible: Pattern,
-        modelling: Modelling | None,
-        asked: Hospitals | None,
-        entry: Entry,
-        approvals: Collection[SignedApproval],
-        epoch: bytes,
-    ) -> tuple[Release, dict[str, Any]]:
-        request = entry.request.digest
-        rules = self._workshop.rules(plan)
-        evaluator = Evaluator(party, self._epochs.mac_key(), material)
-        also_hide = AlsoHide(plan.shape, impossible) if modelling is None else modelling.counted
-
-        def before_pattern() -> None:
-            self._require(epoch)
-            self._contributions.venture(request)
-
-        def hold_and_hide(safe: Pattern) -> Pattern:
-            self._require(epoch)
-            self._recheck(entry, approvals)
-            # Before any value is opened: two patterns of one request would show what secondary suppression hides.
-            if not self._contributions.hold_pattern(request, safe):
-                raise RemoteProtocolError(
-                    Fault.CONTRIBUTION, "other cells are safe than in an earlier run: some centre's counts have changed"
-                )
-            return also_hide(safe)
-
-        self._workshop.attendance.require_all()  # the last moment: what follows tells our data, in shares (14.6)
-        try:
-            differing = own.differences
-            cells = await contribute(evaluator, own.table.values, own.table.children, rules, differing.children)
-            released = await release_contributed(
-                evaluator, cells, rules, hold_and_hide, pairs=differing.cell, before_pattern=before_pattern
-            )
-            further: dict[str, Any] = {}
-            if modelling is not None:
-                self._require(epoch)
-                further = {"model": await modelling.fit(evaluator, released)}
-            if asked is not None:
-                self._require(epoch)
-                score = partial(own_score, own.table.values, plan)
-                further = told(asked, await compare(evaluator, cells, released, asked, rules, score))
-            return released, further
-        except BaseException as error:
-            await self._epochs.destroy_if_tested(party, error, "a run")
-            raise
 
     def _publish_round(self, step: str) -> None:
         self._workshop.events.publish("run.round", step=step)

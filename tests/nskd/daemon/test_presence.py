@@ -14,10 +14,11 @@ import trio
 
 from nskd.control import answers, methods
 from nskd.control.codes import ControlError
-from nskd.daemon import runs as runs_module
+from nskd.daemon import joint as joint_module
 from nskd.daemon.answers import request_detail
 from nskd.daemon.failures import Failures, describe_failure
 from nskd.daemon.generation import Generator
+from nskd.daemon.joint import Job, JointPart
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import Runs
 from nskd.daemon.wanted import Wanted
@@ -542,29 +543,31 @@ async def test_a_pause_is_in_time_up_to_the_moment_at_which_data_enters(
     async def opens(*_: object, **__: object) -> None:
         assert entered == ["data"]
 
-    monkeypatch.setattr(runs_module, "contribute", enters)
-    monkeypatch.setattr(runs_module, "release_contributed", opens)
+    monkeypatch.setattr(joint_module, "contribute", enters)
+    monkeypatch.setattr(joint_module, "release_contributed", opens)
     own = cast(
         Any,
         SimpleNamespace(
-            table=SimpleNamespace(values=None, children=None), differences=SimpleNamespace(children=None, cell=None)
+            table=SimpleNamespace(values=None, children=None),
+            differences=SimpleNamespace(children=None, cell=None),
+            patterns=None,
         ),
     )
     async with world(tmp_path) as here:
         sent = await here.submit()
         seat = here["zuid"]
         epochs = SimpleNamespace(mac_key=lambda: None, current_id=lambda: bytes(32))
-        side = taking_part(seat, epochs=epochs)
+        side = JointPart(seat.workshop, cast(Any, epochs), cast(Any, None))
         monkeypatch.setattr(seat.workshop.__class__, "rules", lambda self, plan: None)
-        plan = SimpleNamespace(shape=None)
-        rest: list[Any] = [None, None, own, plan, None, None, None, seat.entry(sent), (), bytes(32)]
-        await side._joint(*rest)
+        job = Job(seat.entry(sent), (), bytes(32), cast(Any, SimpleNamespace(shape=None)), cast(Any, None), own, None)
+        rest: list[Any] = [None, None, job]
+        await side.run(*rest)
         assert entered == ["data"]
         for absent in ("zuid", "oost"):  # its own pause, and that of another
             await pause(here[absent])
             await here.settle()
             with pytest.raises(PolicyError) as caught:
-                await side._joint(*rest)
+                await side.run(*rest)
             assert describe_failure(caught.value)[::2] == ("centre-paused", True)  # it may run after the resume
             await resume(here[absent])
             await here.settle()
@@ -590,19 +593,21 @@ async def test_nothing_is_told_of_hospitals_once_the_epoch_has_ended(
         """Nothing was at stake."""
 
     for name, stands_in in (("contribute", enters), ("release_contributed", opens), ("compare", compares)):
-        monkeypatch.setattr(runs_module, name, stands_in)
+        monkeypatch.setattr(joint_module, name, stands_in)
     differences = SimpleNamespace(children=None, cell=None)
-    own = cast(Any, SimpleNamespace(table=SimpleNamespace(values=None, children=None), differences=differences))
+    own = cast(
+        Any, SimpleNamespace(table=SimpleNamespace(values=None, children=None), differences=differences, patterns=None)
+    )
     async with world(tmp_path) as here:
         sent = await here.submit()
         seat = here["zuid"]
         monkeypatch.setattr(seat.workshop.__class__, "rules", lambda self, plan: None)
         epochs = SimpleNamespace(mac_key=lambda: None, current_id=lambda: epoch[0], destroy_if_tested=destroys)
-        side = taking_part(seat, epochs=epochs)
-        plan = SimpleNamespace(shape=None)
-        rest: list[Any] = [None, None, own, plan, None, None, "asked", seat.entry(sent), (), bytes(32)]
+        side = JointPart(seat.workshop, cast(Any, epochs), cast(Any, None))
+        plan, asked = cast(Any, SimpleNamespace(shape=None)), cast(Any, "asked")
+        rest: list[Any] = [None, None, Job(seat.entry(sent), (), bytes(32), plan, cast(Any, None), own, asked)]
         with pytest.raises(OperatorError, match="epoch"):
-            await side._joint(*rest)
+            await side.run(*rest)
         assert not told
 
 
