@@ -6,6 +6,8 @@
     signatures as ``ssh-keygen`` makes them; the persons who give them
 ``charter``, ``request``, ``approval``
     the three documents centres sign or agree on, each with its own reader and verifier
+``question``, ``request_text``
+    what a request asks, of whatever kind; its text, key by key
 ``charter_signatures``, ``succession``, ``charter_store``, ``amendment``, ``charter_diff``
     who has signed a charter; which may follow which; those taken up here; the next text; what it changes
 ``statement``, ``verification``, ``tally``, ``words``
