@@ -1,7 +1,8 @@
 """Every kind of request, computed jointly by three to six centres, against the pooled data and other libraries.
 
-The public data are those of the RAND Health Insurance Experiment (``randhie/pack.toml`` has the source), dealt out over
-centres at random.  Made-up extracts are in the manner of :mod:`tests.system.oracle`.
+The public data are those of the RAND Health Insurance Experiment and the carbon dioxide record of Mauna Loa
+(``randhie/pack.toml`` and ``maunaloa/pack.toml`` have the sources), dealt out over centres at random.  Made-up extracts
+are in the manner of :mod:`tests.system.oracle`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ import pandas
 import pytest
 from scipy.stats import chi2_contingency, fisher_exact
 from scipy.stats.contingency import odds_ratio
-from statsmodels.datasets import randhie
+from statsmodels.datasets import co2, randhie
 from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.proportion import proportion_confint
 
+from nskd.governance.disclosure import DisclosureRules
 from nskd.packs.pack import load_pack
+from nskd.report.context import Context
+from nskd.report.kinds import figures as page_figures
 from nskd.statistics.association import TwoByTwo, accuracy, association
 from nskd.statistics.binomial import proportion
 from nskd.statistics.figure import Figure
@@ -29,6 +33,8 @@ from tests.system.oracle import write_centres
 
 NSK = load_pack("nsk")
 RANDHIE = load_pack(Path(__file__).with_name("randhie"))
+MAUNALOA = load_pack(Path(__file__).with_name("maunaloa"))
+PACKS = {pack.name: pack for pack in (NSK, RANDHIE, MAUNALOA)}
 EXACT = {"rounding": 1, "centres_min": 3}
 HEAD = 'title = "T"\nmeasure = "visits"\n'
 Released = dict[tuple[str, ...], int | None]
@@ -61,7 +67,8 @@ def dealt(data: pandas.DataFrame, directory: Path, centres: int) -> list[Path]:
 
 async def released(pack: str, text: str, files: list[Path]) -> tuple[dict[str, Any], Released]:
     """The release, and its values by the levels of rows and columns."""
-    which, purpose = (NSK, "improvement") if pack == "nsk" else (RANDHIE, "research")
+    which = PACKS[pack]
+    purpose = which.purposes[0].id
     kind, rest = text.split("\n", 1)
     content = json.loads(await joint(which, f'{kind}\npurpose = "{purpose}"\n{HEAD}{rest}', files, EXACT, seed=7))
     names = (*content["rows"], *content["columns"])
@@ -152,6 +159,44 @@ async def test_a_funnel_of_public_data(tmp_path: Path) -> None:
     content, found = await released("randhie", 'kind = "funnel"\nof = "contacts >= 5"\n', dealt(data, tmp_path, 6))
     assert content["kind"] == "funnel"
     assert (found[("yes",)], found[("total",)]) == (int((data.contacts >= 5).sum()), len(data))
+
+
+def weeks() -> pandas.DataFrame:
+    """Weeks of the Mauna Loa record, and whether there was more carbon dioxide than in the week before."""
+    level = co2.load_pandas().data.co2.dropna()
+    rising = level.diff().iloc[1:] > 0
+    return pandas.DataFrame(
+        {
+            "record": [f"w{number}" for number in range(len(rising))],
+            "week": [f"p{number}" for number in range(len(rising))],
+            "month": rising.index.strftime("%Y-%m"),
+            "rising": np.where(rising, "yes", "no"),
+        }
+    )
+
+
+async def test_a_control_chart_of_public_data(tmp_path: Path) -> None:
+    data = weeks()
+    text = 'kind = "spc"\nof = "rising = \'yes\'"\nby = "year"\n'
+    content, found = await released("maunaloa", text, dealt(data, tmp_path, 3))
+    pooled = data.groupby(data.month.str[:4]).rising.agg([lambda each: int((each == "yes").sum()), "size"])
+    pooled.columns = ["events", "size"]
+    known_years = [year for year in pooled.index if found[year, "yes"] is not None and found[year, "no"] is not None]
+    assert len(known_years) > 25
+    for year in known_years:
+        assert (found[year, "yes"], found[year, "total"]) == tuple(pooled.loc[year])
+    told = page_figures(content, Context(MAUNALOA.codebook, (), "", DisclosureRules(), "", "", ""))
+    assert told is not None
+    shares = {row.keys[0]: row for row in told.rows if row.name == "share"}
+    chosen = pooled.loc[known_years]
+    centre = chosen.events.sum() / chosen["size"].sum()
+    limits = {row.keys[0]: row.within for row in told.rows if row.name == "chart-p"}
+    for year in known_years:
+        assert shares[year].value == pytest.approx(chosen.events[year] / chosen["size"][year], rel=1e-12)
+        reach = 3 * np.sqrt(centre * (1 - centre) / chosen["size"][year])
+        within = limits[year]
+        assert within is not None
+        assert (within.low, within.high) == pytest.approx((centre - reach, centre + reach), rel=1e-9)
 
 
 # --- made-up extracts, where cells are closed ----------------------------------------------------------------
