@@ -32,7 +32,9 @@ def model_sections(release: Mapping[str, Any], label: Label) -> tuple[Section, .
         return (Section(title, (_without(found, label, few=release["model"]["reason"] == LEVELS),)),)
     blocks: list[Table | ForestPlot | Text] = []
     if found.family in _RATIOS:
-        rows = tuple(Row(_words(each, found, label), each.ratio) for each in found.effects if each.name is not None)
+        rows = tuple(
+            Row(effect_words(each, found, label), each.ratio) for each in found.effects if each.name is not None
+        )
         blocks.append(ForestPlot(_RATIOS[found.family], _RATIOS[found.family], Kind.RATIO, rows, found.level))
     blocks += [_table(found, label), _fit(found), *_read_so(release, found)]
     return (Section(title, tuple(blocks)),)
@@ -83,7 +85,8 @@ def _without(found: ReleasedModel, label: Label, *, few: bool) -> Text:
     )
 
 
-def _words(each: Effect, found: ReleasedModel, label: Label) -> Text:
+def effect_words(each: Effect, found: ReleasedModel, label: Label) -> Text:
+    """Which group is compared with which."""
     if each.name is None:
         return Text("(uitgangsniveau)", "(intercept)")
     variable, level = label(each.name, None), label(each.name, each.level)
@@ -106,7 +109,7 @@ def _table(found: ReleasedModel, label: Label) -> Table:
         low, high = (0.0, 0.0) if within is None else (within.low, within.high)
         rows.append(
             (
-                _words(each, found, label),
+                effect_words(each, found, label),
                 _number(each.estimate.value or 0.0, 3),
                 _joined(_number(low, 3), _number(high, 3)),
                 _number(each.error, 4),

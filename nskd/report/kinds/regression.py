@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from nskd.control.render import TOTAL
 from nskd.packs.codebook import Text
 from nskd.report.document import Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.labels import capital, number_of
-from nskd.report.model import Label, model_sections, own_section
-from nskd.report.parts import ASKED, View, assemble, counts_section, together
+from nskd.report.model import Label, effect_words, model_sections, own_section
+from nskd.report.parts import ASKED, View, assemble, counts_section
+from nskd.report.words import ratio_figure
 from nskd.statistics.figure import Figure
-from nskd.statistics.model import ReleasedModel
+from nskd.statistics.model import Effect, ReleasedModel
 
-KEYS = ("covariate", "level")
+KEYS: Final = ("covariate", "level")
+_CHANCE: Final = 0.05
+_NAMED: Final = 3  # effects in the summary; all are in the figure
 
 
 def document(view: View, case_mix: tuple[float, float, float] | None = None) -> Document:
@@ -20,7 +25,7 @@ def document(view: View, case_mix: tuple[float, float, float] | None = None) -> 
     released = view.released
     return assemble(
         view,
-        summary=[together(view.context), _found(view)],
+        summary=[_found(view)],
         sections=[
             _asked(view),
             *model_sections(released.more, _label(view)),
@@ -91,14 +96,29 @@ def _found(view: View) -> Text:
     found = ReleasedModel.of(view.released.more)
     if found.why is not None:
         return Text("Er is geen model: zie hieronder waarom.", "There is no model: see below why.")
-    clear = [e for e in found.effects if e.name is not None and e.p.value is not None and e.p.value < 0.05]
+    clear = [
+        each for each in found.effects if each.name is not None and each.p.value is not None and each.p.value < _CHANCE
+    ]
     total = sum(each.name is not None for each in found.effects)
-    return Text(
-        f"Van de {total} verschillen tussen groepen zijn er {len(clear)} groter dan toeval alleen verklaart "
-        "(p < 0,05). Hoe groot, en hoe zeker, staat hieronder.",
-        f"Of the {total} differences between groups {len(clear)} are larger than chance alone explains (p < 0.05). How "
-        "large, and how certain, stands below.",
+    head = Text(
+        f"Groter dan toeval alleen verklaart (p < 0,05): {len(clear)} van de {total} verschillen tussen groepen",
+        f"Larger than chance alone explains (p < 0.05): {len(clear)} of the {total} differences between groups",
     )
+    named = [_effect(view, each, found) for each in sorted(clear, key=lambda each: each.p.value or 0.0)[:_NAMED]]
+    if not named:
+        return Text(f"{head.nl}.", f"{head.en}.")
+    rest = Text(", waaronder", ", among them") if len(clear) > _NAMED else Text("", "")
+    return Text(
+        f"{head.nl}{rest.nl}: {'; '.join(each.nl for each in named)}.",
+        f"{head.en}{rest.en}: {'; '.join(each.en for each in named)}.",
+    )
+
+
+def _effect(view: View, each: Effect, found: ReleasedModel) -> Text:
+    """A comparison, with its ratio or, of a linear model, its difference."""
+    words = effect_words(each, found, _label(view))
+    figure = each.estimate if each.ratio.value is None else each.ratio
+    return Text(f"{words.nl} {ratio_figure(figure, 'nl')}", f"{words.en} {ratio_figure(figure, 'en')}")
 
 
 def _counts(view: View) -> Table:
