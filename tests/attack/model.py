@@ -7,7 +7,6 @@ real ones.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping
 
 import attrs
@@ -16,14 +15,24 @@ import numpy as np
 from nskd.analysis.pairs import corresponding
 from nskd.analysis.population import Population, differences, population
 from nskd.analysis.release import AlsoHide
-from nskd.analysis.shape import TableShape
-from nskd.analysis.table import TablePlan
-from nskd.data.where import Filter
+from nskd.analysis.table import TablePlan, plan_table
 from nskd.governance.question import Measure
-from nskd.packs.codebook import TOTAL
+from nskd.packs.codebook import TOTAL, Codebook, Level, Text, Variable, VariableType
 from protocol.online.rules import Rules
 
 LEVELS = {"a": ("a0", "a1", "a2"), "b": ("b0", "b1", "b2"), "c": ("c0", "c1")}
+BOOK = Codebook(
+    variables={
+        name: Variable(name, VariableType.CATEGORY, Text(name, name), tuple(Level(key, key, key) for key in keys))
+        for name, keys in LEVELS.items()
+    },
+    visit_id="visit",
+    person_link="person",
+    month=None,
+    rules=(),
+    forbidden={},
+    digest=b"",
+)
 KEY = b"k" * 32
 
 
@@ -109,14 +118,7 @@ def random_plan(rng: np.random.Generator) -> tuple[TablePlan, str | None]:
 
 
 def plan_of(rows: list[str], columns: list[str], *, margins: bool, measure: Measure = Measure.VISITS) -> TablePlan:
-    sides = []
-    for names in (rows, columns):
-        crossed = [dict(zip(names, keys, strict=True)) for keys in itertools.product(*(LEVELS[n] for n in names))]
-        sides.append([*crossed, dict.fromkeys(names, TOTAL)])
-    shape = TableShape(len(sides[0]) - 1, len(sides[1]) - 1 if columns else None, margins)
-    places = (shape.place(k) for k in range(shape.size))
-    cells = tuple(sides[0][row] | sides[1][column] for row, column in places)
-    return TablePlan(tuple(rows), tuple(columns), measure, Filter("TRUE", ()), shape, cells)
+    return plan_table(BOOK, rows=rows, columns=columns, measure=measure, margins=margins)
 
 
 def inside(levels: np.ndarray, cell: Mapping[str, str], only: str | None) -> np.ndarray:
