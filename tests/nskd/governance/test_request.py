@@ -64,7 +64,7 @@ def test_sample_is_in_order() -> None:
         (BASE + b'rows = "a"\nmargins = 1\n', "true or false is expected, not 1"),
         (BASE.replace(b"visits", b"rows") + b'rows = "a"\n', "'rows' is not known"),
         (BASE.replace(b"visits", b"visit") + b'rows = "a"\n', "did you mean 'visits'"),
-        (BASE.replace(b"table", b"regression") + b'rows = "a"\n', "kind: 'regression' is not known"),
+        (BASE.replace(b"table", b"forest") + b'rows = "a"\n', "kind: 'forest' is not known"),
         (BASE.replace(b'"T"', b'"a\\u0000"') + b'rows = "a"\n', "invisible or control"),
         (BASE.replace(b'"T"', b'"a\\u200bb"') + b'rows = "a"\n', "invisible or control"),
         (BASE.replace(b'"T"', b'"a\\nb"') + b'rows = "a"\n', "invisible or control"),
