@@ -8,7 +8,9 @@ same request is refused.
 The other centres' contributions cannot be compared so, but what follows from them can.  A centre that gave other
 counts in every repetition would see other cells protected each time, and could work out an unsafe cell from the
 cells shown in between.  So the first pattern of safe cells that a request had is held as well, before a value is
-opened; and how often a pattern was about to be seen without being held so is counted, and bounded.
+opened; and how often a pattern was about to be seen without being held so is counted, and bounded.  What a kind opens
+besides counts – estimates of a model on their way, what a funnel tells of hospitals – follows from contributions that
+others may change from run to run, too: so such a run counts until its release is confirmed by all.
 """
 
 from __future__ import annotations
@@ -67,12 +69,16 @@ class Contributions:
             )
 
     def venture(self, request: bytes) -> None:
-        """Count that a request's pattern is about to be opened; :class:`ContributionError` if too often in vain."""
+        """Count that more of a request than its counts is about to be seen; :class:`ContributionError` if too often.
+
+        Its pattern of safe cells, or what a kind opens besides; to be followed by :meth:`hold_pattern` or
+        :meth:`end_venture` once that is held.
+        """
         path = self._ventures(request)
         ventures = self._first(path, b"")
         if len(ventures) >= VENTURES_MAX:
             raise ContributionError(
-                f"{len(ventures)} runs of the request broke off where others may have learnt which cells are safe",
+                f"{len(ventures)} runs of the request broke off where others may have learnt more than its result",
                 where=f"request {request.hex()[:12]}",
                 remedy="Settle with the other centres why, then submit the request again.",
             )
@@ -83,9 +89,13 @@ class Contributions:
         digest = hmac.new(self._key(_PATTERN_LABEL), _PATTERN_LABEL + request + pattern.tobytes(), sha256).digest()
         if not hmac.compare_digest(self._first(self._directory / f"{request.hex()}.pattern", digest), digest):
             return False
+        self.end_venture(request)
+        return True
+
+    def end_venture(self, request: bytes) -> None:
+        """What was ventured last is held: the pattern, or the release."""
         path = self._ventures(request)
         self._first(path, self._first(path, b"")[:-1], anew=True)
-        return True
 
     def keep_case_mix(self, request: bytes, found: CaseMix) -> None:
         """Keep, sealed, what a model says of this centre's own rows; :class:`ContributionError` if it cannot be."""

@@ -53,10 +53,14 @@ class Job:
 
 @attrs.frozen(eq=False, repr=False)
 class Outcome:
-    """What was opened: counts, and what the kind tells besides, as a release has it."""
+    """What was opened: counts, and what the kind tells besides, as a release has it.
+
+    ``ventured``: the latter counts as broken off until the release is confirmed.
+    """
 
     counts: Release
     further: dict[str, Any]
+    ventured: bool = False
 
 
 class JointPart:
@@ -113,14 +117,15 @@ class JointPart:
         counts = await release_contributed(
             evaluator, cells, rules, hold_and_hide, pairs=own.differences.cell, before_pattern=before_pattern
         )
+        if modelling is not None or job.hospitals is not None:
+            self.require(job.epoch)
+            self._contributions.venture(job.request)  # until the release is confirmed (18.15)
         if modelling is not None:
-            self.require(job.epoch)
-            return Outcome(counts, {"model": await modelling.fit(evaluator, counts)})
+            return Outcome(counts, {"model": await modelling.fit(evaluator, counts)}, ventured=True)
         if job.hospitals is not None:
-            self.require(job.epoch)
             score = partial(own_score, own.table.values, job.plan)
             compared = await compare(evaluator, cells, counts, job.hospitals, rules, score)
-            return Outcome(counts, told(job.hospitals, compared))
+            return Outcome(counts, told(job.hospitals, compared), ventured=True)
         return Outcome(counts, {})
 
     def _modelling(self, job: Job) -> Modelling | None:

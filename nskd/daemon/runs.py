@@ -307,6 +307,8 @@ class Runs:
             await self._check_same(entry, released)
             party.record("release", octets(release_digest(released)))
             await party.confirm()
+            if outcome.ventured:
+                self._contributions.end_venture(entry.request.digest)
         return released
 
     async def _check_same(self, entry: Entry, released: bytes) -> None:

@@ -574,43 +574,6 @@ async def test_a_pause_is_in_time_up_to_the_moment_at_which_data_enters(
         assert entered == ["data"]
 
 
-async def test_nothing_is_told_of_hospitals_once_the_epoch_has_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[str] = []
-    epoch = [bytes(32)]
-
-    async def enters(*_: object, **__: object) -> None:
-        """Nothing to see."""
-
-    async def opens(*_: object, **__: object) -> None:
-        epoch[0] = b"another"
-
-    async def compares(*_: object, **__: object) -> None:
-        told.append("points")
-
-    async def destroys(*_: object, **__: object) -> None:
-        """Nothing was at stake."""
-
-    for name, stands_in in (("contribute", enters), ("release_contributed", opens), ("compare", compares)):
-        monkeypatch.setattr(joint_module, name, stands_in)
-    differences = SimpleNamespace(children=None, cell=None)
-    own = cast(
-        Any, SimpleNamespace(table=SimpleNamespace(values=None, children=None), differences=differences, patterns=None)
-    )
-    async with world(tmp_path) as here:
-        sent = await here.submit()
-        seat = here["zuid"]
-        monkeypatch.setattr(seat.workshop.__class__, "rules", lambda self, plan: None)
-        epochs = SimpleNamespace(mac_key=lambda: None, current_id=lambda: epoch[0], destroy_if_tested=destroys)
-        side = JointPart(seat.workshop, cast(Any, epochs), cast(Any, None))
-        plan, asked = cast(Any, SimpleNamespace(shape=None)), cast(Any, "asked")
-        rest: list[Any] = [None, None, Job(seat.entry(sent), (), bytes(32), plan, cast(Any, None), own, asked)]
-        with pytest.raises(OperatorError, match="epoch"):
-            await side.run(*rest)
-        assert not told
-
-
 async def test_material_is_made_with_a_paused_centre_and_not_with_one_that_left(tmp_path: Path) -> None:
     offer = SimpleNamespace(sender="noord", proposal=SimpleNamespace(parties=NAMES))
     offer.proposal.extra = msgspec.msgpack.encode(("triples", 1, False))
