@@ -77,6 +77,8 @@ async def test_points_and_phi_are_what_plain_counting_gives(tmp_path: Path) -> N
         for daemon, (e, _, n) in zip(contributing, counts, strict=True):
             assert (await daemon.call("result.show", request=digest))["own_point"] == [e, n]
         assert (await workshop["west"].call("result.show", request=digest))["own_point"] is None
+        for daemon in contributing:  # a run that all confirmed is none that broke off
+            assert (daemon.state / "contributions" / f"{digest}.ventures").read_bytes() == b""
 
         # The same again: nobody differs, and the same points are shown, shuffled anew.
         _, release = await ask(workshop, "age_months >= 0 AND age_months >= 0")
