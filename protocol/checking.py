@@ -22,8 +22,7 @@ _STRIP: Final = 1 << 15  # coefficients at a time, to stay in the processor's ca
 class Unchecked(Secret):
     """Values that were opened but whose MACs were not checked yet.
 
-    Any attempt to use them as numbers fails.  :meth:`masked` is for the protocol itself, on values that a uniform
-    mask hides; :meth:`released` gives them to anybody else, after :meth:`Checker.check` only.
+    Any attempt to use them as numbers fails; :meth:`released` gives them after :meth:`Checker.check` only.
     """
 
     __slots__ = ("_checked", "_values")
@@ -38,10 +37,6 @@ class Unchecked(Secret):
     def __array__(self, *_: object, **__: object) -> np.ndarray:
         raise LocalProtocolError("an unchecked opening is not a number")
 
-    def masked(self) -> Elements:
-        """The values, for linear use inside the protocol (a Beaver step, a masked comparison)."""
-        return self._values
-
     def released(self) -> Elements:
         """The values, once the MAC check that covers them has passed."""
         if not self._checked:
@@ -55,8 +50,9 @@ class Unchecked(Secret):
 
 @attrs.frozen(eq=False, repr=False)
 class _Pending(Secret):
-    opening: Unchecked
+    values: Elements
     mac: Elements
+    opening: Unchecked | None = None
 
 
 class Checker:
@@ -67,17 +63,30 @@ class Checker:
         self._key = key
         self._fault = fault
         self._pending: list[_Pending] = []
+        self._led_on = False  # something was computed from values that are not checked
+
+    async def open_masked(self, label: str, shared: Shared) -> Elements:
+        """Sum everybody's value shares (step 5.7) of what a mask hides, to compute with; the MAC check is still due."""
+        values = await open_values(self._party, label, shared.value)
+        self._pending.append(_Pending(values, shared.mac))
+        self._led_on = True
+        return values
 
     async def open(self, label: str, shared: Shared) -> Unchecked:
-        """Sum everybody's value shares (step 5.7); the MAC check is still due."""
+        """Sum everybody's value shares of what nothing hides (step 5.10); the MAC check is still due.
+
+        Raises :class:`LocalProtocolError` while anything is unchecked that it may have been computed from.
+        """
+        if self._led_on:
+            raise LocalProtocolError("what nothing masks is opened only after all that led to it has been checked")
         values = await open_values(self._party, label, shared.value)
         opening = Unchecked(values)
-        self._pending.append(_Pending(opening, shared.mac))
+        self._pending.append(_Pending(values, shared.mac, opening))
         return opening
 
     def expect_zero(self, shared: Shared) -> None:
         """Add values that must be zero to the next check, without opening their shares."""
-        self._pending.append(_Pending(Unchecked(np.zeros(len(shared), dtype=np.uint64)), shared.mac))
+        self._pending.append(_Pending(np.zeros(len(shared), dtype=np.uint64), shared.mac))
 
     async def check(self, label: str = "mac") -> None:
         """Check every opening since the last check (step 5.8).
@@ -99,14 +108,16 @@ class Checker:
         if sum(parts) % field.P != 0:
             raise RemoteProtocolError(self._fault, "the MAC check failed: somebody changed a value or its MAC")
         party.at_stake = False
+        self._led_on = False
         for item in pending:
-            item.opening.mark_checked()
+            if item.opening is not None:
+                item.opening.mark_checked()
 
 
 def _combination(challenge: Prg, pending: list[_Pending], delta: int) -> int:
     sigma = 0
     for item in pending:
-        values, macs = item.opening.masked(), item.mac
+        values, macs = item.values, item.mac
         for start in range(0, macs.size, _STRIP):
             strip = slice(start, start + _STRIP)
             coefficients = challenge.elements(macs[strip].size)

@@ -56,7 +56,7 @@ async def check_macs(party: Party, epoch: Epoch, values: Sequence[Shared], blind
     challenge = Prg(await party.coin("batch"), "batch-check coefficients")
     combined = await party.work(_combination, challenge, values, blind)
     checker = Checker(party, epoch.mac_key, Fault.BATCH_CHECK)
-    await checker.open("batch/combination", combined)
+    await checker.open_masked("batch/combination", combined)
     await checker.check("batch/check")
 
 

@@ -89,7 +89,7 @@ async def _check(party: Party, epoch: Epoch, shared: Sequence[Shared]) -> None:
     challenge = Prg(await party.coin("masks"), "mask-check coefficients")
     value, mac = await party.work(_combinations, challenge, shared)
     checker = Checker(party, epoch.mac_key, Fault.BATCH_CHECK)
-    await checker.open("masks/combination", Shared(value, mac))
+    await checker.open_masked("masks/combination", Shared(value, mac))
     await checker.check("masks/check")
 
 

@@ -62,8 +62,8 @@ class Evaluator:
         for block in _blocks([len(x) for x, _ in pairs]):
             factors = [(pairs[k][0][span], pairs[k][1][span]) for k, span in block]
             triples = self.material.triples(sum(len(x) for x, _ in factors))
-            opening = await self.checker.open("beaver", beaver.differences(factors, triples))
-            beaver.products(triples, opening.masked(), self.key, [results[k][span] for k, span in block])
+            opened = await self.checker.open_masked("beaver", beaver.differences(factors, triples))
+            beaver.products(triples, opened, self.key, [results[k][span] for k, span in block])
         return results
 
     async def square(self, x: Shared) -> Shared:
@@ -72,13 +72,13 @@ class Evaluator:
         for block in _blocks([len(x)]):
             ((_, span),) = block
             squares = self.material.squares(span.stop - span.start)
-            opening = await self.checker.open("square", x[span] - squares.root)
-            beaver.squares(squares, opening.masked(), self.key, result[span])
+            opened = await self.checker.open_masked("square", x[span] - squares.root)
+            beaver.squares(squares, opened, self.key, result[span])
         return result
 
     async def open_masked(self, label: str, shared: Shared) -> Elements:
         """Open values that a fresh uniform (or statistical) mask hides; for use inside a protocol only."""
-        return (await self.checker.open(label, shared)).masked()
+        return await self.checker.open_masked(label, shared)
 
     async def reveal(self, label: str, results: Mapping[str, Shared]) -> dict[str, Elements]:
         """Open results to everybody, after checking all that led to them, and then the results (step 9.3).

@@ -79,9 +79,8 @@ async def uniform_digits(evaluator: Evaluator, count: int, base: int) -> Digits:
         power = await evaluator.multiply(power, power)
         if bit == "1":
             power = await evaluator.multiply(power, secret)
-    opening = await evaluator.checker.open("digit/power", power)
-    await evaluator.checker.check("digit")
-    root = inverse_root(opening.released(), base)
+    opened = await evaluator.reveal("digit", {"power": power})
+    root = inverse_root(opened["power"], base)
     powers = [secret.times(root)]
     while len(powers) < base - 1:
         # ζ^(j·m) for the next m, from the largest power there is: as many at once as that allows

@@ -159,9 +159,8 @@ async def contribute(
 async def _check_bits(evaluator: Evaluator, bits: list[Shared]) -> None:
     """Open b² − b for each, which is 0 for an honest centre's, and name a centre that has others (step 11.3)."""
     together = concatenate(bits)
-    opening = await evaluator.checker.open("bits", await evaluator.multiply(together, together) - together)
-    await evaluator.checker.check("bits")
-    for k, zeros in enumerate(np.split(opening.released(), len(bits))):
+    opened = await evaluator.reveal("bits", {"zeros": await evaluator.multiply(together, together) - together})
+    for k, zeros in enumerate(np.split(opened["zeros"], len(bits))):
         if zeros.any():
             raise RemoteProtocolError(Fault.CONTRIBUTION, "an answer that is neither yes nor no", party=k)
 

@@ -96,8 +96,8 @@ class FieldMasks(Secret):
         missing = constant(np.full(count, upper, dtype=np.uint64), evaluator.key) - ones
         product = await conjunction(evaluator, missing, np.zeros(count, dtype=np.int64), 1)
         hidden = await evaluator.multiply(product, evaluator.material.triples(1).a)
-        # Zero or uniform.  To make it look different helps nobody: whether a mask is one of these is chance.
-        if not (await evaluator.open_masked("masks", hidden)).all():
+        # Zero or uniform, if nothing was falsified: else it would tell of the bits of a mask that is used next.
+        if not (await evaluator.reveal("masks", {"hidden": hidden}))["hidden"].all():
             raise RemoteProtocolError(Fault.UNLUCKY, "a mask fell outside the field; that is chance")
         return masks
 

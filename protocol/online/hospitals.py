@@ -124,9 +124,8 @@ async def _passed(evaluator: Evaluator, cells: Cells, hospitals: Hospitals, rule
 
 async def _check_flags(evaluator: Evaluator, passed: Shared, hospitals: Hospitals) -> None:
     """Before anything is made of them: of a count out of range a flag could be 2, and count for two (step 17.3)."""
-    opening = await evaluator.checker.open("flags", await evaluator.multiply(passed, passed) - passed)
-    await evaluator.checker.check("flags")
-    for party, zero in zip(hospitals.parties, opening.released(), strict=True):
+    opened = await evaluator.reveal("flags", {"zeros": await evaluator.multiply(passed, passed) - passed})
+    for party, zero in zip(hospitals.parties, opened["zeros"], strict=True):
         if zero:
             raise RemoteProtocolError(Fault.CONTRIBUTION, "a count out of range", party=party)
 

@@ -43,9 +43,8 @@ async def overdispersion(evaluator: Evaluator, own: int, contributors: Sequence[
     given = [scores[k] for k in contributors]
     # The flag is 0 only for a number in range, whatever was input (step 17.5); for others it need not even be a bit.
     outside = await is_negative(evaluator, concatenate(given), _SCORE_BITS + 1)
-    opening = await evaluator.checker.open("scores", outside)
-    await evaluator.checker.check("scores")
-    for k, flag in zip(contributors, opening.released(), strict=True):
+    opened = await evaluator.reveal("scores", {"outside": outside})
+    for k, flag in zip(contributors, opened["outside"], strict=True):
         if flag:
             raise RemoteProtocolError(Fault.CONTRIBUTION, "a squared z-score out of its bounds", party=k)
     told = await evaluator.reveal("overdispersion", {"sum": await rounded(evaluator, total(given), SCORE_ROUNDING)})

@@ -65,9 +65,8 @@ async def _check_permutations(evaluator: Evaluator, matrices: list[Shared], rows
             [matrix[row * rows : (row + 1) * rows] for row in range(rows)],
         )
     ]
-    opening = await evaluator.checker.open("permutations", concatenate([bits, *sums]))
-    await evaluator.checker.check("permutations")
-    entries, marginals = np.split(opening.released(), [len(bits)])
+    opened = await evaluator.reveal("permutations", {"zeros": concatenate([bits, *sums])})
+    entries, marginals = np.split(opened["zeros"], [len(bits)])
     shape = (len(matrices), -1)
     for party, zeros in enumerate(zip(entries.reshape(shape), marginals.reshape(shape), strict=True)):
         if any(each.any() for each in zeros):

@@ -102,7 +102,7 @@ async def test_who_learns_the_mac_key_and_leaves_has_put_it_at_stake(leave: Exit
         record = party.transcript()
         heard = await party.exchange("mac/sigma/open", {}, [0])
         theirs = int.from_bytes(heard[0][0].tobytes()[-8:], "little")
-        opened, macs = field.dots(coefficients, opening.masked(), shares[1].mac)
+        opened, macs = field.dots(coefficients, opening._values, shares[1].mac)
         own = macs - dealer.keys[1].delta * opened
         learnt.append(-(theirs + own) * pow(int(coefficients[0]), -1, field.P) % field.P)
         await leave(party, record, nonce, value)

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from protocol import field
-from protocol.checking import Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.material import Cost, Material
 from protocol.online.arithmetic import Evaluator
@@ -38,6 +37,7 @@ from protocol.party import Party
 from protocol.shares import Shared, concatenate
 from tests.cluster import Cluster, Outcome
 from tests.dealer import Dealer
+from tests.openings import false_share, falsify
 
 Computation = Callable[[Evaluator, FieldMasks, Shared], Awaitable[Shared]]
 
@@ -245,16 +245,7 @@ async def with_liar(label: str, row: str) -> list[Outcome]:
     async def seat(party: Party) -> np.ndarray:
         evaluator = Evaluator(party, dealer.keys[party.index], material[party.index])
         if party.index == 2:
-            original = evaluator.checker.open
-
-            async def lying(step: str, shared: Shared) -> Unchecked:
-                if step == label:
-                    changed = getattr(shared, row).copy()
-                    changed[0] = (int(changed[0]) + 1) % field.P
-                    shared = attrs.evolve(shared, **{row: changed})
-                return await original(step, shared)
-
-            evaluator.checker.open = lying  # type: ignore[method-assign]
+            falsify(evaluator, false_share(label, row))
         masks = await FieldMasks.prepare(evaluator, need.masks)
         x = shares[party.index]
         inverse = await approximate_inverse(evaluator, masks, x, size)
@@ -264,7 +255,7 @@ async def with_liar(label: str, row: str) -> list[Outcome]:
     return (await Cluster(3, seed=4).outcomes(seat))[:2]
 
 
-@pytest.mark.parametrize("label", ["masks", "tail", "below", "beaver"])
+@pytest.mark.parametrize("label", ["masks/0", "tail", "below", "beaver"])
 @pytest.mark.parametrize("row", ["value", "mac"])
 async def test_a_false_share_stops_it(label: str, row: str) -> None:
     for outcome in await with_liar(label, row):

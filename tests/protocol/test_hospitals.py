@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from protocol import field
-from protocol.checking import Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.online import hospitals as module
 from protocol.online.arithmetic import Evaluator
@@ -22,6 +21,7 @@ from protocol.party import Party
 from protocol.shares import Shared
 from tests.cluster import Cluster, Outcome, lie_at
 from tests.dealer import Dealer
+from tests.openings import false_share, falsify, watch
 
 EVENTS, OTHERS, SIZE = 0, 1, 2
 Counts = np.ndarray  # [parties, 3]
@@ -252,24 +252,14 @@ async def test_no_opening_depends_on_an_exact_count_or_on_whose_it_is() -> None:
     values = [[101, 302, 403], [207, 404, 611], [333, 111, 444], [151, 152, 303]]
     seen: list[tuple[str, np.ndarray]] = []
 
-    def spy(evaluator: Evaluator) -> None:
-        original = evaluator.checker.open
-
-        async def opening(step: str, shared: Shared) -> Unchecked:
-            result = await original(step, shared)
-            seen.append((step, result.masked()))
-            return result
-
-        evaluator.checker.open = opening  # type: ignore[method-assign]
-
-    ends = await outcomes(Case.of(values), both(4), before=spy)
+    ends = await outcomes(Case.of(values), both(4), before=lambda evaluator: watch(evaluator, seen))
     assert all(end.error is None for end in ends)
     told = [array.tolist() for label, array in seen if label == "points/0"]
     assert sorted(told[0]) == sorted(nearest(v, 5) for row in values for v in (row[EVENTS], row[SIZE]))
     exact = {v for row in values for v in row}
     assert not any(exact & set(array.tolist()) for _, array in seen)
-    assert {label for label, _ in seen} >= {"flags", "hospitals/0", "scores", "overdispersion/0", "permutations"}
-    assert all(not array.any() for label, array in seen if label in ("flags", "scores", "permutations"))
+    assert {label for label, _ in seen} >= {"flags/0", "hospitals/0", "scores/0", "overdispersion/0", "permutations/0"}
+    assert all(not array.any() for label, array in seen if label in ("flags/0", "scores/0", "permutations/0"))
 
 
 # --- liars --------------------------------------------------------------------------------------------------
@@ -338,7 +328,7 @@ async def test_a_score_out_of_bounds_is_named_before_the_sum_is_opened(claimed: 
     ends = (await outcomes(HONEST, both(4), before=_spied(lie, opened)))[:-1]
     assert _faults(ends) == [Fault.CONTRIBUTION] * 3
     assert [end.error.party for end in ends] == [3] * 3  # type: ignore[union-attr]
-    assert opened == ["hospitals"]
+    assert opened == ["flags", "hospitals", "scores"]
 
 
 async def test_scores_up_to_the_bound_are_taken() -> None:
@@ -360,7 +350,7 @@ async def test_a_count_that_makes_a_flag_two_is_named(claimed: int, row: int) ->
     ends = (await outcomes(Case.of(values), both(5), Rules(10, False), lie=lie))[:-1]
     assert _faults(ends) == [Fault.CONTRIBUTION] * 4
     assert [end.error.party for end in ends] == [4] * 4  # type: ignore[union-attr]
-    assert opened == ["pattern", "cells"]
+    assert [label for label in opened if label not in ("bits", "digit")] == ["pattern", "cells", "flags"]
 
 
 async def test_a_point_that_no_counts_make_ends_the_run() -> None:
@@ -375,28 +365,42 @@ def _plus_one(array: np.ndarray) -> np.ndarray:
     return array
 
 
-OPENED = ("flags", "hospitals/0", "scores", "round", "overdispersion/0", "permutations", "points/0", "digit/power")
+OPENED = ("flags/0", "hospitals/0", "scores/0", "round", "overdispersion/0", "permutations/0", "points/0", "digit/0")
 
 
 @pytest.mark.parametrize("label", [*OPENED, "beaver", "compare"])
 @pytest.mark.parametrize("row", ["value", "mac"])
 async def test_a_wrong_share_told_to_everybody_fails_the_mac_check(label: str, row: str) -> None:
     def lie(evaluator: Evaluator) -> None:
-        original = evaluator.checker.open
-
-        async def lying_open(step: str, shared: Shared) -> Unchecked:
-            if step == label:
-                shared = attrs.evolve(shared, **{row: _plus_one(getattr(shared, row).copy())})
-            return await original(step, shared)
-
-        evaluator.checker.open = lying_open  # type: ignore[method-assign]
+        falsify(evaluator, false_share(label, row))
 
     assert _faults((await outcomes(HONEST, both(4), before=lie))[:-1]) == [Fault.MAC_CHECK] * 3
 
 
-@pytest.mark.parametrize("label", ["flags", "hospitals/0", "scores", "overdispersion/0", "permutations", "points/0"])
+@pytest.mark.parametrize(
+    "label", ["flags/0", "hospitals/0", "scores/0", "overdispersion/0", "permutations/0", "points/0"]
+)
 async def test_two_stories_are_noticed(label: str) -> None:
     cluster = Cluster(4, liar=3, tamper=lie_at(label, _plus_one, to=1))
     faults = set(_faults((await outcomes(HONEST, both(4), cluster=cluster))[:-1]))
     assert Fault.EQUIVOCATION in faults
     assert faults <= {Fault.EQUIVOCATION, Fault.DISCONNECTED}
+
+
+@pytest.mark.parametrize(("label", "after"), [("flags/0", None), ("scores/0", "hospitals/0")])
+async def test_nothing_that_follows_from_a_false_product_is_opened(label: str, after: str | None) -> None:
+    """Falsified by e, a product holds e times its other factor, and what must be 0 tells what is in it (17.3, 17.5)."""
+    seen: list[tuple[str, np.ndarray]] = []
+
+    def change(step: str, shared: Shared) -> Shared:
+        begun = after is None or any(each == after for each, _ in seen)
+        return false_share("beaver", "value")(step, shared) if begun else shared
+
+    def lie(evaluator: Evaluator) -> None:
+        watch(evaluator, seen)
+        falsify(evaluator, change)
+
+    assert _faults((await outcomes(HONEST, both(4), before=lie))[:-1]) == [Fault.MAC_CHECK] * 3
+    labels = {each for each, _ in seen}
+    assert "beaver" in labels
+    assert label not in labels

@@ -7,7 +7,7 @@ import pytest
 
 from protocol import field
 from protocol.checking import Checker
-from protocol.errors import Fault, RemoteProtocolError
+from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.opening import SPREAD_MIN, open_values
 from protocol.party import Party
 from protocol.wire import Message
@@ -109,3 +109,20 @@ async def test_a_false_value_told_alike_to_everybody_fails_the_mac_check(positio
     for outcome in await Cluster(3, seed=6).outcomes(seat):
         assert isinstance(outcome.error, RemoteProtocolError)
         assert outcome.error.fault is Fault.MAC_CHECK
+
+
+async def test_what_nothing_masks_is_not_opened_before_what_led_to_it_is_checked() -> None:
+    dealer = Dealer(2)
+    shares = dealer.share(field.elements([1, 2]))
+
+    async def seat(party: Party) -> list[int]:
+        checker = Checker(party, dealer.keys[party.index])
+        await checker.open_masked("masked", shares[party.index])
+        with pytest.raises(LocalProtocolError, match="has been checked"):
+            await checker.open("plain", shares[party.index])
+        await checker.check("before")
+        opening = await checker.open("plain", shares[party.index])
+        await checker.check("after")
+        return opening.released().tolist()
+
+    assert await Cluster(2).run(seat) == [[1, 2], [1, 2]]

@@ -11,7 +11,6 @@ import pytest
 import statsmodels.api as sm
 
 from protocol import field
-from protocol.checking import Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.limits import REGRESSION_SIZE_MAX, REGRESSION_STEPS_MAX
 from protocol.material import Cost
@@ -37,6 +36,7 @@ from protocol.shares import Shared
 from protocol.wire import Message
 from tests.cluster import Cluster, Outcome, change_part
 from tests.dealer import Dealer
+from tests.openings import false_share, falsify
 
 UNIT = 64.0
 
@@ -285,7 +285,7 @@ def test_sizes_are_bounded(size: int) -> None:
 
 # --- liars ----------------------------------------------------------------------------------------------------
 
-LABELS = ["tail", "below", "beaver", "masks", "step/0", "step/1", "closing/0", "closing/1"]
+LABELS = ["tail", "below", "beaver", "masks/0", "step/0", "step/1", "closing/0", "closing/1"]
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -295,17 +295,13 @@ async def test_a_false_share_is_caught_before_anything_more_is_opened(label: str
     lied: list[int] = []
 
     def lie(evaluator: Evaluator) -> None:
-        original = evaluator.checker.open
+        def once(step: str, shared: Shared) -> Shared:
+            if step != label or lied:
+                return shared
+            lied.append(1)
+            return false_share(label, row)(step, shared)
 
-        async def lying(step: str, shared: Shared) -> Unchecked:
-            if step == label and not lied:
-                lied.append(1)
-                changed = getattr(shared, row).copy()
-                changed[0] = (int(changed[0]) + 1) % field.P
-                shared = attrs.evolve(shared, **{row: changed})
-            return await original(step, shared)
-
-        evaluator.checker.open = lying  # type: ignore[method-assign]
+        falsify(evaluator, once)
 
     found = await outcomes(parts(pooled, 3), Public.of(pooled), Sizes(2, 1), Cluster(3), lie)
     assert lied

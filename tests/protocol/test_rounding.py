@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from protocol import field
-from protocol.checking import Unchecked
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.material import Cost
 from protocol.online.arithmetic import Evaluator
@@ -21,6 +20,7 @@ from protocol.party import Party
 from protocol.shares import Shared
 from tests.cluster import Cluster, Outcome
 from tests.dealer import Dealer
+from tests.openings import false_share, falsify
 
 Computation = Callable[[Evaluator, Shared], Awaitable[Shared]]
 
@@ -159,23 +159,14 @@ async def with_liar(label: str, row: str) -> list[Outcome]:
     async def seat(party: Party) -> np.ndarray:
         evaluator = Evaluator(party, dealer.keys[party.index], material[party.index])
         if party.index == 2:
-            original = evaluator.checker.open
-
-            async def lying(step: str, shared: Shared) -> Unchecked:
-                if step == label:
-                    changed = getattr(shared, row).copy()
-                    changed[0] = (int(changed[0]) + 1) % field.P
-                    shared = attrs.evolve(shared, **{row: changed})
-                return await original(step, shared)
-
-            evaluator.checker.open = lying  # type: ignore[method-assign]
+            falsify(evaluator, false_share(label, row))
         result = await rounded(evaluator, shares[party.index], 5)
         return (await evaluator.reveal("result", {"result": result}))["result"]
 
     return (await Cluster(3, seed=4).outcomes(seat))[:2]
 
 
-@pytest.mark.parametrize("label", ["digit/power", "beaver", "round"])
+@pytest.mark.parametrize("label", ["digit/0", "beaver", "round"])
 @pytest.mark.parametrize("row", ["value", "mac"])
 async def test_a_false_share_stops_the_rounding(label: str, row: str) -> None:
     for outcome in await with_liar(label, row):
@@ -192,7 +183,7 @@ async def test_a_false_power_is_noticed_before_it_masks_anything(monkeypatch: py
         return await original(self, label, shared)
 
     monkeypatch.setattr(Evaluator, "open_masked", spy)
-    await with_liar("digit/power", "value")
+    await with_liar("digit/0", "value")
     assert "round" not in opened
 
 
