@@ -161,7 +161,8 @@ def _opened(asked: Asked) -> Iterator[Opened]:
                 origin = origin_of(source=asked.file, url=None, table=asked.table)
             except OriginError as error:
                 raise OperatorError(error.what, where=f"--{error.key}", remedy=error.remedy) from None
-            assert origin is not None  # noqa: S101 (there is a file)
+            if origin is None:
+                raise OperatorError("no data is named", where="FILE", remedy="Name a file, or give --config.")
         directory = asked.credentials or Path(os.environ.get(DIRECTORY_VARIABLE) or "/nonexistent")
         known = load_pack(pack)
         listed = None if opt_out is None else read_opt_outs(opt_out, now=int(time.time()))

@@ -8,9 +8,10 @@ same request is refused.
 The other centres' contributions cannot be compared so, but what follows from them can.  A centre that gave other
 counts in every repetition would see other cells protected each time, and could work out an unsafe cell from the
 cells shown in between.  So the first pattern of safe cells that a request had is held as well, before a value is
-opened; and how often a pattern was about to be seen without being held so is counted, and bounded.  What a kind opens
-besides counts – estimates of a model on their way, what a funnel tells of hospitals – follows from contributions that
-others may change from run to run, too: so such a run counts until its release is confirmed by all.
+opened.  Rounded values, estimates of a model on their way and what a funnel tells of hospitals follow from other
+centres' contributions, too: one that gave other numbers in every run, and hung up once it had seen what they led to,
+would learn from each.  So how often a run came so far that a pattern could be seen, and was not confirmed by all in the
+end, is counted, and bounded.
 """
 
 from __future__ import annotations
@@ -69,10 +70,9 @@ class Contributions:
             )
 
     def venture(self, request: bytes) -> None:
-        """Count that more of a request than its counts is about to be seen; :class:`ContributionError` if too often.
+        """Count that a request's pattern is about to be opened, and what follows it; to be ended once all is confirmed.
 
-        Its pattern of safe cells, or what a kind opens besides; to be followed by :meth:`hold_pattern` or
-        :meth:`end_venture` once that is held.
+        Raises :class:`ContributionError` if too many runs were not.
         """
         path = self._ventures(request)
         ventures = self._first(path, b"")
@@ -85,15 +85,12 @@ class Contributions:
         self._first(path, ventures + b"\1", anew=True)
 
     def hold_pattern(self, request: bytes, pattern: npt.NDArray[np.bool_]) -> bool:
-        """Record which cells are safe, or compare; False if an earlier run had others.  Ends a venture if not."""
+        """Record which cells are safe, or compare; False if an earlier run had others."""
         digest = hmac.new(self._key(_PATTERN_LABEL), _PATTERN_LABEL + request + pattern.tobytes(), sha256).digest()
-        if not hmac.compare_digest(self._first(self._directory / f"{request.hex()}.pattern", digest), digest):
-            return False
-        self.end_venture(request)
-        return True
+        return hmac.compare_digest(self._first(self._directory / f"{request.hex()}.pattern", digest), digest)
 
     def end_venture(self, request: bytes) -> None:
-        """What was ventured last is held: the pattern, or the release."""
+        """The release of the run that was ventured last is confirmed by all."""
         path = self._ventures(request)
         self._first(path, self._first(path, b"")[:-1], anew=True)
 

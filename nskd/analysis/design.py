@@ -7,6 +7,7 @@ compute in, which the estimates do not depend on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,6 +22,7 @@ from protocol.online.frame import Vector
 from protocol.online.regression import Sizes
 
 Array = npt.NDArray[np.float64]
+_COARSE_BITS: Final = 20
 _PREDICTOR_MAX: Final = 30.0  # beyond it a rate is as good as 0 or 1, and weights would vanish
 
 
@@ -182,9 +184,8 @@ class Design:
             found[span, span] = np.diag(parts)
             begin += parts.size
         if self.intercept:
-            return np.block([[np.array([[whole]]), together[None, :]], [together[:, None], found]])
-        centred: Array = found - np.outer(together, together) / whole  # each centre has an intercept beside these
-        return centred
+            return _coarse(np.block([[np.array([[whole]]), together[None, :]], [together[:, None], found]]))
+        return _coarse(found - np.outer(together, together) / whole)  # each centre has an intercept beside these
 
     def reach(self, step: Vector) -> float:
         """The most by which a step moves a predictor, over all patterns there could be."""
@@ -203,7 +204,8 @@ class Design:
     def _link(self) -> float:
         if self.family is ModelFamily.LINEAR:
             return 0.0
-        return float(np.log(self.rate) if self.family is ModelFamily.POISSON else np.log(self.rate / (1.0 - self.rate)))
+        odds = self.rate if self.family is ModelFamily.POISSON else self.rate / (1.0 - self.rate)
+        return float(_coarse(np.array([math.log(odds)]))[0])
 
     @staticmethod
     def _mean(group: Group, coefficients: Array) -> float:
@@ -222,6 +224,16 @@ class Design:
                 variance = 1.0 / (2.0 + np.exp(eta) + np.exp(-eta))
             found.append(np.array(group.people) * variance)
         return found
+
+
+def _coarse(values: Array) -> Array:
+    """The same to 20 bits: exponentials differ by a unit in the last place from one machine to another.
+
+    Of public numbers that decide where computing begins, and not what comes out, so that all centres have the same.
+    """
+    mantissa, exponent = np.frexp(values)
+    found: Array = np.ldexp(np.rint(np.ldexp(mantissa, _COARSE_BITS)), exponent - _COARSE_BITS)
+    return found
 
 
 def sizes_at_most(plan: TablePlan) -> Sizes | None:

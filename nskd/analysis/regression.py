@@ -22,6 +22,7 @@ from nskd.data.patterns import Patterns
 from nskd.governance.question import AsRegression, ModelFamily
 from nskd.packs.codebook import TOTAL
 from nskd.statistics.families import BINOMIAL, POISSON, Binomial, Poisson
+from protocol.errors import Fault, RemoteProtocolError
 from protocol.limits import REGRESSION_STEPS_MAX
 from protocol.online.frame import Frame, Vector
 from protocol.online.regression import CLOSE, FREE_STEPS, PREDICTOR_STEP, Estimates, Status
@@ -252,6 +253,8 @@ def fitted(design: Design, estimates: Estimates, scale: Scale, centres: int) -> 
     unit = design.people / _UNITS
     if linear:
         within, without = (figure * unit for figure in estimates.figures)
+        if not (within >= 0.0 and without > 0.0 and freedom > 0):
+            raise RemoteProtocolError(Fault.CONTRIBUTION, "sums of squares that no rows have: somebody's are false")
         spread = math.sqrt(within / freedom)
         facts = {"residual_error": _shown(spread * scale.width), "determination": _shown(1.0 - within / without)}
     else:
@@ -312,7 +315,10 @@ def alike(one: Mapping[str, Any], other: object) -> bool:
         return False
     if rows is None:
         return True
-    if not isinstance(other.get("steps"), int) or not isinstance(others, list) or len(rows) != len(others):
+    steps = other.get("steps")
+    if type(steps) is not int or not 1 <= steps <= REGRESSION_STEPS_MAX:
+        return False
+    if not isinstance(others, list) or len(rows) != len(others):
         return False
     return all(isinstance(b, dict) and _same_row(a, b) for a, b in zip(rows, others, strict=True))
 

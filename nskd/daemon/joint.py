@@ -7,7 +7,7 @@ earlier run before a value is opened.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import attrs
 
 from nskd.analysis.contribution import Contributions
 from nskd.analysis.hospitals import own_score, told
+from nskd.analysis.regression import CaseMix
 from nskd.analysis.release import AllOrNone, AlsoHide
 from nskd.analysis.table import TablePlan
 from nskd.daemon.epochs import Epochs, epoch_has_ended
@@ -55,12 +56,12 @@ class Job:
 class Outcome:
     """What was opened: counts, and what the kind tells besides, as a release has it.
 
-    ``ventured``: the latter counts as broken off until the release is confirmed.
+    ``case_mix``: what a model says of this centre's own rows, at most once; it goes nowhere.
     """
 
     counts: Release
     further: dict[str, Any]
-    ventured: bool = False
+    case_mix: tuple[CaseMix, ...] = ()
 
 
 class JointPart:
@@ -96,7 +97,8 @@ class JointPart:
 
     async def _compute(self, evaluator: Evaluator, job: Job) -> Outcome:
         rules, own = self._workshop.rules(job.plan), job.own
-        modelling = self._modelling(job)
+        mixes: list[CaseMix] = []
+        modelling = self._modelling(job, mixes.append)
         also_hide = AlsoHide(job.plan.shape, job.impossible) if modelling is None else modelling.counted
 
         def before_pattern() -> None:
@@ -117,18 +119,17 @@ class JointPart:
         counts = await release_contributed(
             evaluator, cells, rules, hold_and_hide, pairs=own.differences.cell, before_pattern=before_pattern
         )
-        if modelling is not None or job.hospitals is not None:
-            self.require(job.epoch)
-            self._contributions.venture(job.request)  # until the release is confirmed (18.15)
         if modelling is not None:
-            return Outcome(counts, {"model": await modelling.fit(evaluator, counts)}, ventured=True)
+            self.require(job.epoch)
+            return Outcome(counts, {"model": await modelling.fit(evaluator, counts)}, tuple(mixes))
         if job.hospitals is not None:
+            self.require(job.epoch)
             score = partial(own_score, own.table.values, job.plan)
             compared = await compare(evaluator, cells, counts, job.hospitals, rules, score)
-            return Outcome(counts, told(job.hospitals, compared), ventured=True)
+            return Outcome(counts, told(job.hospitals, compared))
         return Outcome(counts, {})
 
-    def _modelling(self, job: Job) -> Modelling | None:
+    def _modelling(self, job: Job, keep: Callable[[CaseMix], None]) -> Modelling | None:
         """What a regression does besides counting."""
         if job.own.patterns is None:
             return None
@@ -138,6 +139,6 @@ class JointPart:
             AllOrNone(job.impossible),
             job.own.patterns,
             len(self._workshop.charter.contributors),
-            keep=partial(self._contributions.keep_case_mix, job.request),
+            keep=keep,
             before_step=partial(self.require, job.epoch),
         )

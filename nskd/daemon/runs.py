@@ -307,8 +307,11 @@ class Runs:
             await self._check_same(entry, released)
             party.record("release", octets(release_digest(released)))
             await party.confirm()
-            if outcome.ventured:
+            # A model made again comes out alike whatever the steps on its way have told: such a run stays counted.
+            if "model" not in outcome.further or entry.state is not State.DONE:
                 self._contributions.end_venture(entry.request.digest)
+            for case_mix in outcome.case_mix:
+                self._contributions.keep_case_mix(entry.request.digest, case_mix)
         return released
 
     async def _check_same(self, entry: Entry, released: bytes) -> None:

@@ -151,7 +151,10 @@ async def regression(
     at, path, before = tuple(model.start), [tuple(model.start)], math.inf
     for count in range(1, REGRESSION_STEPS_MAX + 1):
         before_step()
-        frame = Frame.of(model.expected(at))
+        try:
+            frame = Frame.of(model.expected(at))
+        except LocalProtocolError:  # so far away that no weight is left: a matter of opened numbers alone
+            return Estimates(Status.SINGULAR, tuple(path))
         step = await fitting.step(frame, await work(own.normal, at))
         if step is None:
             return Estimates(Status.SINGULAR, tuple(path))

@@ -350,6 +350,7 @@ def test_patterns_are_not_shown_again_and_again(tmp_path: Path) -> None:
         contributions = Contributions(tmp_path, lambda label: bytes(32))
         contributions.venture(request)
         assert contributions.hold_pattern(request, pattern)
+        contributions.end_venture(request)
     for attempt in range(VENTURES_MAX):
         contributions = Contributions(tmp_path, lambda label: bytes(32))
         contributions.venture(request)

@@ -194,8 +194,10 @@ async def test_what_is_opened_without_an_inverse_is_nothing() -> None:
         original = evaluator.reveal
 
         async def reveal(label: str, results: dict[str, Shared]) -> dict[str, np.ndarray]:
-            opened.append(await original(label, results))
-            return opened[-1]
+            told = await original(label, results)
+            if label != "masks":
+                opened.append(told)
+            return told
 
         evaluator.reveal = reveal  # type: ignore[method-assign, assignment]
 
@@ -223,7 +225,8 @@ async def test_what_is_opened_is_the_path_the_results_and_whether_there_are_any(
         original = evaluator.reveal
 
         async def reveal(label: str, results: dict[str, Shared]) -> dict[str, np.ndarray]:
-            revealed.append((label, {name: len(each) for name, each in results.items()}))
+            if label != "masks":
+                revealed.append((label, {name: len(each) for name, each in results.items()}))
             return await original(label, results)
 
         evaluator.reveal = reveal  # type: ignore[method-assign, assignment]

@@ -92,10 +92,11 @@ def _model(charter: Charter) -> tuple[Text, ...]:
         ),
         Text(
             "Let op: een centrum dat tijdens de berekening liegt over zijn eigen rijen, kan uit de stappen meer "
-            "afleiden over de andere centra samen dan het model zegt. Het aantal en de grootte van de stappen zijn "
-            "daarom begrensd.",
+            "afleiden over de andere centra samen dan het model zegt: ook hoeveel van hun kinderen in twee groepen "
+            "tegelijk zitten, al is het er één. Het aantal en de grootte van de stappen zijn daarom begrensd.",
             "Mind: a centre that lies about its own rows during the computation can work out more from the steps about "
-            "the other centres together than the model says. The number and the length of steps are bounded for that.",
+            "the other centres together than the model says: also how many of their children are in two groups at "
+            "once, be it one. The number and the length of steps are bounded for that.",
         ),
     )
 
