@@ -26,6 +26,7 @@ _RULES: Final = {
     "differencing": Text("vergelijking met eerdere tabellen", "comparison with earlier tables"),
     "hospital_points": Text("punten van ziekenhuizen in een trechterfiguur", "hospitals' points in a funnel plot"),
     "overdispersion": Text("spreiding tussen ziekenhuizen (φ)", "variation between hospitals (φ)"),
+    "models": Text("regressiemodellen toegestaan", "regression models allowed"),
 }
 _FIELDS: Final = {
     "title": Text("naam", "title"),

@@ -22,6 +22,7 @@ KEYS: Final = (
     "differencing",
     "hospital_points",
     "overdispersion",
+    "models",
 )
 _PAIR: Final = 2
 
@@ -50,6 +51,7 @@ class DisclosureRules:
     others must have beside any two, of what the larger has (0: nothing).  ``rounding``: values are shown as multiples
     of it (1: exactly).  ``differencing``: earlier tables that a new one is compared with (0: none).
     ``hospital_points`` and ``overdispersion``: what a funnel tells of single hospitals (``docs/protocol.md``, 17).
+    ``models``: whether regressions may be fitted; a centre that lies in one can learn more than it tells (18.16).
     """
 
     threshold: int = limits.THRESHOLD_DEFAULT
@@ -63,6 +65,7 @@ class DisclosureRules:
     differencing: int = limits.DIFFERENCING_DEFAULT
     hospital_points: HospitalPoints = HospitalPoints.OWN
     overdispersion: bool = False
+    models: bool = False
 
 
 def read_disclosure(keys: Keys, *, contributors: int) -> DisclosureRules:
@@ -103,6 +106,7 @@ def read_disclosure(keys: Keys, *, contributors: int) -> DisclosureRules:
         ),
         hospital_points=_points(keys, contributors),
         overdispersion=_overdispersion(keys, contributors),
+        models=keys.boolean("models", default=False),
     )
     if rules.rounding not in limits.ROUNDINGS:
         listed = ", ".join(map(str, limits.ROUNDINGS))

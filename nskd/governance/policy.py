@@ -13,7 +13,7 @@ import attrs
 
 from nskd.errors import OperatorError
 from nskd.governance.charter import Charter, Role
-from nskd.governance.question import TableRequest
+from nskd.governance.question import Kind, TableRequest
 from nskd.governance.toml import closest, shown
 
 VariablePurposes = Callable[[str], Collection[str] | None]
@@ -29,6 +29,7 @@ class Rule(enum.StrEnum):
     PURPOSE_EXPIRED = "purpose-expired"
     VARIABLE_UNKNOWN = "variable-not-in-codebook"
     VARIABLE_PURPOSE = "variable-not-for-purpose"
+    MODEL_FORBIDDEN = "model-not-in-charter"
 
     # A charter and its signatures (`charter_signatures`, `succession`).
     CHARTER_SIGNATURES = "charter-signatures-malformed"
@@ -125,6 +126,7 @@ def review(
     """
     found = list(_review_requester(requester, charter))
     found.extend(_review_purpose(table.purpose, charter, today))
+    found.extend(_review_kind(table, charter))
     for name in dict.fromkeys((*table.variables, *sorted(where_variables))):
         allowed = purposes(name)
         if allowed is None:
@@ -180,6 +182,14 @@ def _review_requester(requester: str, charter: Charter) -> tuple[Refusal, ...]:
         what = f"centre {requester} may not ask for results"
         return (Refusal(Rule.REQUESTER_ROLE, requester, what, "The charter gives that role: request."),)
     return ()
+
+
+def _review_kind(table: TableRequest, charter: Charter) -> tuple[Refusal, ...]:
+    if table.kind is not Kind.REGRESSION or charter.disclosure.models:
+        return ()
+    what = "the charter does not allow models: a centre that lies in one can learn more than the model tells"
+    remedy = "Ask for a table, an association or a rate; or amend the charter: models = true in [disclosure]."
+    return (Refusal(Rule.MODEL_FORBIDDEN, table.kind.value, what, remedy),)
 
 
 def day_of(now: int) -> datetime.date:

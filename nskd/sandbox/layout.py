@@ -160,7 +160,7 @@ def _charter(
         f'workshop = "sandbox"\ntitle = "A workshop on one machine"\nversion = 1\npack = {_quoted(pack.name)}\n'
         f'pack_digest = "{pack.digest.hex()}"\n',
         f"[disclosure]\nthreshold = {rules.threshold}\ninsider = {str(rules.insider).lower()}\n"
-        f"centres_min = {min(len(files), CENTRES_MIN_DEFAULT)}\n",
+        f"centres_min = {min(len(files), CENTRES_MIN_DEFAULT)}\nmodels = true\n",
     ]
     for purpose in pack.purposes:
         parts.append(

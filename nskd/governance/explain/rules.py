@@ -14,7 +14,7 @@ from nskd.governance.question import Kind
 from nskd.packs.codebook import Text
 
 _PAIR: Final = 2
-_OF_FUNNELS: Final = ("hospital_points", "overdispersion")
+_OF_ONE_KIND: Final = {"hospital_points": Kind.FUNNEL, "overdispersion": Kind.FUNNEL, "models": Kind.REGRESSION}
 Stated = Callable[[DisclosureRules], Text]
 
 
@@ -48,8 +48,9 @@ def rules(question: Question, charter: Charter) -> Section:
 
 def stated_rules(agreed: DisclosureRules, kind: Kind, *, but: Collection[str] = ()) -> list[Text]:
     """State every rule that concerns this kind of request, ``but`` some."""
-    foreign = () if kind is Kind.FUNNEL else _OF_FUNNELS
-    return [stated(agreed) for key, stated in DISCLOSURE.items() if key not in foreign and key not in but]
+    return [
+        stated(agreed) for key, stated in DISCLOSURE.items() if _OF_ONE_KIND.get(key, kind) is kind and key not in but
+    ]
 
 
 def _threshold(agreed: DisclosureRules) -> Text:
@@ -205,6 +206,17 @@ def _overdispersion(agreed: DisclosureRules) -> Text:
     )
 
 
+def _models(agreed: DisclosureRules) -> Text:
+    if not agreed.models:
+        return Text("Regressiemodellen worden niet berekend.", "Regression models are not computed.")
+    return Text(
+        "Let op: regressiemodellen mogen. Een centrum dat tijdens zo'n berekening over zijn eigen rijen liegt, kan "
+        "meer over de andere samen te weten komen dan het model zegt.",
+        "Mind: regression models are allowed. A centre that lies about its own rows during such a computation can come "
+        "to know more about the others together than the model says.",
+    )
+
+
 DISCLOSURE: Final = MappingProxyType(
     {
         "threshold": _threshold,
@@ -218,6 +230,7 @@ DISCLOSURE: Final = MappingProxyType(
         "differencing": _differencing,
         "hospital_points": _hospital_points,
         "overdispersion": _overdispersion,
+        "models": _models,
     }
 )
 """By key of the charter's ``[disclosure]``, in the order in which they are read."""

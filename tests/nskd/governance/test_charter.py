@@ -68,10 +68,10 @@ def test_defaults() -> None:
 
 def test_what_a_funnel_tells_of_hospitals_is_for_the_charter_to_say() -> None:
     usual = parse_charter(charter_toml()).disclosure
-    assert (usual.hospital_points, usual.overdispersion) == (HospitalPoints.OWN, False)
-    told = HEAD + '[disclosure]\nhospital_points = "shuffled"\noverdispersion = true\n'
+    assert (usual.hospital_points, usual.overdispersion, usual.models) == (HospitalPoints.OWN, False, False)
+    told = HEAD + '[disclosure]\nhospital_points = "shuffled"\noverdispersion = true\nmodels = true\n'
     four = parse_charter(charter_toml(head=told, names=(*NAMES, "oost"))).disclosure
-    assert (four.hospital_points, four.overdispersion) == (HospitalPoints.SHUFFLED, True)
+    assert (four.hospital_points, four.overdispersion, four.models) == (HospitalPoints.SHUFFLED, True, True)
     three = parse_charter(charter_toml(head=HEAD + '[disclosure]\nhospital_points = "shuffled"\n')).disclosure
     assert three.hospital_points is HospitalPoints.SHUFFLED
 

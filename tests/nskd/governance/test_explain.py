@@ -184,8 +184,10 @@ def test_a_model_is_explained_with_what_its_steps_tell() -> None:
         b'kind = "regression"\ntitle = "T"\npurpose = "improvement"\nmeasure = "visits"\nfamily = "logistic"\n'
         b'outcome = "nsk_status = \'complete\'"\ncovariates = ["age_band: 4-8", "sex"]\ncentre_effects = true\n'
     )
-    page = explain(question(text), own="midden", charter=agreed(), codebook=BOOK, opt_out=False)
+    allowed = attrs.evolve(agreed(), disclosure=attrs.evolve(agreed().disclosure, models=True))
+    page = explain(question(text), own="midden", charter=allowed, codebook=BOOK, opt_out=False)
     complete(page)
+    assert "Mind: regression models are allowed" in words(page, "rules")
     asked, leaves = words(page, "asked"), words(page, "leaves")
     assert "nsk_status = 'complete'" in asked
     assert "compared with 4-8" in asked

@@ -47,6 +47,16 @@ def test_each_rule_by_name() -> None:
     assert rules(under=ended, today=datetime.date(2026, 5, 31)) == []
 
 
+def test_a_model_takes_a_charter_that_allows_it() -> None:
+    text = (
+        b'kind = "regression"\ntitle = "T"\npurpose = "improvement"\nmeasure = "visits"\nfamily = "logistic"\n'
+        b'outcome = "nsk_positive = \'ja\'"\ncovariates = ["age_band", "sex"]\n'
+    )
+    assert rules(text) == ["model-not-in-charter:regression"]
+    assert rules(text, under=charter(head=HEAD + "[disclosure]\nmodels = true\n")) == []
+    assert rules(TEXT, under=charter(head=HEAD + "[disclosure]\nmodels = true\n")) == []
+
+
 def test_an_unknown_purpose_is_allowed_for_no_variable() -> None:
     found = rules(TEXT.replace(b'"improvement"', b'"improvment"'))
     assert found[0] == "purpose-not-in-charter:improvment"
