@@ -14,34 +14,20 @@ import numpy as np
 import numpy.typing as npt
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from protocol._jit import kernel
 from protocol.errors import LocalProtocolError
+from protocol.lattice.machine import sha_instructions
 from protocol.lattice.packing import PACKED_BYTES, Bytes
+from protocol.lattice.sha256 import INITIAL, STREAMS, emit_instructions, emit_wide
 
-STREAMS: Final = 16
 DIGEST_BYTES: Final = 32 * STREAMS
 _BLOCK_BYTES: Final = 64 * STREAMS
 
 _State = npt.NDArray[np.uint32]
-_declare: Any = cgutils.get_or_insert_function  # numba has annotations in few places
-_LANES: Final = ir.VectorType(ir.IntType(32), STREAMS)
-_PRIMES: Final = [n for n in range(2, 312) if all(n % d for d in range(2, n))]
-
-
-def _root_bits(n: int, power: int) -> int:
-    """The first 32 bits of the fraction of n^(1/power)."""
-    target, root = n << (32 * power), 0
-    for bit in reversed(range(36)):
-        if (root | 1 << bit) ** power <= target:
-            root |= 1 << bit
-    return root & 0xFFFF_FFFF
-
-
-_INITIAL: Final = np.array([[_root_bits(n, 2)] * STREAMS for n in _PRIMES[:8]], dtype=np.uint32)
-_ROUNDS: Final = tuple(_root_bits(n, 3) for n in _PRIMES)
+_INITIAL: Final = np.array([[word] * STREAMS for word in INITIAL], dtype=np.uint32)
+_BY_INSTRUCTION: Final = sha_instructions()  # a constant, so that a kernel kept on disk for the other way is not taken
 
 
 def _padding() -> Bytes:
@@ -57,58 +43,16 @@ if PACKED_BYTES % _BLOCK_BYTES:
     raise LocalProtocolError("a packed polynomial must be a whole number of blocks")
 
 
-def _emit_rounds(builder: Any, state: list[Any], words: list[Any]) -> list[Any]:
-    """One block: FIPS 180-4, section 6.2.2."""
-    kind = ir.FunctionType(_LANES, [_LANES] * 3)
-    rotate = _declare(builder.module, kind, f"llvm.fshr.v{STREAMS}i32")
-
-    def number(value: int) -> Any:
-        return ir.Constant(_LANES, [value] * STREAMS)
-
-    def turned(x: Any, by: int) -> Any:
-        return builder.call(rotate, [x, x, number(by)])
-
-    def upper(x: Any, one: int, two: int, three: int) -> Any:
-        return builder.xor(builder.xor(turned(x, one), turned(x, two)), turned(x, three))
-
-    def lower(x: Any, one: int, two: int, shift: int) -> Any:
-        return builder.xor(builder.xor(turned(x, one), turned(x, two)), builder.lshr(x, number(shift)))
-
-    words = list(words)
-    a, b, c, d, e, f, g, h = state
-    for t, constant in enumerate(_ROUNDS):
-        if t >= 16:
-            w = builder.add(lower(words[t - 2], 17, 19, 10), words[t - 7])
-            words.append(builder.add(w, builder.add(lower(words[t - 15], 7, 18, 3), words[t - 16])))
-        choice = builder.xor(g, builder.and_(e, builder.xor(f, g)))
-        majority = builder.or_(builder.and_(a, b), builder.and_(c, builder.or_(a, b)))
-        x = builder.add(
-            builder.add(h, builder.add(words[t], number(constant))), builder.add(upper(e, 6, 11, 25), choice)
-        )
-        y = builder.add(upper(a, 2, 13, 22), majority)
-        a, b, c, d, e, f, g, h = builder.add(x, y), a, b, c, builder.add(d, x), e, f, g
-    return [builder.add(old, new) for old, new in zip(state, (a, b, c, d, e, f, g, h), strict=True)]
-
-
 def _compress(context: Any, state: Any, data: Any, at: Any) -> Any:
+    emit = emit_instructions if _BY_INSTRUCTION else emit_wide
+
     def generate(context: Any, builder: Any, given: Any, values: Any) -> Any:
-        base, octets = (
+        states, octets = (
             context.make_array(kind)(context, builder, value).data
             for kind, value in zip(given.args[:2], values[:2], strict=True)
         )
-
-        def place(pointer: Any, index: Any) -> Any:
-            return builder.bitcast(builder.gep(pointer, [index]), _LANES.as_pointer())
-
-        def read(pointer: Any) -> Any:
-            loaded = builder.load(pointer)
-            loaded.align = 1
-            return loaded
-
-        rows = [place(base, values[2].type(STREAMS * k)) for k in range(8)]
-        words = [read(place(octets, builder.add(values[2], values[2].type(64 * k)))) for k in range(16)]
-        for row, new in zip(rows, _emit_rounds(builder, [read(row) for row in rows], words), strict=True):
-            builder.store(new, row).align = 1
+        block = builder.bitcast(builder.gep(octets, [values[2]]), ir.IntType(32).as_pointer())
+        emit(builder, states, block)
         return context.get_dummy_value()
 
     return types.void(state, data, types.intp), generate

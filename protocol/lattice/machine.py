@@ -30,6 +30,11 @@ def kernel_path() -> str:
     return PORTABLE
 
 
+def sha_instructions() -> bool:
+    """Whether the instructions for SHA-256 are there and better: with AVX-512, sixteen streams side by side are."""
+    return {"sha", "ssse3"} <= (features := _features()) and _AVX_512 not in features
+
+
 def _features() -> set[str]:
     """The features numba compiles for: this machine's, or those the environment asks for.
 

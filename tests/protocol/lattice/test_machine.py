@@ -27,16 +27,26 @@ print(json.dumps([kernel_path(), describe(run(constant=True))]))
 """
 
 
-def _elsewhere(cache: Path, **environment: str) -> Any:
+HASH = """
+import hashlib, json
+import numpy as np
+from protocol.lattice import digest, machine
+packed = np.arange(3 * digest.PACKED_BYTES, dtype=np.uint32).view(np.uint8)[: 3 * digest.PACKED_BYTES]
+found = digest.digests(packed.reshape(3, -1))
+print(json.dumps([machine.sha_instructions(), hashlib.sha256(found).hexdigest()]))
+"""
+
+
+def _elsewhere(cache: Path, code: str = RUN, **environment: str) -> Any:
     """What another process computes with kernels of its own."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     return json.loads(
         subprocess.run(
-            [sys.executable, "-c", RUN],
+            [sys.executable, "-c", code],
             env=variables | {"NUMBA_CACHE_DIR": str(cache)} | environment,
             check=True,
             capture_output=True,
-            timeout=120,
+            timeout=240,
         ).stdout
     )
 
@@ -53,6 +63,15 @@ def test_the_avx2_path_gives_the_same_bytes(tmp_path: Path) -> None:
     path, described = _elsewhere(tmp_path, NUMBA_CPU_FEATURES="-avx512f")
     assert path == "AVX2 + FMA, 4 lanes a register"
     assert described == GOOD["constant"]
+
+
+@pytest.mark.skipif("sha" not in HOST, reason="this machine has one way to hash")
+def test_both_ways_of_hashing_give_the_same_bytes(tmp_path: Path) -> None:
+    (one, by_instruction), (other, wide) = (
+        _elsewhere(tmp_path / change, HASH, NUMBA_CPU_FEATURES=change) for change in ("+sha,-avx512f", "-sha")
+    )
+    assert (one, other) == (True, False)
+    assert by_instruction == wide
 
 
 @pytest.mark.skipif(not X86, reason="names of x86 features")
