@@ -13,10 +13,11 @@ import attrs
 import numpy as np
 import pytest
 import trio
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given
 from hypothesis import strategies as st
 
 from nskd.packs.pack import load_pack
+from tests.examples import examples
 from tests.system.joint import joint
 from tests.system.oracle import (
     RECORDED,
@@ -39,7 +40,7 @@ async def in_memory(question: Question, files: list[Path], seed: int) -> bytes:
     return await joint(PACK, question.text, files, rules, seed)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(25, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32 - 1),
     centres=st.integers(2, 5),

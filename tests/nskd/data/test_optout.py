@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.analysis.table import plan_table
@@ -22,6 +22,7 @@ from nskd.data.errors import FINDINGS_SHOWN_MAX, DataError
 from nskd.data.load import LeftOut, load_visits
 from nskd.data.optout import OptOuts, read_opt_outs
 from nskd.data.query import local_table
+from tests.examples import examples
 from tests.nskd.data.extracts import nsk, visit, write_csv
 from tests.nskd.governance.mutations import mutated
 
@@ -249,7 +250,7 @@ def test_a_consent_that_is_refused_by_line(tmp_path: Path, line: str, wrong: str
     assert "123456782" not in str(error)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     content=st.sampled_from(["person_link\nabc\nd-1\n", json.dumps(DENY) + "\n"]).flatmap(lambda c: mutated(c.encode()))
 )

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.governance import audit_file
 from nskd.governance.audit import AuditError, BadEntryError, Chain, Entry, Event, make_entry, read_entry
 from nskd.governance.audit_file import AuditFile, read_log
+from tests.examples import examples
 from tests.nskd.governance.mutations import mutated
 from tests.nskd.governance.workshop import NOW, signing_key
 
@@ -153,7 +154,7 @@ def genuine(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     return write(tmp_path_factory.mktemp("audit") / "log")
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(data=st.data())
 def test_no_change_of_the_bytes_passes(genuine: list[bytes], data: st.DataObject) -> None:
     changed = data.draw(mutated(b"".join(genuine)))
