@@ -26,6 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
     register(thorough=config.getoption("--long"))
 
 
+@pytest.fixture(scope="session")
+def at_length(request: pytest.FixtureRequest) -> bool:
+    """Whether a test that has a short and a long way is to take the long one."""
+    return bool(request.config.getoption("--long"))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--long"):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])

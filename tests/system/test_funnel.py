@@ -60,7 +60,7 @@ async def ask(workshop: Workshop, where: str) -> tuple[str, dict[str, Any]]:
     return digest, await workshop.all_done(digest)
 
 
-async def test_points_and_phi_are_what_plain_counting_gives(tmp_path: Path) -> None:
+async def test_points_and_phi_are_what_plain_counting_gives(tmp_path: Path, at_length: bool) -> None:
     workshop = lay_out_open(tmp_path)
     try:
         workshop.start()
@@ -80,9 +80,9 @@ async def test_points_and_phi_are_what_plain_counting_gives(tmp_path: Path) -> N
         for daemon in contributing:  # a run that all confirmed is none that broke off
             assert (daemon.state / "contributions" / f"{digest}.ventures").read_bytes() == b""
 
-        # The same again: nobody differs, and the same points are shown, shuffled anew.
-        _, release = await ask(workshop, "age_months >= 0 AND age_months >= 0")
-        assert release["points"] == sorted([nearest(e), nearest(n)] for e, _, n in counts)
+        if at_length:  # the same again: nobody differs, and the same points are shown, shuffled anew
+            _, release = await ask(workshop, "age_months >= 0 AND age_months >= 0")
+            assert release["points"] == sorted([nearest(e), nearest(n)] for e, _, n in counts)
 
         # Nearly the same: enough children are left out in all, but too few at one hospital.  Its second point is
         # withheld, and with it those of the three others that would give it away; all pass by their numbers.

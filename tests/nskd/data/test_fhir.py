@@ -55,7 +55,7 @@ def whole(row: Row) -> Row:
     return row
 
 
-@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(random_rows(nsk().codebook, "v"), st.randoms(use_true_random=False))
 def test_lines_and_a_text_file_say_the_same(tmp_path: Path, rows: list[Row], random: Any) -> None:
     rows = [whole(row) for row in rows]

@@ -43,7 +43,7 @@ def broken(rule: Rule, row: Row) -> bool:
     return holds(rule.when, row) and not any(holds(then, row) for then in rule.then)
 
 
-@examples(25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(random_rows(BOOK, "v"))
 def test_counts_are_those_of_a_plain_loop(tmp_path: Path, rows: list[Row]) -> None:
     objecting = {"v-0"}

@@ -71,7 +71,7 @@ def oracle(paths: list[Path], plan: TablePlan, where: str) -> dict[tuple[str, ..
     return {tuple(levels): (visits, children) for *levels, visits, children in rows}
 
 
-@examples(8)
+@examples(4)
 @given(
     centres=st.tuples(*(random_rows(BOOK, prefix) for prefix in "abc")),
     names=st.lists(st.sampled_from(GROUPED), min_size=1, max_size=3, unique=True),

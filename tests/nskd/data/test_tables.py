@@ -146,7 +146,7 @@ VALUES = st.one_of(st.none(), st.text("ab:-0123", min_size=1, max_size=3))
 SMALL = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=3)
 
 
-@examples(40)
+@examples(20)
 @given(SMALL, SMALL)
 def test_different_tables_have_different_digests(one: list[Any], other: list[Any]) -> None:
     def digest(rows: list[Any]) -> bytes:

@@ -200,7 +200,7 @@ _FORBIDDEN = r"""
 _WORDS = st.sampled_from(_ALLOWED.split()) | st.sampled_from(_FORBIDDEN.split())
 
 
-@examples(300)
+@examples(100)
 @given(st.one_of(st.lists(_WORDS, max_size=12).map(" ".join), st.text(max_size=40), _CONDITIONS))
 def test_any_text_is_accepted_or_refused_and_what_is_accepted_runs(data: Dataset, source: str) -> None:
     with contextlib.suppress(RequestError):

@@ -179,7 +179,7 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peer.take(FORK[7].head, own_word=False) is None  # too old to compare
 
 
-@examples(300)
+@examples(100)
 @given(data=st.data())
 def test_no_forger_gets_two_stories_past_two_centres_that_talk(data: st.DataObject) -> None:
     """A tells B and C heads of either story at will, and proves each with either; B and C pass on what they hold."""

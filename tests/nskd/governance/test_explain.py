@@ -296,7 +296,7 @@ def test_the_letters_a_charter_may_give_are_those_of_the_regulation() -> None:
     own=st.sampled_from(["noord", "zuid"]),
     when=st.lists(st.integers(0, NOW), max_size=SHOWN_MAX + 3),
 )
-@examples(200)
+@examples(50)
 def test_any_request_under_any_purpose_gets_a_whole_page(
     letter: str | None,
     basis: str | None,

@@ -46,7 +46,7 @@ def receive(reader: FrameReader, data: bytes, out: memoryview) -> bytes:
     return bytes(opened)
 
 
-@examples(40)
+@examples(20)
 @given(st.integers(0, 1 << 32), st.data())
 def test_any_run_in_any_portions_into_any_room(seed: int, data: st.DataObject) -> None:
     generator = random.Random(seed)

@@ -149,7 +149,7 @@ def without_labels(node: object) -> object:
 EXPECTED = without_labels(shape(read(render(hostile_document("words")))))
 
 
-@examples(80)
+@examples(25)
 @given(HOSTILE)
 def test_no_text_breaks_out(words: str) -> None:
     page = render(hostile_document(words))
