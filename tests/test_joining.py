@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -22,8 +21,6 @@ import attrs
 import click
 import pytest
 
-from nskd.__main__ import main as nskd
-from nskd.control.cli import main as nskctl
 from nskd.control.steward_key import generate as generate_steward_key
 from nskd.credentials import generate, load_keys
 from nskd.governance.charter import load_charter
@@ -31,7 +28,7 @@ from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_c
 from nskd.packs.pack import load_pack
 from nskd.packs.synthetic import generate as synthesise
 from nskd.packs.synthetic import write_visits
-from tests.console import PURPOSES, config
+from tests.console import PURPOSES, config, known
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
@@ -253,33 +250,9 @@ def test_every_command_of_the_document_is_one_that_is_run() -> None:
     assert len(commands()) > 40
 
 
-def parsed(command: str) -> str:
-    """The program and subcommand of a line; its options and number of arguments must be those there are."""
-    words = shlex.split(re.split(r" >>? ", command)[0])
-    program: click.Command = {"nskctl": nskctl, "nskd": nskd}[words[0]]
-    name, rest = words[0], words[1:]
-    while isinstance(program, click.Group):
-        with click.Context(program) as context:
-            _, rest, _ = program.make_parser(context).parse_args(rest)
-            assert rest, f"{name} takes a command"
-            part, rest = rest[0], rest[1:]
-            found = program.get_command(context, part)
-            assert found is not None, f"{name} has no {part}"
-            name, program = f"{name} {part}", found
-    with click.Context(program) as context:
-        given, left, _ = program.make_parser(context).parse_args(rest)
-    assert not left, command
-    for each in program.params:
-        told = given.get(each.name)
-        assert not each.required or (isinstance(told, str | tuple | list) and told), (
-            f"{command}: {each.name} is lacking"
-        )
-    return name
-
-
 def test_every_command_of_the_document_is_one_that_there_is() -> None:
     ours = [command for _, command in commands() if command.split()[0] in ("nskctl", "nskd")]
-    assert len({parsed(command) for command in ours}) > 20
+    assert len({known(command) for command in ours}) > 20
     for wrong in (
         "nskctl charter sing x",
         "nskctl pause --because x",
@@ -287,7 +260,7 @@ def test_every_command_of_the_document_is_one_that_there_is() -> None:
         "nskctl request show",
     ):
         with pytest.raises((AssertionError, click.UsageError)):
-            parsed(wrong)
+            known(wrong)
 
 
 @pytest.mark.long

@@ -114,7 +114,7 @@ def by_hand(
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-@examples(6)
+@examples(3)
 @given(centres=st.tuples(*(random_rows(BOOK, prefix) for prefix in "abc")))
 def test_the_centres_together_count_what_counting_by_hand_gives(name: str, centres: tuple[list[Row], ...]) -> None:
     asked, axes, counts = QUESTIONS[name]

@@ -60,7 +60,7 @@ def test_fisher_p_is_the_exact_sum_of_what_is_no_more_likely(a: int, b: int, c: 
     assert found.value == pytest.approx(float(sum(p for p in law.values() if p <= law[a])), rel=1e-11)
 
 
-@examples(40)
+@examples(20)
 @given(POSITIVE, POSITIVE, POSITIVE, POSITIVE)
 def test_as_scipy_has_it(a: int, b: int, c: int, d: int) -> None:
     found = association(TwoByTwo(a, b, c, d))
@@ -79,7 +79,7 @@ def test_as_scipy_has_it(a: int, b: int, c: int, d: int) -> None:
         assert ours.p.value == pytest.approx(p, rel=1e-9, abs=1e-9)
 
 
-@examples(40)
+@examples(20)
 @given(POSITIVE, POSITIVE, POSITIVE, POSITIVE)
 def test_woolf_as_statsmodels_has_it(a: int, b: int, c: int, d: int) -> None:
     found = association(TwoByTwo(a, b, c, d)).woolf

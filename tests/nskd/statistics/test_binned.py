@@ -47,7 +47,7 @@ def reached(bounds: Bounds, values: list[float], *, ends: bool) -> None:
         assert (low, high) == (pytest.approx(min(values), abs=1e-9), pytest.approx(max(values), abs=1e-9))
 
 
-@examples(150)
+@examples(50)
 @given(histograms())
 def test_exact_counts_have_the_bounds_of_all_samples_that_fit(bins: list[Bin]) -> None:
     counts = tuple(each.count or 0 for each in bins)
@@ -86,7 +86,7 @@ def test_rounded_counts_have_the_bounds_of_all_counts_that_fit(threes: list[int]
     reached(found.deviation, deviations, ends=False)
 
 
-@examples(60)
+@examples(30)
 @given(st.dictionaries(st.integers(0, 200), st.integers(1, 9), min_size=2, max_size=10))
 def test_bins_of_one_value_are_a_histogram_of_levels(histogram: dict[int, int]) -> None:
     bins = [Bin(level, level, histogram[level]) for level in sorted(histogram)]
@@ -100,7 +100,7 @@ def test_bins_of_one_value_are_a_histogram_of_levels(histogram: dict[int, int]) 
         assert bounds.within.covers(figure.value)
 
 
-@examples(40)
+@examples(20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_bounds_of_the_deviation_are_tight_for_large_groups(seed: int) -> None:
     """Searched: values all at the ends that make it large, or all together in the middle."""

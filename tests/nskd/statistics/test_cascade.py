@@ -50,7 +50,7 @@ def test_a_step_is_a_part_of_all_before(counts: tuple[int | None, ...]) -> None:
         cascade(steps(*counts))
 
 
-@examples(200)
+@examples(60)
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=5), st.sampled_from([1, 3, 5]), st.data())
 def test_of_visits_every_true_number_lies_in_its_range(true: list[int], base: int, data: st.DataObject) -> None:
     shown = [base * round(count / base) for count in [*true, sum(true)]]
@@ -70,7 +70,7 @@ def test_of_visits_every_true_number_lies_in_its_range(true: list[int], base: in
         assert counts == [sum(true[index + 1 :]) for index in range(len(furthest))]
 
 
-@examples(200)
+@examples(60)
 @given(
     st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), min_size=1, max_size=40), st.sampled_from([1, 3, 5])
 )

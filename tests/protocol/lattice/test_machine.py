@@ -25,14 +25,29 @@ from protocol.lattice.machine import kernel_path
 from tests.vectors.make_lattice import describe, run
 print(json.dumps([kernel_path(), describe(run(constant=True))]))
 """
+KEYS = """
+import json
+from protocol.lattice import keygen
+from protocol.lattice.machine import kernel_path
+from tests.vectors.make_lattice import EPOCH, seed, sha
+_, public = keygen(EPOCH, seed("key"))
+described = {"public_key_sha256": sha(public.to_array()), "public_key_digest": public.digest.hex()}
+print(json.dumps([kernel_path(), described]))
+"""
 
 
-def _elsewhere(cache: Path, **environment: str) -> Any:
+@pytest.fixture
+def program(at_length: bool) -> str:
+    """All kernels, whose compilation takes a minute; or those that make a key: sampling, a transform, packing."""
+    return RUN if at_length else KEYS
+
+
+def _elsewhere(program: str, cache: Path, **environment: str) -> Any:
     """What another process computes with kernels of its own."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     return json.loads(
         subprocess.run(
-            [sys.executable, "-c", RUN],
+            [sys.executable, "-c", program],
             env=variables | {"NUMBA_CACHE_DIR": str(cache)} | environment,
             check=True,
             capture_output=True,
@@ -42,17 +57,17 @@ def _elsewhere(cache: Path, **environment: str) -> Any:
 
 
 @pytest.mark.skipif(not X86, reason="fused multiply-add belongs to every such processor")
-def test_the_portable_path_gives_the_same_bytes(tmp_path: Path) -> None:
-    path, described = _elsewhere(tmp_path, NUMBA_CPU_NAME="generic")
+def test_the_portable_path_gives_the_same_bytes(tmp_path: Path, program: str) -> None:
+    path, described = _elsewhere(program, tmp_path, NUMBA_CPU_NAME="generic")
     assert path == PORTABLE
-    assert described == GOOD["constant"]
+    assert described and described.items() <= GOOD["constant"].items()
 
 
 @pytest.mark.skipif("avx512f" not in HOST, reason="this machine has no wider registers to leave out")
-def test_the_avx2_path_gives_the_same_bytes(tmp_path: Path) -> None:
-    path, described = _elsewhere(tmp_path, NUMBA_CPU_FEATURES="-avx512f")
+def test_the_avx2_path_gives_the_same_bytes(tmp_path: Path, program: str) -> None:
+    path, described = _elsewhere(program, tmp_path, NUMBA_CPU_FEATURES="-avx512f")
     assert path == "AVX2 + FMA, 4 lanes a register"
-    assert described == GOOD["constant"]
+    assert described and described.items() <= GOOD["constant"].items()
 
 
 @pytest.mark.skipif(not X86, reason="names of x86 features")
