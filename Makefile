@@ -3,8 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A file's tests stay together, as they may share daemons; files are taken in the order of tests/conftest.py.
+WORKERS ?= 2
+SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Every test process and every daemon would compile all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test lint format attack demo bench lock clean
+.PHONY: help setup test test-long kernels lint format attack demo bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,11 +23,18 @@ $(READY): requirements/dev.lock pyproject.toml
 
 setup: $(READY)  ## make the virtual environment from the lock file
 
-test: $(READY)  ## lint, then every test (under ten minutes)
-	$(MAKE) --no-print-directory lint
-	@echo compiling the kernels, once and not in every daemon that a test starts
+test: $(READY)  ## lint, then the tests (under ten minutes); WORKERS=4 on a machine with more than two cores
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint kernels
+	$(BIN)/python -m pytest $(SPREAD)
+
+test-long: $(READY)  ## every test, the long ones too, and properties at length
+	@$(MAKE) --no-print-directory kernels
+	$(BIN)/python -m pytest $(SPREAD) --long --timeout 3600
+
+kernels: $(READY)
+	@echo compiling, once and not in every daemon that a test starts
+	@$(BIN)/python -m compileall -q protocol nskd tests
 	@$(BIN)/python -c 'from protocol.lattice.rehearsal import rehearse; rehearse()'
-	$(BIN)/python -m pytest
 
 lint: $(READY)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

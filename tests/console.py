@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import attrs
+import click
+
+from nskd.__main__ import main as nskd
+from nskd.control.cli import main as nskctl
 
 PURPOSES = (
     'workshop = "readme"\ntitle = "README"\nversion = 1\npack = "nsk"\n\n'
@@ -63,6 +68,33 @@ def lines(text: str, *, ports: Mapping[str, int]) -> list[str]:
             command = f"{killed[1]}kill {killed[2]}; wait {killed[2]} || true"
         found.append(command)
     return found
+
+
+def known(command: str) -> str:
+    """The program and subcommand of a line; a line whose options or arguments there are not fails.
+
+    What is to be typed can be seen to exist without being run.
+    """
+    words = shlex.split(re.split(r" >>? ", command)[0])
+    program: click.Command = {"nskctl": nskctl, "nskd": nskd}[words[0]]
+    name, rest = words[0], words[1:]
+    while isinstance(program, click.Group):
+        with click.Context(program) as context:
+            _, rest, _ = program.make_parser(context).parse_args(rest)
+            assert rest, f"{name} takes a command"
+            part, rest = rest[0], rest[1:]
+            found = program.get_command(context, part)
+            assert found is not None, f"{name} has no {part}"
+            name, program = f"{name} {part}", found
+    with click.Context(program) as context:
+        given, left, _ = program.make_parser(context).parse_args(rest)
+    assert not left, command
+    for each in program.params:
+        told = given.get(each.name)
+        assert not each.required or (isinstance(told, str | tuple | list) and told), (
+            f"{command}: {each.name} is lacking"
+        )
+    return name
 
 
 @attrs.frozen

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import attrs
+import click
 import pytest
 
 from nskd.control.steward_key import generate as generate_steward_key
@@ -27,7 +28,7 @@ from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_c
 from nskd.packs.pack import load_pack
 from nskd.packs.synthetic import generate as synthesise
 from nskd.packs.synthetic import write_visits
-from tests.console import PURPOSES, config
+from tests.console import PURPOSES, config, known
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
@@ -249,6 +250,20 @@ def test_every_command_of_the_document_is_one_that_is_run() -> None:
     assert len(commands()) > 40
 
 
+def test_every_command_of_the_document_is_one_that_there_is() -> None:
+    ours = [command for _, command in commands() if command.split()[0] in ("nskctl", "nskd")]
+    assert len({known(command) for command in ours}) > 20
+    for wrong in (
+        "nskctl charter sing x",
+        "nskctl pause --because x",
+        "nskctl audit verify a b",
+        "nskctl request show",
+    ):
+        with pytest.raises((AssertionError, click.UsageError)):
+            known(wrong)
+
+
+@pytest.mark.long
 @pytest.mark.timeout(280)
 def test_a_hospital_joins_and_leaves_by_the_document(hospitals: Hospitals) -> None:
     hospitals.set_up()

@@ -191,10 +191,10 @@ def negate(x: Elements, out: Elements) -> None:
 
 
 def _table(root: int) -> tuple[Elements, Elements]:
-    powers, power = [], 1
-    for _ in range(N):
-        powers.append(power)
-        power = power * root % P
+    powers, step = [1], root
+    while len(powers) < N:
+        powers += [power * step % P for power in powers]
+        step = step * step % P
     order = np.zeros(1, dtype=np.int64)
     while order.size < N:
         order = np.concatenate([2 * order, 2 * order + 1])

@@ -111,11 +111,12 @@ def _bit_reversal(count: int) -> npt.NDArray[np.int64]:
 
 def _powers(root: int, q: int) -> Floats:
     """Centred powers root^0 … root^(N−1) in bit-reversed order."""
-    powers, power = [], 1
-    for _ in range(N):
-        powers.append(float(power - q if power > q // 2 else power))
-        power = power * root % q
-    return np.array(powers)[_bit_reversal(N)]
+    powers, step = [1], root
+    while len(powers) < N:  # a daemon does this twelve times when it starts
+        powers += [power * step % q for power in powers]
+        step = step * step % q
+    residues = np.array(powers)
+    return np.where(residues > q // 2, residues - q, residues).astype(np.float64)[_bit_reversal(N)]
 
 
 def _direction(root: int, q: int, scale: int, first: int) -> Floats:

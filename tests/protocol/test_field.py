@@ -6,12 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol import field
 from protocol.errors import LocalProtocolError
 from protocol.prg import Prg, labelled_hash
+from tests.examples import examples
 from tests.protocol import reference
 
 EDGES = sorted(
@@ -47,7 +48,7 @@ def test_every_pair_of_edge_cases(name: str) -> None:
 
 
 @given(vectors)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_the_kernels_equal_plain_integers(pairs: list[tuple[int, int]]) -> None:
     a, b = arrays(pairs)
     assert field.mul(a, b).tolist() == [x * y % field.P for x, y in pairs]
@@ -64,7 +65,7 @@ def test_long_dot_products_do_not_overflow() -> None:
 
 
 @given(st.lists(st.integers(-(field.P // 2), field.P // 2), max_size=50))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_signed_integers_survive(values: list[int]) -> None:
     assert field.signed(field.elements(values)).tolist() == values
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
@@ -141,7 +141,6 @@ def test_bytes_that_are_no_control_message(data: bytes) -> None:
     malformed(wrapped(data))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=100), st.sampled_from(GOOD), st.data())
 def test_fuzz(noise: bytes, control: ControlMessage, data: st.DataObject) -> None:
     mutated = bytearray(encode_control(control).parts[0].tobytes())

@@ -158,16 +158,22 @@ def add_one(array: np.ndarray) -> np.ndarray:
     return array
 
 
-async def lying(product: Product | None, tamper: Tamper) -> list[Outcome]:
-    """Two honest parties and a third whose messages are changed; ``None`` founds an epoch."""
-    keys = None if product is None else await epoch_for(3)
+@pytest.fixture
+def enough(at_length: bool) -> int:
+    """Parties where a lie is the same to all: at length more than one is honest."""
+    return 3 if at_length else 2
+
+
+async def lying(product: Product | None, tamper: Tamper, parties: int) -> list[Outcome]:
+    """Honest parties, and a last one whose messages are changed; ``None`` founds an epoch."""
+    keys = None if product is None else await epoch_for(parties)
 
     async def seat(party: Party) -> object:
         if keys is None or product is None:
             return await found(party, CHARTER)
         return await checked(product, party, keys[party.index])
 
-    outcomes = (await Cluster(3, seed=11, liar=2, tamper=tamper).outcomes(seat))[:2]
+    outcomes = (await Cluster(parties, seed=11, liar=parties - 1, tamper=tamper).outcomes(seat))[:-1]
     assert all(o.value is None for o in outcomes), "something was made"
     assert all(isinstance(o.error, RemoteProtocolError) for o in outcomes), outcomes
     return outcomes
@@ -204,19 +210,21 @@ LIES: list[tuple[Product | None, str, Callable[[np.ndarray], np.ndarray], int | 
     ids=lambda v: "" if isinstance(v, set) else getattr(v, "__name__", str(v)),
 )
 async def test_a_changed_message_is_named(
-    product: Product | None, label: str, change: Callable, to: int | None, expected: set[Fault]
+    product: Product | None, label: str, change: Callable, to: int | None, expected: set[Fault], enough: int
 ) -> None:
-    found_faults = faults(await lying(product, lie_at(label, change, to=to)))
+    parties = enough if to is None else 3
+    found_faults = faults(await lying(product, lie_at(label, change, to=to), parties))
     assert found_faults & expected, found_faults
     assert found_faults <= expected | {Fault.DISCONNECTED, Fault.EQUIVOCATION}
 
 
-async def with_lie(product: Product, patch: Callable[[pytest.MonkeyPatch, int], None]) -> set[Fault]:
+async def with_lie(product: Product, patch: Callable[[pytest.MonkeyPatch, int], None], parties: int = 3) -> set[Fault]:
     """A liar that computes on consistently with its lie: ``patch`` changes what its own code does."""
-    keys = await epoch_for(3)
+    keys = await epoch_for(parties)
+    cluster = Cluster(parties, seed=12)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        patch(monkeypatch, 2)
-        outcomes = (await Cluster(3, seed=12).outcomes(lambda party: checked(product, party, keys[party.index])))[:2]
+        patch(monkeypatch, parties - 1)
+        outcomes = (await cluster.outcomes(lambda party: checked(product, party, keys[party.index])))[:-1]
     assert all(o.value is None for o in outcomes)
     assert all(isinstance(o.error, RemoteProtocolError) for o in outcomes), outcomes
     return faults(outcomes)
@@ -274,24 +282,27 @@ def other_factor(stage: int, which: int, to: int | None) -> Callable[[pytest.Mon
         (Product.MASKS, 1, 0, 0),  # different masks towards different parties
     ],
 )
-async def test_another_factor_fails_the_check(product: Product, stage: int, which: int, to: int | None) -> None:
-    assert await with_lie(product, other_factor(stage, which, to)) == {Fault.BATCH_CHECK}
+async def test_another_factor_fails_the_check(
+    product: Product, stage: int, which: int, to: int | None, enough: int
+) -> None:
+    parties = enough if to is None else 3
+    assert await with_lie(product, other_factor(stage, which, to), parties) == {Fault.BATCH_CHECK}
 
 
 @pytest.mark.parametrize("product", list(Product))
-async def test_another_delta_throughout_fails_the_check(product: Product) -> None:
+async def test_another_delta_throughout_fails_the_check(product: Product, enough: int) -> None:
     """The liar runs the honest program, with a share of the MAC key that is not the one it proved (step 8.2)."""
-    keys = await epoch_for(3)
-    mac_key = keys[2].mac_key
-    other = attrs.evolve(keys[2], mac_key=attrs.evolve(mac_key, delta=(mac_key.delta + 1) % field.P))
-    lying = [keys[0], keys[1], other]
-    outcomes = await Cluster(3, seed=15).outcomes(lambda party: checked(product, party, lying[party.index]))
-    assert all(o.value is None for o in outcomes[:2])
-    assert faults(outcomes[:2]) == {Fault.BATCH_CHECK}
+    *honest, liar = await epoch_for(enough)
+    mac_key = liar.mac_key
+    other = attrs.evolve(liar, mac_key=attrs.evolve(mac_key, delta=(mac_key.delta + 1) % field.P))
+    lying = [*honest, other]
+    outcomes = await Cluster(enough, seed=15).outcomes(lambda party: checked(product, party, lying[party.index]))
+    assert all(o.value is None for o in outcomes[:-1])
+    assert faults(outcomes[:-1]) == {Fault.BATCH_CHECK}
 
 
 @pytest.mark.parametrize("row", range(6))
-async def test_a_false_share_fails_the_check(row: int) -> None:
+async def test_a_false_share_fails_the_check(row: int, enough: int) -> None:
     """Whatever part of a triple the liar changes in its own hands."""
 
     def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
@@ -304,7 +315,7 @@ async def test_a_false_share_fails_the_check(row: int) -> None:
 
         monkeypatch.setattr(triples.UncheckedTriples, "checked", lying)
 
-    assert await with_lie(Product.TRIPLES, patch) == {Fault.BATCH_CHECK}
+    assert await with_lie(Product.TRIPLES, patch, enough) == {Fault.BATCH_CHECK}
 
 
 async def test_a_batch_in_several_parts_is_right() -> None:
@@ -337,7 +348,7 @@ async def test_every_batch_has_keys_of_its_own() -> None:
         (Product.MASKS, "masks/combination"),
     ],
 )
-async def test_a_false_opening_told_to_everybody_is_named(product: Product, label: str) -> None:
+async def test_a_false_opening_told_to_everybody_is_named(product: Product, label: str, enough: int) -> None:
     """The liar opens a wrong share and computes on with it, so that all records agree."""
 
     def patch(monkeypatch: pytest.MonkeyPatch, liar: int) -> None:
@@ -351,7 +362,7 @@ async def test_a_false_opening_told_to_everybody_is_named(product: Product, labe
 
         monkeypatch.setattr(Checker, name, lying)
 
-    assert await with_lie(product, patch) == {Fault.BATCH_CHECK}
+    assert await with_lie(product, patch, enough) == {Fault.BATCH_CHECK}
 
 
 async def test_one_seed_gives_one_trace() -> None:

@@ -83,7 +83,7 @@ def _inputs(change: Matrix) -> Callable[[Evaluator], None]:
     return lie
 
 
-@pytest.mark.parametrize("honest", [0, 1, 2])
+@pytest.mark.parametrize("honest", [0, *(pytest.param(party, marks=pytest.mark.long) for party in (1, 2))])
 async def test_one_honest_permutation_hides_whose_row_is_whose(honest: int) -> None:
     """The others all input the identity: where the first row ends is as uniform as if they did not."""
     drawn, places, others = 120, np.zeros(ROWS), [party for party in range(3) if party != honest]

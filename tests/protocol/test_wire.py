@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -105,7 +105,6 @@ def fails(data: bytes, fault: Fault, limit: int = LIMIT) -> None:
             assert repeated.value is not caught.value
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(messages, max_size=3), st.integers(1, 64))
 def test_round_trip_in_any_portions(sent: list[Message], portion: int) -> None:
     data = b"".join(map(to_bytes, sent))
@@ -123,7 +122,6 @@ def test_round_trip_in_any_portions(sent: list[Message], portion: int) -> None:
         assert payload_bytes(message) == sum(map(len, encode(message)[1:]))
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=300), st.integers(1, 7))
 def test_noise_raises_nothing_else(data: bytes, portion: int) -> None:
     for prefix in (b"", PREFIX.pack(len(data), 0), PREFIX.pack(len(data) // 2, len(data) - len(data) // 2)):
@@ -139,7 +137,6 @@ def test_noise_raises_nothing_else(data: bytes, portion: int) -> None:
         assert outcomes[0] == outcomes[1]
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(messages, st.data())
 def test_mutations_raise_nothing_else(message: Message, data: st.DataObject) -> None:
     raw = bytearray(to_bytes(message))

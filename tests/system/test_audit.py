@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import trio
+from click.testing import CliRunner
 
+from nskd.control.cli import main
 from tests.system.workshop import PATIENCE_S, Daemon, Workshop, lay_out, request_text, shown
 
 
@@ -168,7 +168,6 @@ async def test_a_log_cut_off_is_named_by_the_others_and_by_its_own_daemon(worksh
 
 
 def nskctl(*arguments: object, code: int = 0) -> str:
-    command = [sys.executable, "-c", "from nskd.control.cli import main; main()", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
+    done = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    assert done.exit_code == code, done.output
     return done.stdout + done.stderr

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
+from nskd.sandbox.layout import CentreFiles
 from protocol.lattice import PARAMETERS
 from protocol.lattice.encryption import CIPHERTEXT_BYTES
 from protocol.lattice.packing import PACKED_BYTES
@@ -18,7 +20,7 @@ from protocol.lattice.transform import LIMBS, TABLES, forward
 from protocol.offline.factory import Product, ciphertexts_max
 from protocol.online.comparison import comparison_cost
 from tests.bench import arithmetic, fit, offline, plot, tables
-from tests.bench.cluster import workshop
+from tests.bench.cluster import Batch, workshop
 from tests.bench.exercises import COMPARISON_BITS, Exercise
 from tests.bench.figures import Figure, Findings, Traffic, table, write
 from tests.bench.wan import Wan, computed
@@ -32,6 +34,12 @@ EXERCISES = (
     Exercise("multiply", 5_000, 2),
     Exercise("compare", 500, 2),
     Exercise("multiply", 200_000, 1, dealt=True),
+)
+FEW = (
+    Exercise("round", 32, 5),
+    Exercise("multiply", 1_000, 2),
+    Exercise("compare", 100, 2),
+    Exercise("multiply", 20_000, 1, dealt=True),
 )
 
 
@@ -49,6 +57,7 @@ def _seconds(source: np.ndarray, target: np.ndarray) -> float:
     return time.perf_counter() - begun
 
 
+@pytest.mark.long
 async def test_a_small_run_of_the_benchmark_fits_the_protocol(tmp_path: Path) -> None:
     async with workshop(tmp_path, 2) as running:
         measured = await offline.measure(running, Product.TRIPLES, batches=2, seconds=0)
@@ -59,31 +68,46 @@ async def test_a_small_run_of_the_benchmark_fits_the_protocol(tmp_path: Path) ->
         assert made.traffic("table", 2).rounds > 0
         await running.fill(arithmetic.stock_for(EXERCISES))
         files = running.files
-    accounts = await arithmetic.measure(files, EXERCISES, arithmetic.addresses(files))
-    findings = Findings()
-    arithmetic.note(EXERCISES, accounts, findings)
-    figures = {figure.name: figure.value for figure in findings.figures}
-    products = arithmetic.traffic_of(EXERCISES[1], accounts[1])
-    assert products.bytes_sent == pytest.approx(16 * 5_000, rel=0.05)  # two openings of 8 bytes, and the check
-    compared = arithmetic.traffic_of(EXERCISES[2], accounts[2])
-    cost = comparison_cost(COMPARISON_BITS, 500)
-    assert compared.bytes_sent == pytest.approx(16 * cost.triples + 8 * 500, rel=0.05)
+    figures = await _arithmetic_fits(files, EXERCISES)
     # A comparison takes its products and some more; a vector of many costs less an element than one of few.
     assert figures["comparisons_online_per_s@500"] < figures["mults_per_s@5000"]
     assert figures["mults_per_s@200000"] > figures["mults_per_s@5000"]
+
+
+async def test_arithmetic_on_real_stock_fits_the_protocol(tmp_path: Path) -> None:
+    """The smallest batches that there are, and no table."""
+    async with workshop(tmp_path, 2) as running:
+        await running.fill(arithmetic.stock_for(FEW))
+        batches = running.batches(Product.TRIPLES)
+        assert sum(batch.items for batch in batches) >= arithmetic.stock_for(FEW)[Product.TRIPLES]
+        for batch in batches:
+            _fits_a_batch(batch)
+        files = running.files
+    await _arithmetic_fits(files, FEW)
+
+
+async def _arithmetic_fits(files: Sequence[CentreFiles], exercises: tuple[Exercise, ...]) -> dict[str, float]:
+    """A round, products, comparisons and products of dealt material, in this order; the figures."""
+    accounts = await arithmetic.measure(files, exercises, arithmetic.addresses(files))
+    findings = Findings()
+    arithmetic.note(exercises, accounts, findings)
+    _, multiplied, compared, _ = exercises
+    products = arithmetic.traffic_of(multiplied, accounts[1])
+    # two openings of 8 bytes, and the check
+    assert products.bytes_sent == pytest.approx(16 * multiplied.count, rel=0.05, abs=1_000)
+    cost = comparison_cost(COMPARISON_BITS, compared.count)
+    sent = arithmetic.traffic_of(compared, accounts[2]).bytes_sent
+    assert sent == pytest.approx(16 * cost.triples + 8 * compared.count, rel=0.05, abs=1_000)
+    figures = {figure.name: figure.value for figure in findings.figures}
     assert figures["round_ms"] > 0
+    return figures
 
 
 def _fits_the_messages(measured: offline.Measured) -> None:
     first, second, *_ = measured.batches
     assert first.items == ciphertexts_max(2) * PARAMETERS.slots - 1
     for batch in (first, second):
-        count = (batch.items + 1) // PARAMETERS.slots
-        # the batch key, the ciphertexts, four answers each; then as many proofs as it took, mostly one
-        fixed = PRIMES * PACKED_BYTES + count * (CIPHERTEXT_BYTES + 4 * REPLY_BYTES)
-        proofs = (batch.sent - fixed) / response_bytes(constant=False)
-        assert 1 <= round(proofs) <= 9
-        assert proofs == pytest.approx(round(proofs), abs=0.01)
+        _fits_a_batch(batch)
     # All of it together is slower than its transforms alone would be, on two cores; but not by orders of magnitude.
     rate = second.items / second.made_s
     share = rate * 2 * TRANSFORMS / PARAMETERS.slots / (2 * _transforms_per_s())
@@ -92,6 +116,15 @@ def _fits_the_messages(measured: offline.Measured) -> None:
     assert rows["bytes_per_triple_pair"] < 300
     assert measured.first_s > 0
     assert len(measured.answers_s) > 0
+
+
+def _fits_a_batch(batch: Batch) -> None:
+    count = (batch.items + 1) // PARAMETERS.slots
+    # the batch key, the ciphertexts, four answers each; then as many proofs as it took, mostly one
+    fixed = PRIMES * PACKED_BYTES + count * (CIPHERTEXT_BYTES + 4 * REPLY_BYTES)
+    proofs = (batch.sent - fixed) / response_bytes(constant=False)
+    assert 1 <= round(proofs) <= 9
+    assert proofs == pytest.approx(round(proofs), abs=0.01)
 
 
 def test_figures_are_a_table_and_a_file(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ async def test_a_centre_that_cannot_start_says_why_once_and_exits_78(workshop: W
 # --- it does not connect ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("attempt", range(3))
+@pytest.mark.parametrize("attempt", [0, *(pytest.param(number, marks=pytest.mark.long) for number in (1, 2))])
 async def test_told_to_end_as_soon_as_it_listens(workshop: Workshop, attempt: int) -> None:
     """A daemon that can be reached ends in good order, however young: no socket is left, nothing is half-written."""
     daemon = workshop["noord"]

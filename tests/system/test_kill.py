@@ -115,22 +115,28 @@ async def test_killed_while_connecting(workshop: Workshop) -> None:
     await workshop.connected()
 
 
-async def test_killed_while_material_is_made(workshop: Workshop, book: StockBook) -> None:
-    """Every centre while an epoch is founded, in proof, products and check, and with a batch stored but locked."""
-    noord, midden, zuid = workshop.daemons
-    plan = [
-        (midden, in_round("public-key")),
-        (zuid, in_round("delta/0/commit")),
-        (noord, in_round("epoch/stored")),
-        (midden, in_round("square/0/commit")),
-        (noord, in_round("square/0/response")),
-        (zuid, in_round("square/1")),
-        (midden, in_round("batch/combination")),
-        (noord, in_round("stored")),
-        (noord, in_round("mask/0")),
-        (zuid, in_round("stored")),
-        (midden, after_round("stored")),  # the last batch: the others may use it, and have no reason to make another
-    ]
+# Who is killed, by seat, in which round of generation.
+FEW = ((2, "delta/0/commit"), (0, "square/0/response"), (1, "batch/combination"), (0, "stored"))
+MANY = (
+    (1, "public-key"),
+    (2, "delta/0/commit"),
+    (0, "epoch/stored"),
+    (1, "square/0/commit"),
+    (0, "square/0/response"),
+    (2, "square/1"),
+    (1, "batch/combination"),
+    (0, "stored"),
+    (0, "mask/0"),
+    (2, "stored"),
+)
+
+
+async def test_killed_while_material_is_made(workshop: Workshop, book: StockBook, at_length: bool) -> None:
+    """While an epoch is founded, in proof and check, with a batch stored but locked; at length every centre."""
+    midden = workshop.daemons[1]
+    plan = [(workshop.daemons[seat], in_round(name)) for seat, name in (MANY if at_length else FEW)]
+    # the last batch: the others may use it, and have no reason to make another
+    plan.append((midden, after_round("stored")))
     # midden asks: not the one that coordinates generation.
     digest = await deaths(workshop, book, lambda n: workshop.ask(midden, request_text("made under fire"), n), plan)
     release = await workshop.all_done(digest)
@@ -146,9 +152,9 @@ POINTS = (
 )
 
 
-@pytest.mark.parametrize("asking", [0, 2], ids=["noord", "zuid"])
+@pytest.mark.parametrize("asking", [0, pytest.param(2, marks=pytest.mark.long)], ids=["noord", "zuid"])
 async def test_killed_while_it_runs(workshop: Workshop, book: StockBook, asking: int) -> None:
-    """Over the three requesters, every centre dies at every point; the requester goes on by itself."""
+    """At every point somebody dies, over the requesters every centre; the requester goes on by itself."""
     await workshop.connected()
     requester = workshop.daemons[asking]
     for first in (0, 2):
@@ -160,7 +166,9 @@ async def test_killed_while_it_runs(workshop: Workshop, book: StockBook, asking:
     assert book.check(workshop.daemons) > 0
 
 
-@pytest.mark.parametrize(("asking", "failing"), [(0, 2), (2, 0)], ids=["noord-asks", "zuid-asks"])
+@pytest.mark.parametrize(
+    ("asking", "failing"), [(0, 2), pytest.param(2, 0, marks=pytest.mark.long)], ids=["noord-asks", "zuid-asks"]
+)
 async def test_killed_after_the_others_have_recorded(
     workshop: Workshop, book: StockBook, asking: int, failing: int
 ) -> None:

@@ -80,7 +80,7 @@ def known(value: int | None) -> int:
     return value
 
 
-@pytest.mark.parametrize("centres", [3, 6])
+@pytest.mark.parametrize("centres", [3, pytest.param(6, marks=pytest.mark.long)])
 async def test_a_rate_of_public_data(tmp_path: Path, centres: int) -> None:
     data = public_data()
     text = 'kind = "rate"\nof = "contacts >= 5"\nby = ["health"]\nwhere = "free_care = \'no\'"\n'
@@ -241,7 +241,7 @@ def yes_no(holds: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", NSK_QUESTIONS)
-@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("seed", [2, pytest.param(3, marks=pytest.mark.long)])
 async def test_what_is_shown_of_random_extracts_is_the_pooled_count(tmp_path: Path, kind: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     files = write_centres(tmp_path, rng, 3 + seed, 250)

@@ -326,6 +326,7 @@ def test_progress_on_a_terminal_and_elsewhere() -> None:
 # --- a pack of one's own --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long  # in the normal suite docs/packs.md does this, over three centres
 async def test_a_pack_in_a_directory_of_ones_own(tmp_path: Path) -> None:
     own = tmp_path / "own"
     shutil.copytree(BUILT_IN, own, ignore=shutil.ignore_patterns("__pycache__"))

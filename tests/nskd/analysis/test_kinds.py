@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.analysis.impossible import impossible_cells
@@ -25,6 +25,7 @@ from nskd.data.query import local_members, local_table
 from nskd.governance.request_text import parse_request
 from nskd.packs.codebook import TOTAL
 from nskd.packs.pack import load_pack
+from tests.examples import examples
 from tests.nskd.data.extracts import nsk, random_rows, visit, write_csv
 
 BOOK = nsk().codebook
@@ -113,7 +114,7 @@ def by_hand(
 
 
 @pytest.mark.parametrize("name", QUESTIONS)
-@settings(max_examples=6, deadline=None)
+@examples(3)
 @given(centres=st.tuples(*(random_rows(BOOK, prefix) for prefix in "abc")))
 def test_the_centres_together_count_what_counting_by_hand_gives(name: str, centres: tuple[list[Row], ...]) -> None:
     asked, axes, counts = QUESTIONS[name]

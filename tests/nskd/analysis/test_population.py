@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.analysis.pairs import TESTS_MAX, TooManyPairsError, corresponding
@@ -17,6 +17,7 @@ from nskd.analysis.population import NOBODY, differences, population
 from nskd.analysis.populations import PopulationError, Populations, Record, joined, split
 from nskd.analysis.shape import TableShape
 from nskd.analysis.table import TablePlan, plan_table
+from tests.examples import examples
 from tests.nskd.data.extracts import nsk
 
 BOOK = nsk().codebook
@@ -79,7 +80,7 @@ def members(shape: TableShape, rows: list[tuple[int, str, int]], cell: int) -> C
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(crowds(), crowds())
 def test_children_that_make_cells_differ(
     new: tuple[TableShape, list[tuple[int, str, int]]], old: tuple[TableShape, list[tuple[int, str, int]]]

@@ -112,7 +112,7 @@ def parts_of(count: int, centres: int) -> list[np.ndarray]:
 
 @pytest.mark.parametrize("effects", [False, True])
 @pytest.mark.parametrize("family", list(ModelFamily))
-@pytest.mark.parametrize("centres", [3, 6])
+@pytest.mark.parametrize("centres", [3, pytest.param(6, marks=pytest.mark.long)])
 async def test_published_rows_split_over_centres(family: ModelFamily, effects: bool, centres: int) -> None:
     study = affairs()
     scale = Scale()

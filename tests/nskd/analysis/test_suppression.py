@@ -7,12 +7,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.analysis import suppression
 from nskd.analysis.shape import TableShape
 from nskd.analysis.suppression import Mask, derivable, secondary_suppression
+from tests.examples import examples
 
 
 def functionals(shape: TableShape) -> list[list[Fraction]]:
@@ -51,14 +52,14 @@ def patterns(draw: st.DrawFn) -> tuple[TableShape, Mask]:
     return shape, np.array(bits, np.bool_)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(patterns())
 def test_what_is_derivable_is_what_linear_algebra_says(pattern: tuple[TableShape, Mask]) -> None:
     shape, closed = pattern
     assert derivable(shape, closed).tolist() == derivable_by_definition(shape, closed)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(patterns())
 def test_nothing_closed_is_derivable_afterwards(pattern: tuple[TableShape, Mask]) -> None:
     shape, unsafe = pattern

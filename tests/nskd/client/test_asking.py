@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from nskd.data.where_tokens import FUNCTIONS
 from nskd.errors import OperatorError
 from nskd.governance.question import Kind
 from nskd.governance.request_text import parse_request
-from tests.console import Done, commands, run
+from tests.console import Done, commands, known, run
 from tests.system.workshop import Plan, Workshop, lay_out
 
 from .notebook import DOCS, NOTEBOOK, SOURCE, notebook_of, written
@@ -125,6 +126,31 @@ async def aside(done: list[Any], call: Callable[[], Any]) -> None:
     done.append(await trio.to_thread.run_sync(call))
 
 
+def test_the_commands_there_are_known() -> None:
+    assert {known(command) for command in commands(DOCUMENT)} == {"nskctl request submit", "nskctl request from-sql"}
+
+
+def test_the_notebook_needs_no_daemon_as_far_as_the_rehearsal_goes() -> None:
+    """Its cells one after the other in one namespace, each with what its last line shows."""
+    names: dict[str, Any] = {}
+    shown: list[str] = []
+    code = [cell for cell in notebook_of(DOCUMENT)["cells"] if cell["cell_type"] == "code"]
+    for cell in code[:5]:
+        *before, last = ast.parse("".join(cell["source"])).body
+        exec(compile(ast.Module(before, []), "<cell>", "exec"), names)
+        if isinstance(last, ast.Expr):
+            shown.append(repr(eval(compile(ast.Expression(last.value), "<cell>", "eval"), names)))
+    begin, built, _, rehearsal, frame = shown
+    assert "pack nsk" in begin
+    assert 'title = "Children screened, by age band"' in built
+    assert names["same"] == names["request"]
+    assert "SYNTHETIC DATA" in rehearsal
+    assert "synthetic" in frame
+    with pytest.raises(OperatorError):
+        exec("".join(code[5]["source"]), names)  # the first that asks a daemon
+
+
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_commands_and_notebook_among_real_daemons(monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[Any] = []

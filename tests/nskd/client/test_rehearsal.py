@@ -10,7 +10,7 @@ import attrs
 import numpy as np
 import pytest
 import trio
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import HealthCheck, event, example, given
 from hypothesis import strategies as st
 
 from nskd.analysis.clear_rules import broken, rounded, safe_of
@@ -20,6 +20,7 @@ from nskd.errors import OperatorError
 from nskd.governance.disclosure import HospitalPoints
 from nskd.packs.synthetic import generate, write_visits
 from protocol.online.rules import Dominance, Rules
+from tests.examples import examples
 from tests.system.oracle import check, random_question
 from tests.system.test_sandbox import in_memory
 
@@ -36,7 +37,7 @@ def extracts(directory: Path, cast: Cast) -> list[Path]:
     return paths
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(3, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 2**32 - 1), centres=st.integers(2, 4), visits=st.sampled_from([20, 120, 300]))
 def test_a_rehearsal_equals_plain_sql_and_the_rules_on_paper(seed: int, centres: int, visits: int) -> None:
     question = random_question(np.random.default_rng(seed), cells_max=40)
@@ -84,7 +85,7 @@ def plainly(values: list[int], children: list[int], rules: Rules) -> set[str]:
 counts = st.integers(0, 25)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     cells=st.integers(2, 4).flatmap(
         lambda n: st.lists(st.tuples(st.lists(counts, min_size=n, max_size=n), st.booleans()), min_size=1, max_size=4)

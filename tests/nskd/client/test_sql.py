@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.analysis.table import plan_table
@@ -18,6 +18,7 @@ from nskd.data.where_tokens import DEPTH_MAX
 from nskd.errors import OperatorError
 from nskd.governance.question import Measure
 from nskd.packs.synthetic import generate, write_visits
+from tests.examples import examples
 
 from .requests import BOOK, PACK, conditions, tables
 
@@ -242,7 +243,7 @@ def test_the_place_is_a_line_and_a_character() -> None:
         ask("SELECT sxe, COUNT(*) FROM visits GROUP BY sxe")
 
 
-@settings(max_examples=80, deadline=None)
+@examples(40)
 @given(request=tables())
 def test_a_request_comes_back_from_its_sql_and_from_its_text(request: Table) -> None:
     assert request.title is not None
@@ -263,7 +264,7 @@ BETWEEN IS NULL TRUE 'M' 'ja' 1 1.5 -1 + - / % :: $1 ? @ { } [ ] . \\ \0 é COUN
 WORDS = [*_WORDS.split(), "\n", "SELECT sex, COUNT(*) FROM visits", "GROUP BY sex", "WHERE sex = 'M'"]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     source=st.one_of(
         st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join),
@@ -286,7 +287,7 @@ def test_hostile_sql_is_a_request_or_one_sentence(source: str) -> None:
         assert CLIENT.sql(request.sql, title="T", purpose="research", columns=request.columns) == request
 
 
-@settings(max_examples=60, deadline=None)
+@examples(40)
 @given(condition=conditions, space=st.sampled_from([" ", "\n", "\t \r\n"]))
 def test_a_condition_stays_as_it_was_written(condition: str, space: str) -> None:
     source = f"SELECT sex, COUNT(*) FROM visits WHERE{space}{condition}{space}GROUP{space}BY sex"
@@ -301,7 +302,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory):
         yield dataset
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(request=tables())
 def test_sql_means_on_an_extract_what_the_request_means(visits, request: Table) -> None:
     """The SQL of a request, run as it is by an engine that knows nothing of requests, gives the request's numbers."""

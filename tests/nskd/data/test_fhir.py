@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from nskd.data.errors import DataError
@@ -16,6 +16,7 @@ from nskd.data.load import Dataset, load, load_visits
 from nskd.data.origin import Origin
 from nskd.packs.pack import Pack, load_pack
 from nskd.packs.synthetic import generate, write_visits
+from tests.examples import examples
 from tests.nskd.data.extracts import Row, nsk, random_rows, visit, write_csv
 from tests.nskd.data.resources import SECRETS, encounter, patients, response, write
 
@@ -54,7 +55,7 @@ def whole(row: Row) -> Row:
     return row
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(random_rows(nsk().codebook, "v"), st.randoms(use_true_random=False))
 def test_lines_and_a_text_file_say_the_same(tmp_path: Path, rows: list[Row], random: Any) -> None:
     rows = [whole(row) for row in rows]

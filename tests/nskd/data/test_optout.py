@@ -14,7 +14,7 @@ from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.analysis.table import plan_table
@@ -22,6 +22,7 @@ from nskd.data.errors import FINDINGS_SHOWN_MAX, DataError
 from nskd.data.load import LeftOut, load_visits
 from nskd.data.optout import OptOuts, read_opt_outs
 from nskd.data.query import local_table
+from tests.examples import examples
 from tests.nskd.data.extracts import nsk, visit, write_csv
 from tests.nskd.governance.mutations import mutated
 
@@ -249,7 +250,7 @@ def test_a_consent_that_is_refused_by_line(tmp_path: Path, line: str, wrong: str
     assert "123456782" not in str(error)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     content=st.sampled_from(["person_link\nabc\nd-1\n", json.dumps(DENY) + "\n"]).flatmap(lambda c: mutated(c.encode()))
 )
@@ -298,7 +299,9 @@ def test_nothing_of_them_is_counted_and_they_may_come_back(tmp_path: Path) -> No
         assert data.rows == 4
 
 
-def test_a_hundred_thousand_objections_over_a_million_visits(tmp_path: Path) -> None:
+def test_many_objections_over_many_visits(tmp_path: Path, at_length: bool) -> None:
+    """At length a hundred thousand over a million."""
+    people = 100_000 if at_length else 10_000
     path, listed = tmp_path / "visits.parquet", tmp_path / "opt-out.csv"
     values = visit() | {"visit_id": "", "person_link": ""}
     with duckdb.connect() as connection:
@@ -308,16 +311,15 @@ def test_a_hundred_thousand_objections_over_a_million_visits(tmp_path: Path) -> 
             )
             for name, value in values.items()
         )
-        connection.execute(f"COPY (SELECT {columns} FROM range(1000000) t(i)) TO '{path}' (FORMAT parquet)")
-    listed.write_text("person_link\n" + "".join(f"p{5 * n}\n" for n in range(100_000)))
+        connection.execute(f"COPY (SELECT {columns} FROM range({10 * people}) t(i)) TO '{path}' (FORMAT parquet)")
+    listed.write_text("person_link\n" + "".join(f"p{5 * n}\n" for n in range(people)))
     with load_visits(path, BOOK) as data:
         began = time.monotonic()
-        people = read_opt_outs(listed, now=NOW).people
-        left_out = data.leave_out(people)
+        left_out = data.leave_out(read_opt_outs(listed, now=NOW).people)
         seconds = time.monotonic() - began
         table = local_table(data, plan_table(BOOK, rows=["sex"]))
-    assert left_out == LeftOut(visits=200_000, people=100_000)
-    assert (int(table.values.sum()), int(table.children.sum())) == (800_000, 400_000)
+    assert left_out == LeftOut(visits=2 * people, people=people)
+    assert (int(table.values.sum()), int(table.children.sum())) == (8 * people, 4 * people)
     assert seconds < 5, f"{seconds:.1f} s"  # half a second on two idle cores
 
 

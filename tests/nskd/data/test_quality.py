@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 
 from nskd.__main__ import main
 from nskd.data.load import load, load_visits
@@ -20,6 +20,7 @@ from nskd.packs.conditions import Condition, OneOf
 from nskd.packs.pack import load_pack
 from nskd.packs.synthetic import generate, write_visits
 from nskd.report.quality import NOTICE
+from tests.examples import examples
 from tests.nskd.data.extracts import Row, nsk, random_rows, visit, write_csv
 from tests.nskd.data.resources import encounter, write
 
@@ -42,7 +43,7 @@ def broken(rule: Rule, row: Row) -> bool:
     return holds(rule.when, row) and not any(holds(then, row) for then in rule.then)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(random_rows(BOOK, "v"))
 def test_counts_are_those_of_a_plain_loop(tmp_path: Path, rows: list[Row]) -> None:
     objecting = {"v-0"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.analysis.table import TablePlan, plan_table
@@ -17,6 +17,7 @@ from nskd.data.query import LocalTable, local_table
 from nskd.governance.question import Measure
 from nskd.packs.codebook import TOTAL
 from nskd.packs.synthetic import generate, write_visits
+from tests.examples import examples
 from tests.nskd.data.extracts import nsk, random_rows, visit, write_csv
 
 BOOK = nsk().codebook
@@ -70,7 +71,7 @@ def oracle(paths: list[Path], plan: TablePlan, where: str) -> dict[tuple[str, ..
     return {tuple(levels): (visits, children) for *levels, visits, children in rows}
 
 
-@settings(max_examples=8, deadline=None)
+@examples(4)
 @given(
     centres=st.tuples(*(random_rows(BOOK, prefix) for prefix in "abc")),
     names=st.lists(st.sampled_from(GROUPED), min_size=1, max_size=3, unique=True),

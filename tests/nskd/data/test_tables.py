@@ -15,7 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 import structlog
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.credentials import CredentialError, Password, load_password
@@ -27,6 +27,7 @@ from nskd.data.origin import Origin, origin_of
 from nskd.data.staged import Numbering, table_digest
 from nskd.errors import OperatorError
 from nskd.packs.synthetic import generate
+from tests.examples import examples
 from tests.nskd.data.extracts import Row, nsk, visit, write_csv
 from tests.postgres import OWNER, Server, running
 
@@ -145,7 +146,7 @@ VALUES = st.one_of(st.none(), st.text("ab:-0123", min_size=1, max_size=3))
 SMALL = st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=3)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(20)
 @given(SMALL, SMALL)
 def test_different_tables_have_different_digests(one: list[Any], other: list[Any]) -> None:
     def digest(rows: list[Any]) -> bytes:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.data.errors import RequestError
@@ -12,6 +12,7 @@ from nskd.data.load import Dataset, load_visits
 from nskd.data.where import EVERYTHING, parse_where
 from nskd.data.where_tokens import DEPTH_MAX, WHERE_CHARS_MAX
 from nskd.packs.synthetic import generate, write_visits
+from tests.examples import examples
 from tests.nskd.data.extracts import nsk
 
 BOOK = nsk().codebook
@@ -180,7 +181,7 @@ _CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(_CONDITIONS)
 def test_a_filter_means_what_its_text_means(data: Dataset, source: str) -> None:
     try:
@@ -199,7 +200,7 @@ _FORBIDDEN = r"""
 _WORDS = st.sampled_from(_ALLOWED.split()) | st.sampled_from(_FORBIDDEN.split())
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(st.one_of(st.lists(_WORDS, max_size=12).map(" ".join), st.text(max_size=40), _CONDITIONS))
 def test_any_text_is_accepted_or_refused_and_what_is_accepted_runs(data: Dataset, source: str) -> None:
     with contextlib.suppress(RequestError):

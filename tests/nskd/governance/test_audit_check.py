@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from nskd.control.cli import main
 from nskd.errors import OperatorError
 from nskd.governance.audit import BadEntryError, Event, Head
 from nskd.governance.audit_check import head_details, kept_heads, verify_log
@@ -259,9 +259,8 @@ def test_the_checker_of_this_test_finds_faults(tmp_path: Path, spoil: Any) -> No
 
 
 def nskctl(*arguments: str | Path, code: int = 0) -> str:
-    command = [sys.executable, "-c", "from nskd.control.cli import main; main()", "audit", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stderr
+    done = CliRunner().invoke(main, ["audit", *map(str, arguments)])
+    assert done.exit_code == code, done.output
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.governance.audit import GENESIS, Body, Entry, Event, Head, make_entry
 from nskd.governance.audit_heads import Contradiction, PeerLog, Query
 from protocol import limits
 from protocol.errors import Fault, RemoteProtocolError
+from tests.examples import examples
 from tests.nskd.governance.test_audit import SIGN
 from tests.nskd.governance.workshop import NOW
 
@@ -178,7 +179,7 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert peer.take(FORK[7].head, own_word=False) is None  # too old to compare
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(data=st.data())
 def test_no_forger_gets_two_stories_past_two_centres_that_talk(data: st.DataObject) -> None:
     """A tells B and C heads of either story at will, and proves each with either; B and C pass on what they hold."""

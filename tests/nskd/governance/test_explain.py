@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.analysis.table import plan_request
@@ -27,6 +27,7 @@ from nskd.governance.presence import Absence, Presence
 from nskd.governance.question import Measure, TableRequest
 from nskd.governance.request_text import parse_request
 from nskd.packs.pack import load_pack
+from tests.examples import examples
 
 from .workshop import CHARTER, NOW, PAIR_HEAD, PURPOSE, charter
 
@@ -297,7 +298,7 @@ def test_the_letters_a_charter_may_give_are_those_of_the_regulation() -> None:
     own=st.sampled_from(["noord", "zuid"]),
     when=st.lists(st.integers(0, NOW), max_size=SHOWN_MAX + 3),
 )
-@settings(max_examples=200, deadline=None)
+@examples(50)
 def test_any_request_under_any_purpose_gets_a_whole_page(
     letter: str | None,
     basis: str | None,

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -25,6 +24,7 @@ from nskd.governance.statement import Verdict
 from nskd.governance.tally import approvals_complete
 from nskd.governance.threaded import LedgerThread
 from protocol.errors import RemoteProtocolError
+from tests.examples import examples
 
 from .workshop import CHARTER, NAMES, NOW, OTHER_CHARTER, approval, policy_approval, policy_text, request
 
@@ -549,4 +549,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=15, stateful_step_count=30, deadline=None)
+TestLife.settings = examples(15, stateful_step_count=30)

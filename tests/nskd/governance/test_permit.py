@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.data.months import months_selected
@@ -25,6 +25,7 @@ from nskd.governance.permit import (
 )
 from nskd.governance.policy import Rule
 from nskd.packs.pack import load_pack
+from tests.examples import examples
 
 from .mutations import mutated
 
@@ -141,7 +142,7 @@ ATOMS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(
     st.recursive(
         ATOMS,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import duckdb
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.packs.conditions import Cases, Condition, OneOf, Period, PeriodUnit, Within, identifier, text
+from tests.examples import examples
 
 KEYS = ("ja", "nee", "it's", 'a"b', "missing")
 BOUND = st.none() | st.integers(0, 9)
@@ -23,7 +24,7 @@ CASES = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(CASES)
 def test_both_backends_agree(cases: Cases) -> None:
     answers, months = (np.array(grid).ravel() for grid in np.meshgrid(KEYS, np.arange(10)))

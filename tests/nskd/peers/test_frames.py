@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.peers.frames import FRAME_BYTES_MAX, FRAMES_PER_WRITE, LENGTH_BYTES, FrameReader, FrameWriter
 from protocol.errors import Fault, RemoteProtocolError
 from protocol.noise import PLAINTEXT_BYTES_MAX, TAG_BYTES
+from tests.examples import examples
 from tests.protocol.noise_pair import transports
 
 OVERHEAD = LENGTH_BYTES + TAG_BYTES
@@ -45,7 +46,7 @@ def receive(reader: FrameReader, data: bytes, out: memoryview) -> bytes:
     return bytes(opened)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(20)
 @given(st.integers(0, 1 << 32), st.data())
 def test_any_run_in_any_portions_into_any_room(seed: int, data: st.DataObject) -> None:
     generator = random.Random(seed)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.data.where import parse_where
 from nskd.report.conditions import in_words
+from tests.examples import examples
 
 from .samples import CODEBOOK
 
@@ -50,7 +51,7 @@ def test_what_has_no_words_stays_as_it_is(written: str) -> None:
     assert in_words(sql, CODEBOOK).nl == in_words(sql, CODEBOOK).en == sql
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     st.text(max_size=40) | st.sampled_from(["a b", "((", "'", '"x" = 1', "sex = 'M'; DROP", "SELECT 1", "\x00", "--"])
 )

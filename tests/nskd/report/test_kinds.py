@@ -13,7 +13,7 @@ import attrs
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats.contingency import odds_ratio
@@ -36,6 +36,7 @@ from nskd.report.plots.spc import ControlPlot
 from nskd.statistics.association import VERIFICATION_BIAS
 from nskd.statistics.figure import Figure
 from nskd.statistics.interrupted import Interrupted
+from tests.examples import examples
 
 from . import releases
 from .samples import CONTEXT
@@ -589,7 +590,7 @@ JUNK = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(60)
 @given(st.sampled_from(["rate", "spc", "cascade-by", "association", "summary", "funnel-points"]), st.data())
 def test_any_other_document_is_a_page_or_refused(name: str, data: st.DataObject) -> None:
     release = copy.deepcopy(RELEASES[name])

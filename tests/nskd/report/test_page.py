@@ -10,7 +10,7 @@ import sys
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.governance.explain.page import LANGUAGES, Language
@@ -27,6 +27,7 @@ from nskd.report.words import SUPPRESSED_LEGEND
 from nskd.statistics.figure import Figure, Interval, Reason, missing
 from nskd.statistics.funnel import Group, funnel
 from nskd.statistics.spc import Period, p_chart
+from tests.examples import examples
 
 from . import samples
 from .wellformed import Node, read
@@ -148,7 +149,7 @@ def without_labels(node: object) -> object:
 EXPECTED = without_labels(shape(read(render(hostile_document("words")))))
 
 
-@settings(max_examples=80, deadline=None)
+@examples(25)
 @given(HOSTILE)
 def test_no_text_breaks_out(words: str) -> None:
     page = render(hostile_document(words))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.governance.explain.page import LANGUAGES, say
@@ -24,6 +24,7 @@ from nskd.statistics.cascade import Step, cascade
 from nskd.statistics.funnel import Group, funnel
 from nskd.statistics.interrupted import interrupted_series
 from nskd.statistics.spc import Period, p_chart
+from tests.examples import examples
 
 from . import samples
 from .wellformed import Node, read
@@ -50,14 +51,14 @@ def drawn(plot: Plot) -> Node:
     return tree
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.lists(parts(), max_size=8))
 def test_funnels(series: list[tuple[int | None, int | None]]) -> None:
     groups = [Group(f"Ziekenhuis {index}", x, n) for index, (x, n) in enumerate(series)]
     drawn(FunnelPlot(same("t"), same("s"), same("r"), funnel(groups)))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.lists(parts(), min_size=1, max_size=30), st.booleans())
 def test_control_charts(series: list[tuple[int | None, int | None]], laney: bool) -> None:
     periods = [Period(f"2024-{index:02d}", x, n) for index, (x, n) in enumerate(series)]
@@ -67,21 +68,21 @@ def test_control_charts(series: list[tuple[int | None, int | None]], laney: bool
         drawn(ControlPlot(same("t"), same("r"), p_chart(periods), middle, interrupted_series(periods, middle)))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(st.lists(st.tuples(COUNT, COUNT), min_size=1, max_size=6))
 def test_bars(values: list[tuple[int | None, int | None]]) -> None:
     groups = tuple(same(f"a rather long label {index}") for index in range(len(values)))
     drawn(BarChart(same("t"), same("a"), groups, (same("yes"), same("no")), tuple(values)))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(20)
 @given(st.lists(parts(), min_size=1, max_size=6))
 def test_shares(series: list[tuple[int | None, int | None]]) -> None:
     rows = tuple(Row(same(str(index)), proportion(*part).share) for index, part in enumerate(series))
     drawn(ForestPlot(same("t"), same("a"), Kind.SHARE, rows))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(20)
 @given(st.lists(st.tuples(*[st.one_of(st.none(), st.integers(0, 300))] * 4), min_size=1, max_size=5))
 def test_ratios(tables: list[tuple[int | None, int | None, int | None, int | None]]) -> None:
     found = [association(TwoByTwo(*cells)) for cells in tables]
@@ -89,7 +90,7 @@ def test_ratios(tables: list[tuple[int | None, int | None, int | None, int | Non
     drawn(ForestPlot(same("t"), same("a"), Kind.RATIO, rows))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(20)
 @given(st.lists(st.integers(0, 5000), max_size=6).map(lambda counts: sorted(counts, reverse=True)), st.integers(0, 6))
 def test_cascades(counts: list[int], gap: int) -> None:
     steps = [Step(str(index), None if index == gap else count) for index, count in enumerate(counts)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.report import svg, words
@@ -15,7 +15,6 @@ from nskd.statistics.figure import Figure, Interval, Reason, missing
 ENDS = st.tuples(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 
 
-@settings(deadline=None)
 @given(ENDS, st.integers(1, 12))
 def test_ticks_are_round_inside_and_not_too_many(ends: tuple[float, float], most: int) -> None:
     low, high = ends
@@ -26,7 +25,6 @@ def test_ticks_are_round_inside_and_not_too_many(ends: tuple[float, float], most
     assert list(ticks) == sorted(set(ticks))
 
 
-@settings(deadline=None)
 @given(st.floats(1e-4, 1e3), st.floats(1.5, 1e4), st.integers(1, 10))
 def test_log_ticks_likewise(low: float, times: float, most: int) -> None:
     ticks = svg.Scale(low, low * times, 0, 100, log=True).ticks(most)
@@ -34,7 +32,6 @@ def test_log_ticks_likewise(low: float, times: float, most: int) -> None:
     assert all(low <= tick <= low * times for tick in ticks)
 
 
-@settings(deadline=None)
 @given(ENDS, st.floats(-1e7, 1e7))
 def test_a_scale_stays_between_its_ends_and_rises(ends: tuple[float, float], value: float) -> None:
     scale = svg.Scale(*ends, 10, 90)

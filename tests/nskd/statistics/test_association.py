@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2_contingency, fisher_exact
 from scipy.stats.contingency import odds_ratio
@@ -18,6 +18,7 @@ from nskd.statistics.binomial import clopper_pearson
 from nskd.statistics.conditional import conditional_odds_ratio, fisher_p
 from nskd.statistics.figure import Interval, Reason, StatisticsError
 from nskd.statistics.rounding import Rounding
+from tests.examples import examples
 
 from . import exact
 
@@ -25,7 +26,6 @@ SMALL = st.integers(0, 25)
 POSITIVE = st.integers(1, 400)
 
 
-@settings(deadline=None)
 @given(SMALL, SMALL, SMALL, SMALL)
 def test_conditional_ratio_and_interval_solve_the_equations_that_define_them(a: int, b: int, c: int, d: int) -> None:
     found = conditional_odds_ratio(a, b, c, d)
@@ -50,7 +50,6 @@ def test_conditional_ratio_and_interval_solve_the_equations_that_define_them(a: 
         assert float(sum(k * p for k, p in at.items())) == pytest.approx(a, rel=1e-11)
 
 
-@settings(deadline=None)
 @given(SMALL, SMALL, SMALL, SMALL)
 def test_fisher_p_is_the_exact_sum_of_what_is_no_more_likely(a: int, b: int, c: int, d: int) -> None:
     law = exact.conditional(a, b, c, d, Fraction(1))
@@ -61,7 +60,7 @@ def test_fisher_p_is_the_exact_sum_of_what_is_no_more_likely(a: int, b: int, c: 
     assert found.value == pytest.approx(float(sum(p for p in law.values() if p <= law[a])), rel=1e-11)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(POSITIVE, POSITIVE, POSITIVE, POSITIVE)
 def test_as_scipy_has_it(a: int, b: int, c: int, d: int) -> None:
     found = association(TwoByTwo(a, b, c, d))
@@ -80,7 +79,7 @@ def test_as_scipy_has_it(a: int, b: int, c: int, d: int) -> None:
         assert ours.p.value == pytest.approx(p, rel=1e-9, abs=1e-9)
 
 
-@settings(max_examples=40, deadline=None)
+@examples(20)
 @given(POSITIVE, POSITIVE, POSITIVE, POSITIVE)
 def test_woolf_as_statsmodels_has_it(a: int, b: int, c: int, d: int) -> None:
     found = association(TwoByTwo(a, b, c, d)).woolf

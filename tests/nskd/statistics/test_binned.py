@@ -6,13 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.statistics.binned import Bin, Bounds, summarise_bins
 from nskd.statistics.figure import Reason, StatisticsError
 from nskd.statistics.rounding import Rounding
 from nskd.statistics.summary import summarise
+from tests.examples import examples
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
@@ -46,7 +47,7 @@ def reached(bounds: Bounds, values: list[float], *, ends: bool) -> None:
         assert (low, high) == (pytest.approx(min(values), abs=1e-9), pytest.approx(max(values), abs=1e-9))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(50)
 @given(histograms())
 def test_exact_counts_have_the_bounds_of_all_samples_that_fit(bins: list[Bin]) -> None:
     counts = tuple(each.count or 0 for each in bins)
@@ -67,7 +68,7 @@ def test_exact_counts_have_the_bounds_of_all_samples_that_fit(bins: list[Bin]) -
         assert found.deviation.reason is Reason.TOO_FEW
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.lists(st.integers(0, 1), min_size=2, max_size=2), st.integers(1, 2), st.integers(0, 2))
 def test_rounded_counts_have_the_bounds_of_all_counts_that_fit(threes: list[int], width: int, gap: int) -> None:
     bins = [
@@ -85,7 +86,7 @@ def test_rounded_counts_have_the_bounds_of_all_counts_that_fit(threes: list[int]
     reached(found.deviation, deviations, ends=False)
 
 
-@settings(deadline=None, max_examples=60)
+@examples(30)
 @given(st.dictionaries(st.integers(0, 200), st.integers(1, 9), min_size=2, max_size=10))
 def test_bins_of_one_value_are_a_histogram_of_levels(histogram: dict[int, int]) -> None:
     bins = [Bin(level, level, histogram[level]) for level in sorted(histogram)]
@@ -99,7 +100,7 @@ def test_bins_of_one_value_are_a_histogram_of_levels(histogram: dict[int, int]) 
         assert bounds.within.covers(figure.value)
 
 
-@settings(deadline=None, max_examples=40)
+@examples(20)
 @given(st.integers(0, 2**32 - 1))
 def test_the_bounds_of_the_deviation_are_tight_for_large_groups(seed: int) -> None:
     """Searched: values all at the ends that make it large, or all together in the middle."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -13,6 +13,7 @@ from nskd.statistics.binomial import clopper_pearson, proportion, share, share_o
 from nskd.statistics.figure import Figure, Interval, Reason, StatisticsError
 from nskd.statistics.rounding import Rounding
 from nskd.statistics.special import binomial_at_least, binomial_at_most
+from tests.examples import examples
 
 from . import exact
 
@@ -26,7 +27,6 @@ def parts(draw: st.DrawFn, most: int = 60) -> tuple[int, int]:
     return draw(st.integers(0, trials)), trials
 
 
-@settings(deadline=None)
 @given(parts(), LEVELS)
 def test_the_ends_of_the_exact_interval_have_the_tails_that_define_it(part: tuple[int, int], level: float) -> None:
     x, n = part
@@ -42,7 +42,6 @@ def test_the_ends_of_the_exact_interval_have_the_tails_that_define_it(part: tupl
         assert found.high == 1.0
 
 
-@settings(deadline=None)
 @given(parts(1_000_000), LEVELS)
 def test_intervals_are_those_of_scipy(part: tuple[int, int], level: float) -> None:
     test = binomtest(*part)
@@ -52,7 +51,6 @@ def test_intervals_are_those_of_scipy(part: tuple[int, int], level: float) -> No
         assert (found.low, found.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
 
 
-@settings(deadline=None)
 @given(parts(), st.fractions(Fraction(1, 1000), Fraction(999, 1000), max_denominator=1000))
 def test_tails_are_exact(part: tuple[int, int], p: Fraction) -> None:
     k, n = part
@@ -76,7 +74,7 @@ def compatible(value: int) -> range:
     return range(max(value - 2, 0), value + 3)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 12), st.integers(0, 12))
 def test_rounded_cells_give_the_smallest_interval_over_all_compatible_counts(yes: int, no: int) -> None:
     yes, no = 5 * yes, 5 * no
@@ -91,7 +89,7 @@ def test_rounded_cells_give_the_smallest_interval_over_all_compatible_counts(yes
     assert found.possible == Interval(min(x / n for x, n in pairs), max(x / n for x, n in pairs))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.integers(0, 12), st.integers(0, 12))
 def test_a_rounded_part_of_a_rounded_total_likewise(part: int, more: int) -> None:
     x, n = 5 * part, 5 * (part + more)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.statistics.binomial import proportion
 from nskd.statistics.cascade import Step, cascade, reached
 from nskd.statistics.figure import Reason, StatisticsError
 from nskd.statistics.rounding import Rounding
+from tests.examples import examples
 
 
 def steps(*counts: int | None) -> list[Step]:
@@ -49,7 +50,7 @@ def test_a_step_is_a_part_of_all_before(counts: tuple[int | None, ...]) -> None:
         cascade(steps(*counts))
 
 
-@settings(deadline=None, max_examples=200)
+@examples(60)
 @given(st.lists(st.integers(0, 40), min_size=2, max_size=5), st.sampled_from([1, 3, 5]), st.data())
 def test_of_visits_every_true_number_lies_in_its_range(true: list[int], base: int, data: st.DataObject) -> None:
     shown = [base * round(count / base) for count in [*true, sum(true)]]
@@ -69,7 +70,7 @@ def test_of_visits_every_true_number_lies_in_its_range(true: list[int], base: in
         assert counts == [sum(true[index + 1 :]) for index in range(len(furthest))]
 
 
-@settings(deadline=None, max_examples=200)
+@examples(60)
 @given(
     st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=3), min_size=1, max_size=40), st.sampled_from([1, 3, 5])
 )

@@ -7,12 +7,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.statistics.figure import Reason, StatisticsError
 from nskd.statistics.funnel import Group, Position, exact_limit, funnel
 from nskd.statistics.rounding import Rounding
+from tests.examples import examples
 
 from . import exact
 
@@ -26,7 +27,7 @@ def plain_limit(theta: Fraction, size: int, tail: Fraction) -> Fraction:
     return min(max((r - weight) / size, Fraction(0)), Fraction(1))
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.integers(1, 80), st.integers(1, 99), st.sampled_from(TAILS))
 def test_limits_are_the_papers(size: int, theta: int, tail: float) -> None:
     wanted = plain_limit(Fraction(theta, 100), size, Fraction(tail))

@@ -9,13 +9,14 @@ import attrs
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.statistics.families import BINOMIAL, Family
 from nskd.statistics.figure import Reason, StatisticsError
 from nskd.statistics.fit import Fit
 from nskd.statistics.glm import Cell, fit, forward, likelihood_ratio
+from tests.examples import examples
 
 # Statsmodels takes a perfect fit of the means for separation.
 pytestmark = pytest.mark.filterwarnings("ignore::statsmodels.tools.sm_exceptions.PerfectSeparationWarning")
@@ -40,7 +41,7 @@ def agree(ours: Fit, other: object, rel: float = 1e-8) -> None:
     assert ours.deviance.value == pytest.approx(other.deviance, rel=1e-8, abs=1e-8)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.tuples(st.integers(20, 3000), st.floats(0.05, 0.95)), min_size=8, max_size=8))
 def test_logistic(numbers: list[tuple[int, float]]) -> None:
     cells = [Cell(x, n, max(1, min(n - 1, round(n * p)))) for x, (n, p) in zip(GRID, numbers, strict=True)]
@@ -52,7 +53,7 @@ def test_logistic(numbers: list[tuple[int, float]]) -> None:
     assert ours.dispersion.value == pytest.approx(other.pearson_chi2 / other.df_resid, rel=1e-8)
 
 
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(st.lists(st.tuples(st.integers(50, 5000), st.integers(1, 300)), min_size=8, max_size=8))
 def test_poisson(numbers: list[tuple[int, int]]) -> None:
     cells = [Cell(x, n / 7, y) for x, (n, y) in zip(GRID, numbers, strict=True)]

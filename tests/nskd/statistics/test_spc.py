@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.statistics.figure import Figure, Reason, StatisticsError
@@ -27,7 +27,6 @@ def at(rule: Rule, chart: Chart) -> list[int]:
     return [i for i, found in enumerate(signals(chart)) if rule in found]
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(501, 9000)), min_size=2, max_size=20))
 def test_limits_are_three_standard_errors(series: list[tuple[int, int]]) -> None:
     chart = p_chart([Period(str(i), x, n) for i, (x, n) in enumerate(series)])
@@ -42,7 +41,6 @@ def test_limits_are_three_standard_errors(series: list[tuple[int, int]]) -> None
         )
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 500), st.integers(501, 9000)), min_size=3, max_size=20))
 def test_laney_widens_by_the_mean_moving_range(series: list[tuple[int, int]]) -> None:
     months = [Period(str(i), x, n) for i, (x, n) in enumerate(series)]

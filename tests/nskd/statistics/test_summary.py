@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.statistics.figure import Interval, Reason, StatisticsError
@@ -18,7 +18,6 @@ HISTOGRAMS = st.dictionaries(st.integers(-50, 220), st.integers(0, 30), min_size
 SHARES = (0.0, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 
 
-@settings(deadline=None)
 @given(HISTOGRAMS)
 def test_as_numpy_has_it(histogram: dict[int, int]) -> None:
     found = summarise(histogram, quantiles=SHARES, least=1)
@@ -41,13 +40,11 @@ def test_large_numbers_lose_nothing() -> None:
     assert found.deviation.value == pytest.approx(0.5000001250000469, rel=1e-15)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=30), st.floats(0, 1))
 def test_quantiles_of_a_list_as_numpy_has_them(values: list[float], q: float) -> None:
     assert quantile(values, q) == pytest.approx(np.quantile(values, q), rel=1e-9, abs=1e-9)
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=4))
 def test_the_range_of_the_mean_is_that_of_all_compatible_counts(fives: list[int]) -> None:
     histogram = {3 * level: 5 * count for level, count in enumerate(fives)}

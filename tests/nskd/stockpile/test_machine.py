@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 import numpy as np
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -24,6 +24,7 @@ from nskd.stockpile import (
     StockError,
     Stockpile,
 )
+from tests.examples import examples
 from tests.nskd.stockpile.world import (
     KEY,
     STATE,
@@ -282,9 +283,6 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(
-    max_examples=40,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+TestLife.settings = examples(
+    40, stateful_step_count=40, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
