@@ -44,21 +44,25 @@ def run(config_path: Path, credentials: Path | None) -> None:
     from nskd.credentials import credentials_directory, load_keys
     from nskd.daemon.daemon import serve
     from nskd.daemon.memory import keep_buffers
+    from nskd.data.errors import DataError
     from nskd.notify import Notifier
+    from nskd.secrecy import keep_memory_private
 
+    keep_memory_private()  # before there is anything in it
     logs.configure(level="info", format="auto", stream=sys.stderr)
     try:
         config = load_config(config_path)
-        logs.configure(level=config.log.level, format=config.log.format, stream=sys.stderr)
+        logging = logs.configure(level=config.log.level, format=config.log.format, stream=sys.stderr)
         keys = load_keys(credentials_directory(credentials, os.environ))
         keep_buffers()
         notifier = Notifier.from_environment(os.environ)
     except OperatorError as error:
         _refuse(error)
     try:
-        trio.run(serve, config, config_path, keys, notifier)
+        trio.run(serve, config, config_path, keys, notifier, logging)
     except* OperatorError as group:
-        _refuse(innermost(group))
+        found = innermost(group)
+        _refuse(found.without_values() if isinstance(found, DataError) else found)  # for the journal
     finally:
         notifier.close()
 

@@ -19,6 +19,7 @@ from nskd.config_reader import Reader, as_path
 from nskd.data.origin import Origin, OriginError, origin_of
 from nskd.governance.charter import NAME, Address
 from nskd.governance.toml import is_plain, read_document, shown
+from nskd.monitor.loopback import is_loopback
 from protocol.limits import CONNECT_TIMEOUT_S, KIB, REDIAL_FIRST_S, REDIAL_MAX_S
 
 CONFIG_BYTES_MAX: Final = 64 * KIB
@@ -151,6 +152,17 @@ class Log(_Section, frozen=True):
     format: Literal["auto", "console", "json"] = "auto"
 
 
+class Metrics(_Section, frozen=True):
+    """``listen`` is a loopback address on which a collector finds the metrics; none by default."""
+
+    listen: str | None = None
+
+    @property
+    def address(self) -> Address | None:
+        """``listen``, parsed."""
+        return None if self.listen is None else Address.parse(self.listen)
+
+
 class Limits(_Section, frozen=True):
     """``worker_threads`` compute in the background; 0 means one per core."""
 
@@ -183,6 +195,7 @@ class Config(_Section, frozen=True):
     control: Control = Control()
     stock: Stock = Stock()
     log: Log = Log()
+    metrics: Metrics = Metrics()
     limits: Limits = Limits()
     catalogue: Catalogue = Catalogue()
 
@@ -254,6 +267,7 @@ def _check(config: Config, reader: Reader) -> None:
         ) from None
     if config.network.redial_first > config.network.redial_max:
         raise reader.fault("network.redial_first", "it is above network.redial_max", "Lower it.")
+    _check_metrics(config.metrics, reader)
     try:
         origin = config.data.origin
     except OriginError as exc:
@@ -274,6 +288,18 @@ def _check(config: Config, reader: Reader) -> None:
                 "governance.permits", f"{shown(str(path))} is not an absolute path", "Begin it with a slash."
             )
     _check_catalogue(config.catalogue, reader)
+
+
+def _check_metrics(metrics: Metrics, reader: Reader) -> None:
+    try:
+        address = metrics.address
+    except ValueError as exc:
+        what = f"{shown(metrics.listen)}: {exc}"
+    else:
+        if address is None or is_loopback(address.host):
+            return
+        what = f"{shown(metrics.listen)} is not a loopback address: others could reach it"
+    raise reader.fault("metrics.listen", what, 'Write for example listen = "127.0.0.1:9464".')
 
 
 def _check_catalogue(catalogue: Catalogue, reader: Reader) -> None:

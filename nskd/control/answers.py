@@ -22,8 +22,26 @@ class VersionAnswer(Answer, frozen=True, kw_only=True):
     python: str
 
 
+class FindingRow(Answer, frozen=True, kw_only=True):
+    """One thing that is wrong.  ``health`` is attention or not working; ``runbook`` where it is explained.
+
+    ``subject`` is a centre, a kind of stock or a document, where there may be several of one ``name``.
+    """
+
+    name: str
+    health: str
+    what: str
+    remedy: str
+    since: int | None
+    subject: str
+    runbook: str
+
+
 class StatusAnswer(Answer, frozen=True, kw_only=True):
     """``status``: ``state`` is starting, ready, paused, left or draining; ``requests`` counts them by state.
+
+    ``health`` is ok, attention or not working, and ``findings`` say why, the worst first; ``notes`` are the same in
+    one sentence each.  ``log_configured`` differs from ``log_level`` while that is changed until the next restart.
 
     ``kernels`` says which instructions of this machine the arithmetic uses.
     """
@@ -40,6 +58,10 @@ class StatusAnswer(Answer, frozen=True, kw_only=True):
     requests: dict[str, int]
     kernels: str = ""
     notes: list[str] = []
+    health: str = "ok"
+    findings: list[FindingRow] = []
+    log_level: str = ""
+    log_configured: str = ""
 
 
 class PeerRow(Answer, frozen=True, kw_only=True):
@@ -262,12 +284,49 @@ class DocumentAnswer(Answer, frozen=True, kw_only=True):
     gaps: list[str] = []
 
 
+class MetricsAnswer(Answer, frozen=True, kw_only=True):
+    """``metrics``: ``text`` in Prometheus's text format, version 0.0.4."""
+
+    text: str
+
+
+class LogLevelAnswer(Answer, frozen=True, kw_only=True):
+    """``log.level``: what is logged from now on, and what a restart goes back to."""
+
+    level: str
+    configured: str
+    checked: bool
+
+
+class BugReport(Answer, frozen=True, kw_only=True):
+    """``bugreport``: what helps others to help.  No secret, share, row or person; no words that somebody typed.
+
+    ``config`` shows numbers and choices, and of paths and names only whether they are set.  ``log`` are the last
+    lines without what names a person, quotes a value or tells a path.
+    """
+
+    made_at: int
+    version: VersionAnswer
+    libraries: dict[str, str]
+    system: dict[str, str]
+    schemas: dict[str, int]
+    limits: dict[str, float]
+    config: dict[str, Any]
+    status: StatusAnswer
+    peers: list[dict[str, Any]]
+    stock: StockAnswer
+    requests: dict[str, int]
+    metrics: str
+    log: list[dict[str, Any]]
+
+
 class DrainAnswer(Answer, frozen=True, kw_only=True):
-    """``drain``: ``running`` sessions were still under way."""
+    """``drain``: ``running`` sessions were still under way.  ``ends``: the daemon ends now."""
 
     state: str
     running: int
     checked: bool
+    ends: bool = False
 
 
 class PresenceAnswer(Answer, frozen=True, kw_only=True):

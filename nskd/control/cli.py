@@ -22,6 +22,8 @@ from nskd.control.arguments import language_option, request_name
 from nskd.control.cli_audit import audit
 from nskd.control.cli_charter import charter_group
 from nskd.control.cli_documents import catalogue, dpia
+from nskd.control.cli_manual import completion, man
+from nskd.control.cli_operate import bugreport, drain, log_group, metrics, reload, status
 from nskd.control.cli_presence import leave, pause, resume
 from nskd.control.cli_report import report
 from nskd.control.cli_sql import from_sql
@@ -55,13 +57,8 @@ def main(context: click.Context, socket: Path, as_json: bool) -> None:
 
 for _command in (charter_group, dpia, catalogue, report, pause, resume, leave):
     main.add_command(_command)
-
-
-@main.command()
-@click.pass_obj
-def status(app: App) -> None:
-    """Show this centre at a glance."""
-    app.show(app.call("status"), answers.StatusAnswer, render.status)
+for _command in (status, metrics, bugreport, drain, reload, log_group, man, completion):
+    main.add_command(_command)
 
 
 @main.command()
@@ -123,38 +120,6 @@ def version(app: App) -> None:
         answers.VersionAnswer,
         lambda console, answer: render.pairs(
             console, [("nskd", answer.nskd), ("protocol", answer.protocol), ("python", answer.python)]
-        ),
-    )
-
-
-@main.command()
-@click.option("--check", is_flag=True, help="Only say what would happen.")
-@click.pass_obj
-def drain(app: App, check: bool) -> None:
-    """Let running sessions finish and take on nothing new, until the daemon is stopped or restarted."""
-    app.show(
-        app.call("drain", check=check),
-        answers.DrainAnswer,
-        lambda console, answer: render.pairs(
-            console, [("state", answer.state), ("sessions under way", answer.running)]
-        ),
-    )
-
-
-@main.command()
-@click.option("--check", is_flag=True, help="Only say what would change.")
-@click.pass_obj
-def reload(app: App, check: bool) -> None:
-    """Have the daemon read its configuration anew: roles and stock; the rest takes a restart."""
-    app.show(
-        app.call("reload", check=check),
-        answers.ReloadAnswer,
-        lambda console, answer: render.pairs(
-            console,
-            [
-                ("changed", ", ".join(answer.changed) or "nothing"),
-                ("after a restart", ", ".join(answer.restart_needed) or "nothing"),
-            ],
         ),
     )
 
@@ -288,6 +253,31 @@ def request_run(app: App, name: str, check: bool) -> None:
         answers.RunAnswer,
         lambda console, answer: render.pairs(console, [("request", answer.request), ("state", answer.state)]),
     )
+
+
+@request.command("wait")
+@request_name
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Wait no longer than this.")
+@click.pass_obj
+def request_wait(app: App, name: str, timeout_s: float | None) -> None:
+    """Wait until REQUEST is done, refused, failed or expired, and say which.
+
+    Exits with 1 unless it is done; state says whether it has ended or the time has.
+    """
+    shown = app.show(
+        app.call("result.wait", request=name, timeout_s=timeout_s),
+        answers.ResultAnswer,
+        lambda console, answer: render.pairs(
+            console,
+            [
+                ("request", answer.request),
+                ("state", answer.state),
+                *((key, value) for key, value in (("fault", answer.fault), ("detail", answer.detail)) if value),
+            ],
+        ),
+    )
+    if shown.state != "done":
+        click.get_current_context().exit(EXIT_NO)
 
 
 for _command in (from_sql, cli_steward.approve, cli_steward.refuse, cli_steward.revoke):

@@ -97,11 +97,18 @@ def charter_amend(app: App, file: Path, out: Path) -> None:
     help="The directory of this centre's keys, where no daemon runs that has them.",
 )
 @_previous
+@click.option("--check", is_flag=True, help="Only say whether it could be done.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @language_option
 @click.pass_obj
 def charter_sign(
-    app: App, file: Path, credentials: Path | None, previous: Path | None, yes: bool, language: page.Language | None
+    app: App,
+    file: Path,
+    credentials: Path | None,
+    previous: Path | None,
+    check: bool,
+    yes: bool,
+    language: page.Language | None,
 ) -> None:
     """Show the charter in FILE, and what it changes, then sign it for this centre: a line in FILE.signatures.
 
@@ -112,7 +119,7 @@ def charter_sign(
     if credentials is None and previous is not None:
         raise click.UsageError("--previous goes with --credentials; the daemon knows what is in force.")
     before = _in_force(app)[0] if credentials is None else _before(agreed, previous)
-    if not yes:
+    if not (yes or check):
         if app.json:
             raise click.UsageError("Nobody is here to be asked; say --yes to sign unseen.")
         if before is None:
@@ -120,7 +127,12 @@ def charter_sign(
         else:
             charter_view.show_changes(app.console(), changes(before, agreed), language)
         click.confirm(f"Sign version {agreed.version} of this charter for this centre?", abort=True)
-    added = _by_daemon(app, agreed) if credentials is None else _by_keys(credentials, agreed, before)
+    added = _by_daemon(app, agreed, check) if credentials is None else _by_keys(credentials, agreed, before)
+    if check:
+        app.dump({"version": agreed.version, "checked": True}) if app.json else click.echo(
+            "in order; nothing was signed"
+        )
+        return
     merged = load_signatures(agreed, file)
     if merged.digest != agreed.digest:  # under what the file said before somebody edited it
         merged = CharterSignatures(agreed.digest)
@@ -178,8 +190,8 @@ def _by_keys(credentials: Path, agreed: Charter, before: Charter | None) -> tupl
     return (sign_charter(agreed, signer, keys.signer()),)
 
 
-def _by_daemon(app: App, agreed: Charter) -> tuple[CharterSignature, ...]:
-    answer = app.read(app.call("charter.sign", text=agreed.raw.decode()), answers.CharterAnswer)
+def _by_daemon(app: App, agreed: Charter, check: bool) -> tuple[CharterSignature, ...]:
+    answer = app.read(app.call("charter.sign", text=agreed.raw.decode(), check=check), answers.CharterAnswer)
     return read_signatures(answer.signatures.encode(), where=str(app.socket)).signatures
 
 

@@ -23,4 +23,5 @@ class Bounds:
     events_queued: int = 256  # per subscriber; beyond it events are dropped and counted
     idle_s: float = 300.0  # a connection that asks nothing and waits for nothing
     send_s: float = 60.0  # a client that does not take its answer
+    flush_s: float = 1.0  # for answers that are ready when the daemon ends
     hangup_check_s: float = 1.0  # how soon a client that left while its call waits is noticed

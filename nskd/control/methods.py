@@ -115,6 +115,18 @@ class WithdrawParams(Changing, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=limits.PRESENCE_REASON_CHARS_MAX)] = ""
 
 
+class DrainParams(Changing, frozen=True, kw_only=True):
+    """``exit``: end the daemon once nothing runs any more."""
+
+    exit: bool = False
+
+
+class LogLevelParams(Changing, frozen=True, kw_only=True):
+    """``level``: from now on and until the daemon is restarted; null goes back to what is configured."""
+
+    level: Literal["debug", "info", "warning", "error"] | None = None
+
+
 class SubscribeParams(Params, frozen=True, kw_only=True):
     """``kinds``: only events of these kinds; ``peer`` stands for ``peer.up`` and so on; all when empty."""
 
@@ -171,8 +183,11 @@ METHODS: Final = MappingProxyType(
             Method("pause", Role.APPROVE, WithdrawParams, "let nothing of this centre enter a run until it resumes"),
             Method("resume", Role.APPROVE, Changing, "take part again after a pause"),
             Method("leave", Role.APPROVE, WithdrawParams, "leave the workshop under its present charter, for good"),
+            Method("metrics", Role.READ, Params, "the numbers of this daemon, as Prometheus reads them"),
+            Method("bugreport", Role.ADMIN, Params, "what helps others to help, without secrets, rows or persons"),
+            Method("log.level", Role.ADMIN, LogLevelParams, "log more or less until the next restart"),
             Method("reload", Role.ADMIN, Changing, "read the configuration anew"),
-            Method("drain", Role.ADMIN, Changing, "finish what runs, take on nothing new"),
+            Method("drain", Role.ADMIN, DrainParams, "finish what runs, take on nothing new"),
         )
     }
 )

@@ -18,9 +18,9 @@ SUPPRESSED: Final = "."
 TOTAL: Final = "total"
 RAISED: Final = "*"
 _NORMAL_95: Final = 1.96
-_GOOD: Final = frozenset({"up", "ready", "done", "approve", "approved"})
+_GOOD: Final = frozenset({"up", "ready", "done", "approve", "approved", "ok"})
 _YES_NO: Final = (("ja", "nee"), ("yes", "no"))  # keys of levels between which a share makes sense
-_BAD: Final = frozenset({"down", "failed", "refused", "refuse", "expired", "paused", "left"})
+_BAD: Final = frozenset({"down", "failed", "refused", "refuse", "expired", "paused", "left", "not working"})
 
 
 def plain(value: object) -> str:
@@ -95,6 +95,7 @@ def status(console: Console, answer: answers.StatusAnswer) -> None:
             ("centre", answer.centre),
             ("workshop", answer.workshop),
             ("charter", answer.charter[:16]),
+            ("health", answer.health),
             ("state", answer.state),
             ("up for", duration(answer.uptime_s)),
             ("peers", f"{answer.peers_up} of {answer.peers} connected"),
@@ -102,10 +103,23 @@ def status(console: Console, answer: answers.StatusAnswer) -> None:
             ("requests", counted or "none"),
             ("version", answer.version),
             ("kernels", answer.kernels or None),
+            *((("log level", changed),) if (changed := _changed_level(answer)) else ()),
         ],
     )
-    for note in answer.notes:
-        console.print(Text(f"note: {plain(note)}", style="yellow"))
+    for finding in answer.findings:
+        style = "red" if finding.health == "not working" else "yellow"
+        console.print()
+        console.print(Text(f"{plain(finding.health)}: {plain(finding.what)}", style=style))
+        pairs(
+            console,
+            [("  since", time(finding.since)), ("  do", finding.remedy), ("  more", finding.runbook)],
+        )
+
+
+def _changed_level(answer: answers.StatusAnswer) -> str | None:
+    if answer.log_level == answer.log_configured:
+        return None
+    return f"{answer.log_level}, until a restart; configured is {answer.log_configured}"
 
 
 def peers(console: Console, answer: answers.PeersAnswer) -> None:

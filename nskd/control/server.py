@@ -7,6 +7,7 @@ which the kernel reports the credentials.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 from collections import deque
@@ -54,6 +55,11 @@ class ControlServer:
         self.roles = roles
         self._credentials = credentials
         self._connections = 0
+
+    @property
+    def connections(self) -> int:
+        """Clients that are connected."""
+        return self._connections
 
     def use_roles(self, roles: RoleMap) -> None:
         """Judge connections made from now on by these roles."""
@@ -138,6 +144,8 @@ class _Connection:
         self._answers: deque[bytes] = deque()  # a sender waits until its line is out: the slots bound this
         self._subscription: Subscription | None = None
         self._calls = 0
+        self._line = b""  # that was begun last, and what of it has not left yet
+        self._rest = memoryview(self._line)
         self._work = trio.Event()  # there may be something to write
         self._progress = trio.Event()  # a line went out, or a call ended; replaced each time
 
@@ -152,6 +160,17 @@ class _Connection:
         finally:
             if self._subscription is not None:
                 self._events.detach(self._subscription)
+            await self._flush()
+
+    async def _flush(self) -> None:
+        """When the daemon ends: answers that are ready still go out, that of the call that ended it among them."""
+        with trio.move_on_after(self._bounds.flush_s, shield=True), contextlib.suppress(*_GONE):
+            await self._send_rest()
+            while self._answers:
+                if self._answers[0] is not self._line:
+                    self._begin(self._answers[0])
+                    await self._send_rest()
+                self._answers.popleft()
 
     def subscribe(self, params: SubscribeParams) -> None:
         """Begin sending events, in place of any earlier subscription."""
@@ -232,13 +251,27 @@ class _Connection:
                 await self._work.wait()
                 self._work = trio.Event()
                 while (line := self._next_line()) is not None:
+                    self._begin(line)
                     with trio.fail_after(self._bounds.send_s):
-                        await self._stream.send_all(line)
+                        await self._send_rest()
                     if self._answers and self._answers[0] is line:
                         self._answers.popleft()
                         self._step()
         except (trio.TooSlowError, *_GONE):
+            self._rest = memoryview(b"")
+            self._answers.clear()
             connection.cancel()
+
+    def _begin(self, line: bytes) -> None:
+        self._line, self._rest = line, memoryview(line)
+
+    async def _send_rest(self) -> None:
+        """Send what is left of the line that was begun; where this is cancelled, what has left is known."""
+        try:
+            while self._rest:
+                self._rest = self._rest[await self._stream.socket.send(self._rest) :]
+        except OSError as exc:
+            raise trio.BrokenResourceError from exc
 
     def _next_line(self) -> bytes | None:
         if self._answers:

@@ -130,5 +130,14 @@ class Service(Protocol):
     async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
         """Read the configuration anew."""
 
-    async def drain(self, call: Call, params: methods.Changing, /) -> answers.DrainAnswer:
+    async def metrics(self, call: Call, params: methods.Params, /) -> answers.MetricsAnswer:
+        """Tell the numbers."""
+
+    async def bugreport(self, call: Call, params: methods.Params, /) -> answers.BugReport:
+        """Put together what helps others to help."""
+
+    async def log_level(self, call: Call, params: methods.LogLevelParams, /) -> answers.LogLevelAnswer:
+        """Log more or less."""
+
+    async def drain(self, call: Call, params: methods.DrainParams, /) -> answers.DrainAnswer:
         """Finish what runs, take on nothing new; returns once nothing runs."""

@@ -26,6 +26,7 @@ from nskd.governance.presence import Absence
 from nskd.governance.question import TableRequest
 from nskd.governance.statement import Verdict
 from nskd.governance.tally import standing, withdrawn_until
+from nskd.monitor.findings import Finding
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import PeerStatus
 
@@ -204,6 +205,19 @@ def result_answer(
         charter=entry.request.charter_digest.hex(),
         own_point=own_point,
         own_case_mix=None if case_mix is None else attrs.astuple(case_mix),
+    )
+
+
+def finding_row(finding: Finding) -> answers.FindingRow:
+    """One thing that is wrong."""
+    return answers.FindingRow(
+        name=finding.name.value,
+        health=finding.health.word,
+        what=finding.what,
+        remedy=finding.remedy,
+        since=finding.since,
+        subject=finding.subject,
+        runbook=finding.runbook,
     )
 
 

@@ -61,6 +61,8 @@ class Auditor:
         self._log = log
         self._one = trio.CapacityLimiter(1)
         self._allowances: dict[str, _Allowance] = {}
+        self.unwritten = 0  # entries that found no room on the disk, since the start
+        self.unwritten_since: int | None = None  # None once one was written again
         self.news = 0  # entries that other centres should hear of; those about their own heads are not
 
     @property
@@ -109,7 +111,13 @@ class Auditor:
             "approvals": [_approval(each) for each in approvals],
             "details": {name: _detail(value) for name, value in (details or {}).items()},
         }
-        entry = await self.file(partial(AuditFile.append, event=event, now=self._clock(), **fields))
+        try:
+            entry = await self.file(partial(AuditFile.append, event=event, now=self._clock(), **fields))
+        except OperatorError:
+            self.unwritten += 1
+            self.unwritten_since = self._clock() if self.unwritten_since is None else self.unwritten_since
+            raise
+        self.unwritten_since = None
         self.news += event not in (Event.HEAD_KEPT, Event.HEAD_CONTRADICTED)
         return entry
 

@@ -27,6 +27,7 @@ from nskd.control.roles import RoleMap, user_name
 from nskd.control.server import ControlServer
 from nskd.credentials import CentreKeys, StorageKey
 from nskd.daemon.auditor import Auditor
+from nskd.daemon.bugreport import BugReporter
 from nskd.daemon.charters import Charters
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.demand import Policy, Watermarks, marks_by_kind
@@ -36,8 +37,11 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import GENERATE, Generator
 from nskd.daemon.heads import Heads
+from nskd.daemon.health import Health, Parts
 from nskd.daemon.history import History
 from nskd.daemon.journal import Journal
+from nskd.daemon.loglevel import LogLevel
+from nskd.daemon.metrics import Clients, Metrics
 from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
@@ -55,10 +59,12 @@ from nskd.data.load import Dataset, load
 from nskd.errors import OperatorError
 from nskd.governance.audit import Event
 from nskd.governance.audit_file import AuditFile
-from nskd.governance.charter import Charter
+from nskd.governance.charter import Address, Charter
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.threaded import LedgerThread
+from nskd.logs import Logging
+from nskd.monitor.endpoint import MetricsEndpoint
 from nskd.notify import Notifier
 from nskd.peers.dialer import Pace
 from nskd.peers.lanes import PROTOCOL_VERSION, Lane, Member
@@ -85,6 +91,8 @@ class Daemon:
         audit: AuditFile,
         stock: SharedStockpile,
         listeners: list[trio.SocketListener],
+        scrapes: list[trio.SocketListener],
+        logging: Logging,
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         config, charter = papers.config, papers.charter
@@ -180,6 +188,30 @@ class Daemon:
         self.sessions.register(
             ANALYSIS, lane=Lane.ONLINE, judge=self.runs.judge, run=self.runs.run, finished=self.runs.finished
         )
+        program = version("nskd")  # reads files: once
+        started_at = _clock()
+        self.parts = Parts(
+            workshop=self.workshop,
+            mesh=self.mesh,
+            sessions=self.sessions,
+            generator=self.generator,
+            epochs=self.epochs,
+            runs=self.runs,
+            presence=self.presence,
+            objections=self.objections,
+            heads=self.heads,
+            own_policy=papers.own_policy,
+            state=config.state.directory,
+            started_at=started_at,
+            draining=lambda: self.stop.is_set() or self.runs.draining,
+        )
+        self.health = Health(self.parts)
+        metrics = Metrics(
+            self.parts,
+            self.health,
+            clients=lambda: Clients(self.server.connections, len(self.events)),
+            version=program,
+        )
         service = DaemonService(
             workshop=self.workshop,
             mesh=self.mesh,
@@ -196,6 +228,12 @@ class Daemon:
             decisions=self.decisions,
             presence=self.presence,
             reload=self.reload,
+            health=self.health,
+            metrics=metrics,
+            log_level=LogLevel(logging.threshold, log),
+            bug_reporter=BugReporter(clock=_clock, config=lambda: self._config, recent=logging.recent),
+            version=program,
+            started_at=started_at,
             stop=self.stop,
         )
         self.server = ControlServer(
@@ -205,6 +243,8 @@ class Daemon:
             journal=Journal(self.workshop.audit),
             log=log,
         )
+        self._scrapes = scrapes
+        self._endpoint = MetricsEndpoint(metrics.text, log=log)
 
     async def run(self, notifier: Notifier) -> None:
         """Serve until told to stop; sessions under way are then given up, and their stock burnt."""
@@ -224,6 +264,8 @@ class Daemon:
                 await nursery.start(self.server.serve, endpoint)
                 await nursery.start(self.mesh.run)
                 await nursery.start(self.sessions.run)
+                if self._scrapes:
+                    await nursery.start(trio.serve_listeners, self._endpoint.handle, self._scrapes)
                 nursery.start_soon(self.generator.drive)
                 nursery.start_soon(self.requester.drive)
                 nursery.start_soon(self.decisions.drive)
@@ -297,7 +339,9 @@ class Daemon:
                     self.notices.poke()
                 await self.notices.tell_again()
                 await self.heads.refresh()
+                self.health.housekeeping_problem = None
             except OperatorError as error:  # a full disk passes
+                self.health.housekeeping_problem = str(error)
                 self._log.error("the ledger could not be brought up to date", reason=str(error))
             for digest, state in changed:
                 self.workshop.publish_state(digest, state)
@@ -339,7 +383,7 @@ class Daemon:
         return answers.ReloadAnswer(changed=changed, restart_needed=restart_needed, checked=check)
 
 
-async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: Notifier) -> None:
+async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: Notifier, logging: Logging) -> None:
     """Open everything, run the daemon, close everything.  Raises an ``OperatorError`` when it cannot start."""
     log = structlog.get_logger().bind(centre=config.centre.name)
     papers = await trio.to_thread.run_sync(gather, config, keys)
@@ -366,7 +410,9 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
                     ledger=LedgerThread(ledger),
                     audit=audit,
                     stock=stock,
-                    listeners=await _listen(config),
+                    listeners=await _listen(config.network.address, "[network] listen"),
+                    scrapes=await _listen(config.metrics.address, "[metrics] listen"),
+                    logging=logging,
                     log=log,
                 )
                 await daemon.run(notifier)
@@ -409,14 +455,15 @@ def _clock() -> int:
     return int(time.time())
 
 
-async def _listen(config: Config) -> list[trio.SocketListener]:
-    address = config.network.address
+async def _listen(address: Address | None, key: str) -> list[trio.SocketListener]:
+    if address is None:
+        return []
     try:
         return list(await trio.open_tcp_listeners(address.port, host=address.host))
     except OSError as error:
         raise OperatorError(
             f"cannot listen on {address}: {error.strerror or error}",
-            where="[network] listen",
+            where=key,
             remedy="Is another daemon using it? Choose another address or stop that one.",
         ) from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 import trio
@@ -23,6 +24,7 @@ _NO_EPOCH: Final = bytes(DIGEST_BYTES)
 _FATAL: Final = frozenset(
     {Fault.MAC_CHECK, Fault.BATCH_CHECK, Fault.PROOF_EQUATION, Fault.PROOF_BOUND, Fault.DECRYPTION}
 )
+_BROKEN_OFF: Final = "broken-off"  # within a check, by whatever
 
 
 def epoch_has_ended() -> OperatorError:
@@ -39,6 +41,10 @@ class Epochs:
         self._workshop = workshop
         self._stock = stock
         self._epoch: Epoch | None = None
+        # By the fault that this centre saw, since the start; at 0 from then on, or the first would not show as a rise.
+        self.failed_checks = Counter({_BROKEN_OFF: 0, **{fault.value: 0 for fault in sorted(_FATAL)}})
+        self.failed_at: int | None = None  # when one last did
+        self.ended = 0  # epochs, since the start
 
     async def recover(self) -> None:
         """Take up the stored epoch, if there is one that can be read."""
@@ -75,6 +81,7 @@ class Epochs:
         self._workshop.log.error("epoch destroyed", epoch=self.name(), reason=reason)
         self._workshop.events.publish("epoch.destroyed", reason=reason)
         ended, self._epoch = self._epoch, None
+        self.ended += 1
         with trio.CancelScope(shield=True):
             try:
                 await self._stock(Stockpile.destroy_epoch, reason)
@@ -88,10 +95,15 @@ class Epochs:
         What a peer merely claims is no reason.  But our own part of a MAC check that has not passed is one, whatever
         the session ended with: the cheat may just as well have hung up (step 5.9).
         """
+        fault = error.fault if isinstance(error, RemoteProtocolError) else None
+        told = isinstance(error, SessionAborted)
+        if self._epoch is not None and (party.at_stake or (fault in _FATAL and not told)):
+            self.failed_checks[fault.value if fault in _FATAL and not told else _BROKEN_OFF] += 1
+            self.failed_at = self._workshop.clock()
         if party.at_stake:
             await self.destroy(f"{what} ended within a MAC check")
-        elif isinstance(error, RemoteProtocolError) and not isinstance(error, SessionAborted) and error.fault in _FATAL:
-            await self.destroy(f"{what} ended with {error.fault.value}")
+        elif fault in _FATAL and not told:
+            await self.destroy(f"{what} ended with {fault.value}")
 
     async def agree(self, party: Party, watch: Stopwatch) -> Epoch:
         """The epoch all parties hold, or a new one when they do not hold the same (step 12.4)."""

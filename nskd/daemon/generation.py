@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
@@ -30,6 +31,7 @@ from nskd.daemon.turns import BATCH_PATIENCE_S, GivesWay, OutOfTurnError, Turns
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
+from nskd.monitor.findings import Finding, Name
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import Mesh
 from nskd.sessions.kinds import AgreedSession, Refusal
@@ -104,6 +106,8 @@ class Generator:
         self._not_before = -math.inf  # on trio's clock
         self._last_problem: str | None = None
         self._rates: dict[str, float] = {}
+        self.made: Counter[str] = Counter()  # items by kind, since the start
+        self.made_at: float | None = None  # when any last were, on trio's clock
 
     # --- demand -----------------------------------------------------------------------------------------------
 
@@ -346,18 +350,28 @@ class Generator:
 
     # --- for the control socket -------------------------------------------------------------------------------
 
-    def notes(self) -> list[str]:
+    def findings(self) -> list[Finding]:
         """What an operator should know."""
-        return [] if self._last_problem is None else [f"generation is held up: {self._last_problem}"]
+        if self._last_problem is None:
+            return []
+        what = f"generation is held up: {self._last_problem}"
+        return [Finding(Name.GENERATION_HELD_UP, what, "It is tried again by itself, ever more patiently.")]
+
+    @property
+    def generating(self) -> bool:
+        """Whether a batch is being made, or stock compared."""
+        return self._sessions_here > 0
 
     async def stock_answer(self) -> answers.StockAnswer:
         """Levels by kind."""
         rows = await self._needs.rows(self._rates)
-        return answers.StockAnswer(epoch=self._epochs.name(), generating=self._sessions_here > 0, rows=rows)
+        return answers.StockAnswer(epoch=self._epochs.name(), generating=self.generating, rows=rows)
 
     def _note_rate(self, made: Made, watch: Stopwatch) -> None:
         seconds = sum(phase.seconds for phase in watch.phases if phase.name != "epoch")
+        self.made_at = trio.current_time()
         for batch in made.batches:
+            self.made[batch.kind] += batch.columns.shape[1]
             self._rates[batch.kind] = round(batch.columns.shape[1] / max(seconds, 1e-9), 1)
 
     def _publish_begin(self, name: str) -> None:

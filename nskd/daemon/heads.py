@@ -10,12 +10,13 @@ from nskd.governance import limits
 from nskd.governance.audit import Event, Head
 from nskd.governance.audit_check import HELD, head_details, told_head
 from nskd.governance.audit_heads import Contradiction, PeerLog, Query
+from nskd.monitor.findings import Finding, Name
 from nskd.peers.mesh import Mesh
 from protocol.errors import Fault, RemoteProtocolError
 from protocol.limits import AUDIT_DIGESTS_MAX
 from protocol.messages import AuditHead, AuditProof, AuditQuery
 
-_REMEDY: Final = "settle it with that centre and compare the logs (nskctl audit verify --heads)"
+_REMEDY: Final = "Settle it with that centre and compare the logs (nskctl audit verify --heads)."
 
 
 class Heads:
@@ -58,15 +59,21 @@ class Heads:
 
     # --- for people -----------------------------------------------------------------------------------------
 
-    def notes(self) -> list[str]:
+    def findings(self) -> list[Finding]:
         """What an operator should know."""
         now = self._workshop.clock()
-        found = [] if self._own_loss is None else [self._own_loss]
+        found = []
+        if self._own_loss is not None:
+            remedy = "Find out who did, keep the file as it is, and tell the other centres."
+            found.append(Finding(Name.OWN_AUDIT_CHANGED, self._own_loss, remedy))
         for peer, log in self._logs.items():
             if log.contradiction is not None:
-                found.append(f"the audit log of {peer} is not what it was: {log.contradiction.what}; {_REMEDY}")
-            elif now - self._unproved_since.get(peer, now) > limits.AUDIT_PROOF_PATIENCE_S:
-                found.append(f"{peer} has not shown that its audit log only grew")
+                what = f"the audit log of {peer} is not what it was: {log.contradiction.what}"
+                found.append(Finding(Name.AUDIT_CONTRADICTED, what, _REMEDY, subject=peer))
+            elif now - (since := self._unproved_since.get(peer, now)) > limits.AUDIT_PROOF_PATIENCE_S:
+                what = f"{peer} has not shown that its audit log only grew"
+                remedy = "Ask its operator whether the log was put back from a backup."
+                found.append(Finding(Name.AUDIT_UNPROVED, what, remedy, since=since, subject=peer))
         return found
 
     def rows(self) -> list[HeadRow]:

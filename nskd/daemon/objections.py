@@ -13,6 +13,7 @@ from nskd.data.load import Dataset, LeftOut
 from nskd.data.optout import OptOuts, read_opt_outs
 from nskd.errors import OperatorError
 from nskd.governance.audit import Event
+from nskd.monitor.findings import Finding, Name
 
 
 @attrs.frozen
@@ -71,12 +72,15 @@ class Objections:
         )
         return self._account
 
-    def notes(self) -> list[str]:
+    def findings(self) -> list[Finding]:
         """What an operator should know of it."""
         if self._problem is not None:
-            return [f"no run takes place with this centre: {self._problem}"]
+            what = f"no run takes place with this centre: {self._problem}"
+            return [Finding(Name.OPT_OUT_UNREADABLE, what, "The list is read anew before each run.")]
         if self._account is not None and self._account.listed.people and not self._account.left_out.people:
-            return ["nobody on the opt-out list is in the extract: does it hold the extract's own pseudonyms?"]
+            what = "nobody on the opt-out list is in the extract"
+            remedy = "Does it hold the extract's own pseudonyms?"
+            return [Finding(Name.OPT_OUT_MATCHES_NOBODY, what, remedy)]
         return []
 
     async def _read(self) -> OptOuts | None:

@@ -33,6 +33,7 @@ from nskd.governance.presence import (
     sign_word,
     signed_anew,
 )
+from nskd.monitor.findings import Finding, Name
 from nskd.peers.mesh import Mesh
 from protocol.errors import Fault, RemoteProtocolError
 from protocol.messages import PresenceNotice
@@ -257,15 +258,19 @@ class PresenceKeeper:
 
     # --- for people -------------------------------------------------------------------------------------------
 
-    def notes(self) -> list[str]:
+    def findings(self) -> list[Finding]:
         """What an operator should know."""
-        notes = []
+        found = []
         for absence in self._attendance.absences:
-            refusal = self._attendance.refusal(absence)
-            notes.append(f"{absence.what}; no run begins. {refusal.remedy}")
+            own = absence.centre == self._workshop.own
+            name = Name.CENTRE_ABSENT if not own else Name.PAUSED if absence.presence is Presence.PAUSED else Name.LEFT
+            what = f"{absence.what}; no run begins"
+            remedy = self._attendance.refusal(absence).remedy
+            found.append(Finding(name, what, remedy, since=absence.since, subject=absence.centre))
         if self._unkept:
-            notes.append("who has paused or left is not all on disk yet: free some space before a restart")
-        return notes
+            what = "who has paused or left is not all on disk yet"
+            found.append(Finding(Name.PRESENCE_NOT_KEPT, what, "Free some space before a restart."))
+        return found
 
     def _publish(self, word: Word) -> None:
         self._workshop.events.publish("presence", centre=word.centre, move=word.move.value, reason=word.reason)

@@ -5,21 +5,33 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version as installed_version
 
 import trio
 
 from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
-from nskd.daemon.answers import audit_page, pages, peer_row, permits_answer, request_detail, request_row, result_answer
+from nskd.daemon.answers import (
+    audit_page,
+    finding_row,
+    pages,
+    peer_row,
+    permits_answer,
+    request_detail,
+    request_row,
+    result_answer,
+)
+from nskd.daemon.bugreport import BugReporter
 from nskd.daemon.charters import Charters
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.documents import Documents
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.heads import Heads
+from nskd.daemon.health import Health
 from nskd.daemon.history import History
+from nskd.daemon.loglevel import LogLevel
+from nskd.daemon.metrics import Metrics
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.presence import PresenceKeeper
@@ -33,6 +45,7 @@ from nskd.governance.lifecycle import State
 from nskd.governance.request import sign_request
 from nskd.governance.request_text import parse_request
 from nskd.governance.statement import Verdict
+from nskd.monitor.findings import verdict
 from nskd.peers.lanes import PROTOCOL_VERSION
 from nskd.peers.mesh import Mesh
 from protocol.lattice.machine import kernel_path
@@ -62,6 +75,12 @@ class DaemonService:
         decisions: Decisions,
         presence: PresenceKeeper,
         reload: Reload,
+        health: Health,
+        metrics: Metrics,
+        log_level: LogLevel,
+        bug_reporter: BugReporter,
+        version: str,
+        started_at: int,
         stop: trio.Event,
     ) -> None:
         self._workshop = workshop
@@ -79,9 +98,13 @@ class DaemonService:
         self._decisions = decisions
         self._presence = presence
         self._reload = reload
+        self._health = health
+        self._log_level = log_level
+        self._bug_reporter = bug_reporter
+        self._metrics = metrics
         self._stop = stop
-        self._started_at = workshop.clock()
-        self._version = installed_version("nskd")  # reads files: once
+        self._started_at = started_at
+        self._version = version
 
     # --- how things are -------------------------------------------------------------------------------------
 
@@ -96,24 +119,29 @@ class DaemonService:
         workshop = self._workshop
         peers = self._mesh.status()
         counts = await workshop.ledger(Ledger.counts)
-        notes = [f"{peer.name} is not connected: {peer.last_error}" for peer in peers if not peer.connected]
-        notes += [*self._presence.notes(), *self._generator.notes(), *self._objections.notes(), *self._heads.notes()]
+        findings = await self._health.findings()
         return answers.StatusAnswer(
             centre=workshop.own,
             workshop=workshop.charter.workshop,
             charter=workshop.charter.digest.hex(),
             version=self._version,
-            state=self._state(),
+            state=self.state,
             uptime_s=workshop.clock() - self._started_at,
             peers_up=sum(peer.connected for peer in peers),
             peers=len(peers),
             epoch=self._epochs.name(),
             requests={state.value: count for state, count in counts.items()},
             kernels=kernel_path(),
-            notes=notes,
+            notes=[str(finding) for finding in findings],
+            health=verdict(findings).word,
+            findings=[finding_row(finding) for finding in findings],
+            log_level=self._log_level.threshold.level,
+            log_configured=self._log_level.threshold.configured,
         )
 
-    def _state(self) -> str:
+    @property
+    def state(self) -> str:
+        """Ready, paused, left or draining."""
         if self._stop.is_set() or self._runs.draining:
             return "draining"
         own = self._workshop.attendance.own
@@ -308,14 +336,34 @@ class DaemonService:
         """Read the configuration anew."""
         return await self._reload(params.check)
 
-    async def drain(self, call: Call, params: methods.Changing, /) -> answers.DrainAnswer:
-        """Finish what runs, take on nothing new; returns once nothing runs."""
+    async def metrics(self, call: Call, params: methods.Params, /) -> answers.MetricsAnswer:
+        """Tell the numbers."""
+        return answers.MetricsAnswer(text=await self._metrics.text())
+
+    async def bugreport(self, call: Call, params: methods.Params, /) -> answers.BugReport:
+        """Put together what helps others to help."""
+        return self._bug_reporter.write(
+            version=await self.version(call, params),
+            status=await self.status(call, params),
+            peers=await self.peers(call, params),
+            stock=await self.stock(call, params),
+            metrics=await self._metrics.text(),
+        )
+
+    async def log_level(self, call: Call, params: methods.LogLevelParams, /) -> answers.LogLevelAnswer:
+        """Log more or less, until the next restart."""
+        return self._log_level.change(params)
+
+    async def drain(self, call: Call, params: methods.DrainParams, /) -> answers.DrainAnswer:
+        """Finish what runs, take on nothing new; returns once nothing runs, and then ends the daemon if asked to."""
         if params.check:
             state = "draining" if self._runs.draining else "ready"
             return answers.DrainAnswer(state=state, running=self._runs.running, checked=True)
         self._runs.drain()
         await self._runs.wait_idle()
-        return answers.DrainAnswer(state="draining", running=self._runs.running, checked=False)
+        if params.exit:
+            self._stop.set()  # this answer still goes out
+        return answers.DrainAnswer(state="draining", running=self._runs.running, checked=False, ends=params.exit)
 
     def _refuse_when_draining(self) -> None:
         if self._runs.draining:

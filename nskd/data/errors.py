@@ -56,6 +56,18 @@ class DataError(OperatorError):
         if self.total > 1:
             self.args = (f"{path}: {self.what}\n{remedy}",)  # below the list, not behind its last line
 
+    def without_values(self) -> OperatorError:
+        """The same for a log, which more people read than may see rows: where faults are, not their values."""
+        places = dict.fromkeys(
+            ", ".join(part for part in (f"row {found.row}" if found.row else "", found.column or "") if part)
+            for found in self.findings
+        )
+        named = "; ".join(place for place in places if place)
+        if not named:
+            return self
+        what = f"{self.total} fault{'s' if self.total > 1 else ''}, among them in {named}"
+        return OperatorError(what, where=self.where, remedy="`nskd check` with that file shows what is wrong.")
+
     def _summary(self) -> str:
         if self.total == 1 and len(self.findings) == 1:
             return str(self.findings[0])

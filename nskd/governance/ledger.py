@@ -33,7 +33,7 @@ INTERRUPTED: Final = "interrupted"
 ERASED: Final = "erased"
 """Stands in place of a fault where a release was erased."""
 
-_VERSION: Final = 4
+SCHEMA_VERSION: Final = 4
 _MIGRATIONS: Final = {3: presence_table.SCHEMA}
 _SCHEMA: Final = (
     """
@@ -116,7 +116,7 @@ class Ledger:
     @classmethod
     def open(cls, path: Path, *, now: int) -> Ledger:
         """Open or create the file and recover from a crash; raises :class:`LedgerError`."""
-        ledger = cls(Database.open(path, schema=_SCHEMA, version=_VERSION, migrations=_MIGRATIONS))
+        ledger = cls(Database.open(path, schema=_SCHEMA, version=SCHEMA_VERSION, migrations=_MIGRATIONS))
         try:
             ledger._recover(now)
         except BaseException:

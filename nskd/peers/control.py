@@ -31,6 +31,11 @@ class ControlTraffic:
         self._pinged: tuple[int, float] = (0, 0.0)
         self._put, self._get = trio.open_memory_channel[ControlMessage](limits.CONTROL_QUEUE_MESSAGES_MAX)
 
+    @property
+    def queued(self) -> int:
+        """Messages of the peer that wait for their handler."""
+        return self._get.statistics().current_buffer_used
+
     async def deliver(self, link: Link, message: Message) -> None:
         """Take a message from the link's reader."""
         match decode_control(message):

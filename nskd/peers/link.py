@@ -137,6 +137,11 @@ class Link:
                 self.close(SHUTTING_DOWN)
             await self._close()
 
+    @property
+    def queued(self) -> int:
+        """Messages that have not left yet."""
+        return len(self._outbox)
+
     # --- sending ------------------------------------------------------------------------------------------
 
     def submit(self, message: Message) -> LinkJob:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, TypeVar
@@ -51,6 +52,7 @@ class PeerStatus:
     last_error: str | None
     round_trip_s: float | None
     stray_messages: int  # since the present links came up
+    queued: int = 0  # messages to it that have not left, and of it that wait for their handler
 
     @property
     def connected(self) -> bool:
@@ -102,6 +104,8 @@ class Mesh:
             for name, member in self._greeter.peers.items()
         }
         self._channels: dict[bytes, SessionChannel] = {}
+        self.failed_calls: Counter[str] = Counter()  # of ours, by peer, since the start
+        self.failed_answers = 0  # callers that were not let in, since the start
         self._handlers: dict[type[Any], Handler] = {}
         self._changed = trio.lowlevel.ParkingLot()
         self._answerer = Answerer(
@@ -124,6 +128,7 @@ class Mesh:
     def _dialer(self, peer: _Peer, lane: Lane) -> Dialer:
         def note(problem: str) -> None:
             peer.last_error = problem
+            self.failed_calls[peer.member.name] += 1
 
         return Dialer(
             peer.member,
@@ -154,6 +159,8 @@ class Mesh:
                 last_error=peer.last_error,
                 round_trip_s=peer.control.round_trip_s if peer.control is not None else None,
                 stray_messages=sum(link.stray_messages for link in peer.links.values()),
+                queued=sum(link.queued for link in peer.links.values())
+                + (peer.control.queued if peer.control is not None else 0),
             )
             for name, peer in self._peers.items()
         )
@@ -242,7 +249,13 @@ class Mesh:
 
     # --- links --------------------------------------------------------------------------------------------
 
+    @property
+    def strangers(self) -> int:
+        """Callers that have not shown yet who they are."""
+        return self._answerer.unauthenticated
+
     def _note_stranger(self, problem: str) -> None:
+        self.failed_answers += 1
         # Whoever fails in the handshake remains unknown.  It may be any of those that we wait for, so they all show it.
         for name, peer in self._peers.items():
             if name not in self._greeter.callees and not peer.links:

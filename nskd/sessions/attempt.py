@@ -25,6 +25,10 @@ CONFIRM_STEP: Final = "session/confirm"
 OWN_ERROR: Final = "stopped by an error of its own; its log says which"
 
 
+_DONE, _REFUSED, _CANCELLED, _OWN_ERROR, _TOLD = "done", "refused", "cancelled", "own-error", "stopped-by-peer"
+OUTCOMES: Final = (_DONE, _REFUSED, _CANCELLED, _OWN_ERROR, _TOLD, *(fault.value for fault in Fault))
+
+
 class Attempt:
     """A session that this centre takes part in or is about to.
 
@@ -48,6 +52,7 @@ class Attempt:
         self.channel: SessionChannel | None = None
         self.in_slot = True  # counts against what may run at once
         self.executing = False
+        self.outcome = ""  # once it is over, see `outcome_of`
         self._kind = kind
         self._mesh = mesh
         self._index = self.parties.index(mesh.own)
@@ -82,6 +87,11 @@ class Attempt:
         elif self._withdrawn is None:
             self._withdrawn = SessionAborted(fault, said, party=peer)
             self._scope.cancel()
+
+    @property
+    def kind_name(self) -> str:
+        """Of which kind it is."""
+        return self._kind.name
 
     # --- steps --------------------------------------------------------------------------------------------
 
@@ -194,10 +204,12 @@ class Attempt:
         return Abort(self.session, "cancelled", "it was told to stop")
 
     def _report(self, error: BaseException | None, seconds: float) -> None:
+        self.outcome = outcome_of(error)
         stats = self.channel.stats if self.channel is not None else None
         self._log.info(
             "session over",
             outcome="success" if error is None else str(error) or type(error).__name__,
+            ended=self.outcome,
             seconds=round(seconds, 3),
             rounds=stats.rounds if stats is not None else 0,
             bytes_sent=stats.bytes_sent if stats is not None else 0,
@@ -213,6 +225,23 @@ def find_fault(error: BaseException) -> RemoteProtocolError | None:
         return None
     faults = [fault for fault in map(find_fault, error.exceptions) if fault is not None]
     return min(faults, key=lambda fault: isinstance(fault, SessionAborted), default=None)
+
+
+def outcome_of(error: BaseException | None) -> str:
+    """How a session ended, one of ``OUTCOMES``: ``stopped-by-peer`` is for what another centre only claims."""
+    match error:
+        case None:
+            return _DONE
+        case SessionAborted():
+            return _TOLD
+        case RemoteProtocolError(fault=fault):
+            return fault.value
+        case Refusal() | SessionRefused():
+            return _REFUSED
+        case Exception():
+            return _OWN_ERROR
+        case _:
+            return _CANCELLED
 
 
 def sentence(text: str) -> str:

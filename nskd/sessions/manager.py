@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import trio
@@ -12,7 +12,7 @@ import trio
 from nskd.errors import OperatorError
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import Mesh, claimed_fault
-from nskd.sessions.attempt import Attempt, sentence
+from nskd.sessions.attempt import OUTCOMES, Attempt, sentence
 from nskd.sessions.coordinator import Coordinator
 from nskd.sessions.kinds import (
     BUSY,
@@ -30,6 +30,7 @@ from protocol import limits
 from protocol.errors import LocalProtocolError, RemoteProtocolError
 from protocol.messages import Abort, Accept, Propose, Refuse, Start
 
+UNREAD: Final = "any"  # the kind in `endings` of what was refused before it was one: its words are a peer's
 ONE_PER_LANE: Mapping[Lane, int] = {Lane.ONLINE: 1, Lane.OFFLINE: 1}
 
 
@@ -55,6 +56,7 @@ class SessionManager:
         self._active: dict[bytes, Attempt] = {}
         self._seen: OrderedDict[bytes, None] = OrderedDict()
         self._left = trio.lowlevel.ParkingLot()
+        self.endings: Counter[tuple[str, str]] = Counter()  # by kind and outcome, since the start
         self._nursery: trio.Nursery | None = None
         mesh.register(Propose, self._on_propose)
         mesh.register(Accept, self._on_accept)
@@ -107,6 +109,10 @@ class SessionManager:
         """List the sessions under way, or being agreed on."""
         return tuple(attempt.offer for attempt in self._active.values())
 
+    def counted(self) -> dict[tuple[str, str], int]:
+        """The endings of all kinds there are, those that did not occur at 0."""
+        return {(kind, outcome): 0 for kind in self._kinds for outcome in OUTCOMES} | dict(self.endings)
+
     def has_room(self, lane: Lane) -> bool:
         """Whether a session could begin on ``lane`` here and now."""
         taken = sum(attempt.in_slot for attempt in self._active.values() if attempt.lane is lane)
@@ -135,6 +141,7 @@ class SessionManager:
 
     def _leave(self, attempt: Attempt) -> None:
         del self._active[attempt.session]
+        self.endings[attempt.kind_name, attempt.outcome or "own-error"] += 1
         self._slot_freed()
 
     def _slot_freed(self) -> None:
@@ -169,6 +176,7 @@ class SessionManager:
         except (RemoteProtocolError, Refusal) as error:
             reason = error.reason if isinstance(error, Refusal) else error.detail
             self._log.info("a proposal was refused", peer=peer, reason=reason)
+            self.endings[UNREAD, "refused"] += 1
             self._mesh.post_control(peer, Refuse(session_id(message.body), sentence(reason)))
             return
         attempt = Responder(offer, kind, self._mesh, self._log, on_slot_free=self._slot_freed, room=self._wait_for_room)

@@ -45,6 +45,24 @@ def test_defaults() -> None:
     assert config.limits.worker_threads == 0
 
 
+def test_numbers_are_for_this_machine_alone() -> None:
+    assert parse(MINIMAL).metrics.address is None
+    assert parse(MINIMAL + '[metrics]\nlisten = "127.0.0.1:9464"\n').metrics.address == Address("127.0.0.1", 9464)
+    assert parse(MINIMAL + '[metrics]\nlisten = "[::1]:9464"\n').metrics.address == Address("::1", 9464)
+    for listen in (
+        "0.0.0.0:9464",
+        "[::]:9464",
+        "10.0.0.1:9464",
+        "localhost:9464",
+        "127.0.0.1",
+        "127.0.0.1.example:9464",
+    ):
+        with pytest.raises(ConfigError, match=r"metrics\.listen"):
+            parse(MINIMAL + f'[metrics]\nlisten = "{listen}"\n')
+    changed = differences(parse(MINIMAL), parse(MINIMAL + '[metrics]\nlisten = "127.0.0.1:9464"\n'))
+    assert changed == (["metrics.listen"], ["metrics.listen"])
+
+
 def test_everything() -> None:
     config = parse(
         MINIMAL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +80,13 @@ class FakeService:
         self.log_lines: list[bytes] = []
         self.log_key = bytes(32)
         self.finished = trio.Event()
+        self.ended = trio.Event()
         self.waiting = self.waiting_most = 0
         self.lie: dict[str, Any] = {}  # about what a steward is asked to sign
         self.release: dict[str, Any] | None = RELEASE
         self.own_point: tuple[int, int] | None = None
+        self.health = "attention"
+        self.level = "info"
 
     def _name(self, method: str, call: Call, params: Any) -> str:
         self.calls.append((method, call, params))
@@ -123,6 +126,20 @@ class FakeService:
             requests={"submitted": 2, "done": 0},
             kernels="portable (as tests have it)",
             notes=["clock [bold]differs[/bold] \x1b[31m"],
+            health=self.health,
+            findings=[
+                a.FindingRow(
+                    name="peer-down",
+                    health="attention",
+                    what="clock [bold]differs[/bold] \x1b[31m",
+                    remedy="Call them.",
+                    since=1_780_000_000,
+                    subject="zuid",
+                    runbook="docs/operations.md#peer-down",
+                )
+            ],
+            log_level=self.level,
+            log_configured="info",
         )
 
     async def peers(self, call: Call, params: m.Params, /) -> a.PeersAnswer:
@@ -338,9 +355,37 @@ class FakeService:
         self._name("reload", call, params)
         return a.ReloadAnswer(changed=["stock.low"], restart_needed=[], checked=params.check)
 
-    async def drain(self, call: Call, params: m.Changing, /) -> a.DrainAnswer:
+    async def drain(self, call: Call, params: m.DrainParams, /) -> a.DrainAnswer:
         self._name("drain", call, params)
-        return a.DrainAnswer(state="draining", running=0, checked=params.check)
+        if params.exit and not params.check:
+            self.ended.set()
+        return a.DrainAnswer(state="draining", running=0, checked=params.check, ends=params.exit)
+
+    async def metrics(self, call: Call, params: m.Params, /) -> a.MetricsAnswer:
+        return a.MetricsAnswer(text="# HELP nskd_health How.\n# TYPE nskd_health gauge\nnskd_health 1\n")
+
+    async def log_level(self, call: Call, params: m.LogLevelParams, /) -> a.LogLevelAnswer:
+        self._name("log.level", call, params)
+        level = params.level or "info"
+        self.level = self.level if params.check else level
+        return a.LogLevelAnswer(level=level, configured="info", checked=params.check)
+
+    async def bugreport(self, call: Call, params: m.Params, /) -> a.BugReport:
+        return a.BugReport(
+            made_at=1,
+            version=await self.version(call, params),
+            libraries={"trio": "1"},
+            system={},
+            schemas={"ledger": 4},
+            limits={},
+            config={},
+            status=await self.status(call, params),
+            peers=[],
+            stock=await self.stock(call, params),
+            requests={},
+            metrics="",
+            log=[],
+        )
 
 
 def _conforms(service: FakeService) -> Service:
@@ -366,6 +411,7 @@ class Running:
     """A server under test, its fake daemon, and raw connections to it."""
 
     server: ControlServer
+    cancel: Callable[[], None]
 
     def __init__(self, path: Path, service: FakeService, events: EventBus, log: Log, journal: FakeJournal) -> None:
         self.journal = journal
@@ -436,9 +482,11 @@ async def serving(
     )
     running.server = server
     with control_endpoint(path) as listener:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(server.serve, listener)
+        async with trio.open_nursery() as nursery, trio.open_nursery() as served:
+            await served.start(server.serve, listener)
+            running.cancel = served.cancel_scope.cancel
             yield running
+            served.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
 
 

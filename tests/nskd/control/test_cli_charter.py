@@ -123,6 +123,7 @@ def test_nobody_signs_unseen(first: Path) -> None:
     assert "say --yes to sign unseen" in refused.output
     declined = run("charter", "sign", "--credentials", keys, first, code=130, stdin="n\n")
     assert "Sign version 1 of this charter for this centre?" in declined.output and "To better it." in declined.output
+    run("charter", "sign", "--check", "--credentials", keys, first)
     assert not signatures_path(first).exists()
     run("charter", "sign", "--credentials", keys, first, stdin="y\n")
     assert signatures_path(first).exists()
@@ -135,7 +136,12 @@ async def test_by_the_daemon(running: Running, tmp_path: Path) -> None:  # noqa:
     second = tmp_path / "v2.toml"
     second.write_bytes(papers.OTHER_CHARTER.raw)
     assert "Only layout or comments" in (await nskctl(running, "charter", "diff", str(second))).output
+    checked = (await nskctl(running, "charter", "sign", "--check", str(second))).output
+    assert "nothing was signed" in checked
+    assert running.service.changed == []
+    assert not signatures_path(second).exists()
     said = (await nskctl(running, "charter", "sign", "--yes", str(second))).output
+    assert running.service.changed == ["charter.sign"]
     assert said.count("missing") == 2
     assert signatures_path(second).read_text().count("noord ") == 1
     refused = await nskctl(running, "charter", "sign", "--yes", "--previous", str(second), str(second), code=EXIT_USAGE)

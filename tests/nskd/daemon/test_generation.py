@@ -106,11 +106,11 @@ async def test_a_batch_that_cannot_be_stored_is_made_again_ever_later(autojump_c
     assert gaps == pytest.approx([1 + pause for pause in pauses])
     assert len(gaps) > 10
     assert all(centre.compared())
-    assert centre.generator.notes()
+    assert centre.generator.findings()
     centre.session = centre.make
     await centre.drive(2 * LONGEST_PAUSE_S)
     assert centre.lacking == 0
-    assert not centre.generator.notes()
+    assert not centre.generator.findings()
 
 
 async def test_stock_is_compared_when_none_is_on_its_way(autojump_clock: Clock) -> None:

@@ -135,7 +135,7 @@ async def test_heads_are_kept_proved_and_hold_against_the_logs(tmp_path: Path) -
         midden.now += limits.AUDIT_HEAD_KEPT_EVERY_S
         await midden.heads.refresh()
         assert ("noord", noord.audit.head.sequence) in midden.kept()
-        assert all(not seat.heads.notes() for seat in here.all())
+        assert all(not seat.heads.findings() for seat in here.all())
         for seat in (midden, zuid):
             key = signing_key("noord").public_key().public_bytes_raw()
             kept = list(kept_heads(read_log(seat.path), "noord"))
@@ -162,9 +162,11 @@ async def test_a_log_rewritten_by_its_own_centre_is_named_by_all(tmp_path: Path)
         await here.until(lambda: all(Event.HEAD_CONTRADICTED in seat.events_on_record() for seat in here.all()))
         for seat in (midden, zuid):
             assert seat.stands("noord") == "contradicted"
-            assert any("the audit log of noord is not what it was" in note for note in seat.heads.notes())
+            assert any("the audit log of noord is not what it was" in note.what for note in seat.heads.findings())
             assert "an audit log is not what it was" in seat.node.logged("error")
-        assert any("this centre's own audit log was cut off, changed or put back" in n for n in noord.heads.notes())
+        assert any(
+            "this centre's own audit log was cut off, changed or put back" in n.what for n in noord.heads.findings()
+        )
         events = iter(heard.take, None)
         assert any(event["kind"] == "audit.contradicted" and event["centre"] == "noord" for event in events)
         await midden.stop()
@@ -244,9 +246,9 @@ async def test_a_centre_that_shows_nothing_is_noted(tmp_path: Path) -> None:
         noord.node.mesh._handlers[AuditQuery] = silent
         await noord.heads.refresh()
         await here.until(lambda: bool(asked) and midden.stands("noord") == "unproved")
-        assert midden.heads.notes() == []
+        assert midden.heads.findings() == []
         midden.now += limits.AUDIT_PROOF_PATIENCE_S + 1
-        assert any("noord has not shown that its audit log only grew" in note for note in midden.heads.notes())
+        assert any("noord has not shown that its audit log only grew" in note.what for note in midden.heads.findings())
 
 
 async def test_what_a_peer_can_make_us_write_is_bounded(tmp_path: Path) -> None:

@@ -111,14 +111,14 @@ async def test_all_know_at_once_and_again_when_it_resumes(tmp_path: Path) -> Non
         assert all_see(here, "zuid") is Presence.PAUSED
         for seat in here.seats.values():
             assert held_up(seat.workshop.attendance.require_all) is Rule.CENTRE_PAUSED
-            (note,) = seat.presence.notes()
+            note = str(*seat.presence.findings())
             assert "zuid has paused since 2026-05-28 20:26 UTC (the extract is being corrected)" in note
             assert ("nskctl resume" in note) == (seat is here["zuid"])
         here.now += 60
         assert (await resume(here["zuid"])).state == "present"
         await here.settle()
         assert all_see(here, "zuid") is Presence.PRESENT
-        assert [seat.presence.notes() for seat in here.seats.values()] == [[]] * 5
+        assert [seat.presence.findings() for seat in here.seats.values()] == [[]] * 5
         for seat in here.others("zuid"):
             moves = [body.details["move"] for body in on_record(seat, Event.PRESENCE_HEARD)]
             assert moves == ["pause", "resume"]
@@ -492,7 +492,7 @@ async def test_a_pause_counts_on_a_full_disk_and_a_resume_does_not(
             await here.settle()
             assert all_see(here, "zuid") is Presence.PAUSED
             assert noord.ledger.presence("test") == zuid.ledger.presence("test") == []
-            assert any("not all on disk yet" in note for note in zuid.presence.notes())
+            assert any("not all on disk yet" in note.what for note in zuid.presence.findings())
             with pytest.raises(LedgerError):
                 await zuid.presence.refresh()
             with pytest.raises(LedgerError):
@@ -502,7 +502,7 @@ async def test_a_pause_counts_on_a_full_disk_and_a_resume_does_not(
         for seat in (zuid, noord):
             await seat.presence.refresh()
             assert [said.move for said in seat.ledger.presence("test")] == [Move.PAUSE]
-            assert not any("not all on disk yet" in note for note in seat.presence.notes())
+            assert not any("not all on disk yet" in note.what for note in seat.presence.findings())
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------

@@ -103,6 +103,7 @@ async def test_an_absent_peer_is_called_with_backoff_for_ever_and_reported_once(
         assert status.last_error is not None
         assert "Connection refused" in status.last_error
         assert "check that nskd runs there" in status.last_error
+        assert a.mesh.failed_calls == {"b": len(network.calls)}
         b = Node("b", "ab", network)
         await nursery.start(b.run)
         with trio.fail_after(limits.REDIAL_MAX_S + 1):
@@ -337,7 +338,8 @@ async def test_garbage_at_the_door(autojump_clock: Clock) -> None:
             await trio.sleep(1)
             await stream.aclose()
         await trio.sleep(limits.HANDSHAKE_TIMEOUT_S)
-        assert b.mesh._answerer.unauthenticated == 0
+        assert b.mesh.strangers == 0
+        assert b.mesh.failed_answers == 6
         nursery.cancel_scope.cancel()
 
 

@@ -122,6 +122,11 @@ async def test_a_session_runs_at_every_centre(autojump_clock: Clock) -> None:
         assert line["outcome"] == "success"
         assert line["coordinator"] == "a"
         assert line["rounds"] == 4  # confirmation and three rounds
+        assert line["ended"] == "done"
+        for centre in world.values():  # one line for each session
+            lines = [entry for entry in centre.node.capture.entries if entry["event"] == "session over"]
+            assert len({entry["session"] for entry in lines}) == len(lines) == 3
+            assert centre.manager.endings == {("analysis", "done"): 3}
 
 
 async def test_a_party_takes_its_seat(autojump_clock: Clock) -> None:
@@ -161,6 +166,8 @@ async def test_a_refusal_reaches_the_coordinator_and_frees_everybody(autojump_cl
         assert world["c"].finished == []
         assert isinstance(world["b"].only_error, SessionAborted)
         assert world["b"].only_error.detail == "a stopped the session: c would not take part"
+        for name, ended in {"a": "refused", "b": "stopped-by-peer", "c": "refused"}.items():
+            assert world[name].manager.endings == {("analysis", ended): 1}
         world["c"].judge = None
         assert await world["a"].manager.propose(proposal()) == 54
 
@@ -258,6 +265,11 @@ async def test_a_fault_at_one_centre_stops_all(autojump_clock: Clock, culprit: s
         for name, centre in world.items():
             assert isinstance(centre.only_error, RemoteProtocolError)
             assert centre.only_error.fault is Fault.MAC_CHECK
+            # What another only claims is not counted as seen.
+            ended = "mac-check" if name == culprit else "stopped-by-peer"
+            counted = centre.manager.counted()
+            assert {key for key, count in counted.items() if count} == {("analysis", ended)}
+            assert {kind for kind, _ in counted} == {"analysis", "generate"}
             if name != culprit:
                 assert isinstance(centre.only_error, SessionAborted)
                 assert centre.only_error.party == culprit
@@ -294,6 +306,7 @@ async def test_an_error_of_ones_own_stops_all_but_not_the_daemon(autojump_clock:
             assert "/secret/path" not in str(caught.value)
         assert isinstance(world["c"].only_error, SessionAborted)
         assert world["c"].only_error.fault is Fault.DISCONNECTED
+        assert world[culprit].manager.endings == {("analysis", "own-error"): 1}
         world[culprit].run = world[culprit].add
         assert await world["a"].manager.propose(proposal()) == 54
 
@@ -310,6 +323,7 @@ async def test_a_cancelled_coordinator_aborts_everywhere(autojump_clock: Clock) 
         await trio.sleep(0.01)
         assert isinstance(world["b"].only_error, SessionAborted)
         assert world["b"].idle()
+        assert world["a"].manager.endings == {("analysis", "cancelled"): 1}
 
 
 async def test_a_manager_that_is_stopped_aborts_its_sessions(autojump_clock: Clock) -> None:

@@ -1,0 +1,163 @@
+"""How this centre is: what each part of the daemon finds wrong, put together (``nskd.monitor.findings``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+import trio
+
+from nskd.control import answers
+from nskd.daemon.epochs import Epochs
+from nskd.daemon.expiry import any_purpose_left, expiries
+from nskd.daemon.generation import Generator
+from nskd.daemon.heads import Heads
+from nskd.daemon.objections import Objections
+from nskd.daemon.presence import PresenceKeeper
+from nskd.daemon.runs import Runs
+from nskd.daemon.workshop import Workshop
+from nskd.governance.own_policy import OwnPolicy
+from nskd.monitor import limits
+from nskd.monitor.findings import Finding, Memory, Name
+from nskd.peers.mesh import Mesh
+from nskd.sessions.manager import SessionManager
+
+_GIGABYTE = 1e9
+
+
+@attrs.frozen
+class Disk:
+    """Of the file system that has the state directory, in bytes: what this user may still write, and all of it."""
+
+    free: int
+    size: int
+
+
+def disk_of(directory: Path) -> Disk:
+    """Ask the kernel; ``OSError`` where it does not know the directory."""
+    found = os.statvfs(directory)
+    return Disk(found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize)
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Parts:
+    """What is looked at.  ``draining`` tells whether the daemon is on its way out."""
+
+    workshop: Workshop
+    mesh: Mesh
+    sessions: SessionManager
+    generator: Generator
+    epochs: Epochs
+    runs: Runs
+    presence: PresenceKeeper
+    objections: Objections
+    heads: Heads
+    own_policy: OwnPolicy | None
+    state: Path
+    started_at: int
+    draining: Callable[[], bool]
+    disk: Callable[[Path], Disk] = disk_of
+
+
+class Health:
+    """Looks at all parts and remembers since when something has been wrong."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._memory = Memory()
+        self.housekeeping_problem: str | None = None  # why the last round came to nothing
+
+    async def disk(self) -> Disk | None:
+        """How full the disk is; None where it cannot be told."""
+        try:
+            return await trio.to_thread.run_sync(self._parts.disk, self._parts.state)
+        except OSError:
+            return None
+
+    async def findings(self) -> list[Finding]:
+        """All that is wrong, the worst first."""
+        parts = self._parts
+        stock = (await parts.generator.stock_answer()).rows
+        disk = await self.disk()
+        now = parts.workshop.clock()
+        found = [
+            *self._peers(now),
+            *parts.presence.findings(),
+            *parts.generator.findings(),
+            *parts.objections.findings(),
+            *parts.heads.findings(),
+            *self._records(),
+            *(self._disk(disk) if disk is not None else ()),
+            *self._stock(stock, now),
+            *self._checks(now),
+            *self._documents(now),
+        ]
+        if parts.draining():
+            remedy = "Restart the daemon to have it take part again."
+            found.append(Finding(Name.DRAINING, "this centre is stopping and takes on nothing new", remedy))
+        return self._memory.dated(found, now)
+
+    def _peers(self, now: int) -> Iterator[Finding]:
+        down = [peer for peer in self._parts.mesh.status() if not peer.connected]
+        for peer in down:
+            what = f"{peer.name} is not connected: {peer.last_error}"
+            remedy = "It is tried again by itself; `nskctl peers` shows all links."
+            yield Finding(Name.PEER_DOWN, what, remedy, since=int(peer.since.timestamp()), subject=peer.name)
+        since = max((int(peer.since.timestamp()) for peer in down), default=now)
+        if down and len(down) == len(self._parts.mesh.peers) and now - since >= limits.ALONE_S:
+            remedy = "Look at this machine's network, firewall and address in the charter first."
+            yield Finding(Name.NO_PEER, "no other centre is connected", remedy, since=since)
+
+    def _records(self) -> Iterator[Finding]:
+        since = self._parts.workshop.audit.unwritten_since
+        if since is not None:
+            what = "the last entry of the audit log could not be written"
+            yield Finding(Name.AUDIT_NOT_WRITTEN, what, "See whether the disk is full or read-only.", since=since)
+        if self.housekeeping_problem is not None:
+            what = f"requests are not brought up to date: {self.housekeeping_problem}"
+            yield Finding(Name.HOUSEKEEPING_FAILS, what, "It is tried again every minute.")
+
+    @staticmethod
+    def _disk(disk: Disk) -> Iterator[Finding]:
+        what = f"{disk.free / _GIGABYTE:.1f} GB are free on the disk of the state directory"
+        if disk.free < limits.DISK_FULL_BYTES:
+            yield Finding(Name.DISK_FULL, what, "Make room at once: nothing can be stored or put on record.")
+        elif disk.free < limits.DISK_LOW_BYTES:
+            yield Finding(Name.DISK_LOW, what, "Make room, or lower [stock] in nskd.toml.")
+
+    def _stock(self, rows: list[answers.StockRow], now: int) -> Iterator[Finding]:
+        """What is short though all are connected and none was made for long."""
+        parts = self._parts
+        made_at = parts.generator.made_at
+        quiet_s = now - parts.started_at if made_at is None else trio.current_time() - made_at
+        absent = bool(parts.workshop.attendance.left) or not parts.mesh.connected()
+        if absent or quiet_s < limits.STOCK_PATIENCE_S:
+            return
+        for row in rows:
+            if row.level < max(row.low or 0, row.requested):
+                what = f"{row.level:,} items of {row.kind!r} are left, none made for {quiet_s / 60:.0f} min"
+                first = parts.workshop.charter.names[0]
+                remedy = f"{first} has them made: see its log and disk, then those of the others."
+                yield Finding(Name.STOCK_LOW, what, remedy, subject=row.kind)
+
+    def _checks(self, now: int) -> Iterator[Finding]:
+        at = self._parts.epochs.failed_at
+        if at is not None and now - at < limits.CHECK_FAILED_SHOWN_S:
+            what = "a check of what all centres computed has failed; keys and stock were given up and made anew"
+            remedy = "Somebody cheats or is broken: keep the logs and compare them with the other centres'."
+            yield Finding(Name.CHECK_FAILED, what, remedy, since=at)
+
+    def _documents(self, now: int) -> Iterator[Finding]:
+        workshop = self._parts.workshop
+        for each in expiries(workshop, self._parts.own_policy, now):
+            if abs(each.at - now) < limits.EXPIRY_NOTICE_S:
+                named = " ".join(word for word in (each.kind.replace("-", " "), each.name) if word)
+                days = (each.at - now) // 86_400
+                what = f"{named} ends in {days} days" if each.at > now else f"{named} ended {-days} days ago"
+                remedy = "Have it renewed, or taken out."
+                yield Finding(Name.DOCUMENT_EXPIRING, what, remedy, subject=f"{each.kind} {each.name}".strip())
+        if not any_purpose_left(workshop, now):
+            what = "every purpose of the charter has ended"
+            yield Finding(Name.NO_PURPOSE_LEFT, what, "Agree on the next version of the charter.")
