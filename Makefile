@@ -9,7 +9,7 @@ SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Every test process and every daemon would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test test-long kernels lint format attack demo bench lock clean
+.PHONY: help setup test test-long kernels lint format attack chaos soak fuzz demo bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,11 @@ format: $(READY)  ## let ruff lay out the code
 
 attack: $(READY)  ## attacks on releases of thousands of random workshops; ATTACK=2000 says how many
 	NSKD_ATTACK=$(or $(ATTACK),2000) $(BIN)/python -m pytest --timeout 3600 tests/attack
+
+chaos: $(READY)  ## faults of the network, then daemons killed at random as well; CHAOS_REQUESTS=300 CHAOS_SEED=1 CHAOS_MINUTES=60
+	$(BIN)/python -m pytest --timeout 500 tests/chaos/cases.py
+	$(BIN)/python -m tests.chaos --requests $(or $(CHAOS_REQUESTS),300) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
+	  $(if $(CHAOS_MINUTES),--minutes $(CHAOS_MINUTES))
 
 demo: $(READY)  ## three hospitals on this machine, one joint table, nothing short-circuited
 	$(BIN)/nskd sandbox --centres 3 --request configs/request.toml

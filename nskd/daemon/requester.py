@@ -14,6 +14,7 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.history import History, pairs_of
 from nskd.daemon.notices import Notices
+from nskd.daemon.queue import Queue
 from nskd.daemon.retry import Attempts
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.wanted import Wanted
@@ -24,7 +25,7 @@ from nskd.governance.lifecycle import State
 from nskd.governance.request import SignedRequest
 from nskd.peers.lanes import Lane
 from nskd.peers.mesh import Mesh
-from nskd.sessions.kinds import Refusal
+from nskd.sessions.kinds import Refusal, SessionRefused
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import NONCE_BYTES, Proposal, StockRange
 from nskd.stockpile import Level, Segment, SharedStockpile, Stockpile
@@ -61,6 +62,7 @@ class Requester:
         self._runs = runs
         self._history = history
         self._attempts = Attempts()
+        self._queue = Queue(workshop, notices)
 
     def will_retry(self, request: SignedRequest) -> bool:
         """Whether a failed run of this request is going to be repeated without anybody asking."""
@@ -113,18 +115,36 @@ class Requester:
             plan = workshop.check(entry.request.table, entry.request.centre)
             listed = await self._history.listed(digest)
             need = workshop.need(plan, pairs_of(workshop, plan, await self._history.earlier(listed)))
-            if not await self._provided(digest, need):
+            if not await self._turn(entry, need):
                 return
             segments = await self._stock(Stockpile.plan, need)
             await self._sessions.propose(self._proposal(digest, listed, segments))
         except (OperatorError, ProtocolError, Refusal) as error:
-            self._attempts.failed(digest)
+            if isinstance(error, SessionRefused) and error.busy:
+                self._attempts.postponed(digest)
+            else:
+                self._attempts.failed(digest)
             workshop.log.warning("a run did not succeed", request=digest.hex(), reason=str(error))
             workshop.events.publish("run.failed", request=digest.hex(), reason=str(error))
         else:
             self._attempts.forget(digest)
         finally:
             self._notices.poke()
+
+    async def _turn(self, entry: Entry, need: Mapping[str, int]) -> bool:
+        """Wait until all is there and nobody's turn comes before; False when the request has come to another end."""
+        digest = entry.request.digest
+        while await self._provided(digest, need):
+            await self._queue.turn(entry.request)
+            now = await self._workshop.ledger(Ledger.get, digest)
+            if self._held_up or not (now.state is State.APPROVED or self._is_wanted(now)):
+                return False
+            if self._mesh.connected() and self._in_stock(need):  # also after those that came before
+                return True
+        return False
+
+    def _in_stock(self, need: Mapping[str, int]) -> bool:
+        return all(self._stock.levels.get(kind, Level()).ready >= items for kind, items in need.items())
 
     async def _provided(self, digest: bytes, need: Mapping[str, int]) -> bool:
         """Wait for all centres and for material enough; False when the request has meanwhile come to another end.
@@ -139,7 +159,7 @@ class Requester:
                 while not ready:
                     await self._stock.wait_for(need)
                     await self._mesh.wait_connected()
-                    ready = all(self._stock.levels.get(kind, Level()).ready >= items for kind, items in need.items())
+                    ready = self._in_stock(need)
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)

@@ -295,8 +295,13 @@ def derivable(question: Question, shown: Sequence[bool]) -> list[bool]:
     return result
 
 
-def check(question: Question, files: Sequence[Path], cells: Sequence[Mapping[str, Any]]) -> None:
-    """Assert that ``cells``, as ``--json`` gives them, are what SQL and the rules say, no more and no less."""
+def check(
+    question: Question, files: Sequence[Path], cells: Sequence[Mapping[str, Any]], near: Sequence[bool] = ()
+) -> None:
+    """Assert that ``cells``, as ``--json`` gives them, are what SQL and the rules say, no more and no less.
+
+    ``near`` are cells that have to stay closed for an earlier table's sake (:func:`near_earlier`).
+    """
     answer = ask_sql(files, question)
     names = (*question.rows, *question.columns)
     wanted = [dict(zip(names, row + column, strict=True)) for row, column in layout(question)]
@@ -304,7 +309,8 @@ def check(question: Question, files: Sequence[Path], cells: Sequence[Mapping[str
     shown = [cell["value"] is not None for cell in cells]
     for cell, is_shown, value in zip(cells, shown, answer.values, strict=True):
         assert not is_shown or cell["value"] == 5 * ((value + 2) // 5), cell
-    safe = [may or known for may, known in zip(answer.safe(question), answer.impossible, strict=True)]
+    allowed = [may and not close for may, close in itertools.zip_longest(answer.safe(question), near, fillvalue=False)]
+    safe = [may or known for may, known in zip(allowed, answer.impossible, strict=True)]
     assert all(value == 0 for value, known in zip(answer.values, answer.impossible, strict=True) if known)
     if not question.margins:
         assert shown == safe
@@ -315,6 +321,57 @@ def check(question: Question, files: Sequence[Path], cells: Sequence[Mapping[str
         if may and not is_shown:  # closed to protect another: without it something would follow
             opened = [*shown[:k], True, *shown[k + 1 :]]
             assert any(derivable(question, opened)), cells[k]
+
+
+# --- earlier tables -------------------------------------------------------------------------------------------------
+
+Members = list[list[dict[str, int]]]  # by cell, by centre: who is in it, and with how many visits
+
+
+def members(files: Sequence[Path], question: Question) -> Members:
+    """Who is in every cell, in the order of :func:`layout`."""
+    cells = layout(question)
+    index = {row + column: k for k, (row, column) in enumerate(cells)}
+    found: Members = [[{} for _ in files] for _ in cells]
+    sides = (False, True) if question.margins else (False,)
+    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
+        _concatenate(connection, files)
+        for no_rows, no_columns in {(r, c and bool(question.columns)) for r in sides for c in sides}:
+            shown = ["'total'" if no_rows else f"g_{name}" for name in question.rows]
+            shown += ["'total'" if no_columns else f"g_{name}" for name in question.columns]
+            what = ", ".join(f"{sql} AS side{k}" for k, sql in enumerate(shown))
+            for *levels, centre, child, visits in connection.execute(
+                f"SELECT {what}, centre, person_link, count(*) FROM wide WHERE {question.condition[1]} GROUP BY ALL"
+            ).fetchall():
+                found[index[tuple(levels)]][centre][child] = visits
+    return found
+
+
+def near_earlier(
+    question: Question, mine: Members, earlier: Sequence[tuple[Question, Members]], threshold: int
+) -> list[bool]:
+    """Cells that differ from one of an earlier table by fewer children than the threshold, but by some.
+
+    Also by what is left when any one centre takes its own away.  Compared are cells that do not require different
+    levels of a variable that both tables have.
+    """
+    near = []
+    for (row, column), here in zip(layout(question), mine, strict=True):
+        wanted = dict(zip((*question.rows, *question.columns), row + column, strict=True))
+        near.append(False)
+        for before, theirs in earlier:
+            names = (*before.rows, *before.columns)
+            for (other_row, other_column), there in zip(layout(before), theirs, strict=True):
+                required = dict(zip(names, other_row + other_column, strict=True))
+                if any(len({wanted[n], required[n], "total"}) > 2 for n in wanted.keys() & required.keys()):
+                    continue
+                apart = [
+                    sum(a.get(child) != b.get(child) for child in a.keys() | b.keys())
+                    for a, b in zip(here, there, strict=True)
+                ]
+                without = [sum(apart) - own for own in apart] if question.insider else [sum(apart)]
+                near[-1] |= any(0 < left < threshold for left in without)
+    return near
 
 
 # --- hospitals --------------------------------------------------------------------------------------------------------

@@ -62,6 +62,15 @@ class Plan:
         return "contribute" in self.roles
 
 
+@attrs.frozen
+class Seat:
+    """Where a daemon runs: ``host`` is where the charter has others find it, ``command`` is put before its own."""
+
+    host: str = "127.0.0.1"
+    listen: str = "127.0.0.1"
+    command: tuple[str, ...] = ()
+
+
 @attrs.define(eq=False)
 class Daemon:
     """One centre: its files, and its process while it has one.
@@ -75,6 +84,7 @@ class Daemon:
     identity: PublicIdentity
     extract: dict[str, Any] | None = None
     clock: Path | None = None
+    seat: Seat = Seat()
     process: subprocess.Popen[bytes] | None = None
     scribe: subprocess.Popen[bytes] | None = None  # writes the log, so that limits on the daemon's files spare it
 
@@ -119,10 +129,10 @@ class Daemon:
         with self.log_path.open("ab") as log:
             self.scribe = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=log)
         assert self.scribe.stdin is not None
-        program = ["-m", "nskd"] if self.clock is None else [LATER, self.clock]
+        program = [sys.executable, *(["-m", "nskd"] if self.clock is None else [LATER, self.clock])]
         with self.scribe.stdin as pipe:
             self.process = subprocess.Popen(
-                [sys.executable, *program, "run", "--config", self.config, "--credentials", self.credentials],
+                [*self.seat.command, *program, "run", "--config", self.config, "--credentials", self.credentials],
                 stdin=subprocess.DEVNULL,
                 stdout=pipe,
                 stderr=pipe,
@@ -280,11 +290,11 @@ class Workshop:
         """What those that bring data bring."""
         return [daemon.extract for daemon in self.daemons if daemon.extract is not None]
 
-    def add(self, plan: Plan, port: int, *, visits: int) -> Daemon:
+    def add(self, plan: Plan, port: int, *, visits: int, seat: Seat = Seat()) -> Daemon:
         """Keys, extract and configuration of one more centre; the charter is still to list it."""
         home = self.directory / plan.name
         home.mkdir(parents=True)
-        daemon = Daemon(plan, home, port, generate(home / "credentials"))
+        daemon = Daemon(plan, home, port, generate(home / "credentials"), seat=seat)
         for number, path in enumerate(daemon.steward_keys, 1):
             steward_key.generate(path, f"Steward {number} of {plan.name}")
         if plan.contributes:
@@ -412,16 +422,20 @@ def lay_out(directory: Path, plans: Sequence[Plan] = tuple(map(Plan, NAMES)), *,
     return workshop
 
 
-def write_config(daemon: Daemon, *, charter: Path, data: str = "", more: str = "") -> None:
-    """``data`` are further lines of its ``[data]``, ``more`` lines of ``[limits]`` and whole sections after it."""
-    nothing = "{ low = 0, high = 0 }"
+NO_STOCK = "".join(f"{kind} = {{ low = 0, high = 0 }}\n" for kind in ("triples", "bits", "masks"))
+
+
+def write_config(daemon: Daemon, *, charter: Path, data: str = "", stock: str = NO_STOCK, more: str = "") -> None:
+    """``data`` are further lines of its ``[data]``, ``stock`` those of ``[stock]``, ``more`` lines of ``[limits]`` and
+    whole sections after it.
+    """
     source = f'source = "{daemon.directory / "visits.csv"}"\n' if daemon.plan.contributes else ""
     daemon.config.write_text(
         f'[centre]\nname = "{daemon.name}"\n[workshop]\ncharter = "{charter}"\n'
-        f'[network]\nlisten = "127.0.0.1:{daemon.port}"\nredial_max = "500ms"\n'
+        f'[network]\nlisten = "{daemon.seat.listen}:{daemon.port}"\nredial_max = "500ms"\n'
         f'[data]\n{source}{data}[state]\ndirectory = "{daemon.state}"\n'
         f'[control]\nsocket = "{daemon.socket}"\n'
-        f"[stock]\ntriples = {nothing}\nbits = {nothing}\nmasks = {nothing}\n"
+        f"[stock]\n{stock}"
         f'[log]\nformat = "json"\n[limits]\nworker_threads = 1\n{more}'
     )
 
@@ -433,13 +447,14 @@ def charter_text(
     *,
     version: int = 1,
     head: str = "",
+    rules: str = "",
     ends: Mapping[str, datetime.date] | None = None,
 ) -> str:
-    """``head`` are further lines at the top; ``ends`` says until when a purpose is valid, by id."""
+    """``head`` are further lines at the top, ``rules`` of ``[disclosure]``; ``ends`` says when purposes end."""
     parts = [
         f'workshop = "test"\ntitle = "{title}"\nversion = {version}\n{head}'
         f'pack = "{pack.name}"\npack_digest = "{pack.digest.hex()}"\n',
-        f"[disclosure]\nthreshold = {THRESHOLD}\ninsider = true\ncentres_min = {min(len(daemons), 3)}\n",
+        f"[disclosure]\nthreshold = {THRESHOLD}\ninsider = true\ncentres_min = {min(len(daemons), 3)}\n{rules}",
     ]
     for purpose in pack.purposes:
         end = (ends or {}).get(purpose.id)
@@ -454,7 +469,7 @@ def charter_entry(daemon: Daemon) -> str:
     entry = daemon.identity.charter_entry(
         name=daemon.name,
         title=daemon.name,
-        address=f"127.0.0.1:{daemon.port}",
+        address=f"{daemon.seat.host}:{daemon.port}",
         stewards=[path.with_suffix(".pub").read_text().strip() for path in daemon.steward_keys],
     )
     return f"{entry}approvals_needed = {daemon.plan.needed}\nroles = {json.dumps(daemon.plan.roles)}\n"
