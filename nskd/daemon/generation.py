@@ -225,7 +225,7 @@ class Generator:
     def _read_order(proposal: Proposal) -> Order:
         try:
             return msgspec.msgpack.decode(proposal.extra, type=Order)
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:  # what is no UTF-8 is a ValueError and no more
             raise Refusal("the order cannot be read") from error
 
     async def run(self, session: AgreedSession) -> None:

@@ -78,9 +78,10 @@ def _encoded(model: object) -> bytes:
 def _decoded(text: bytes) -> dict[str, Any]:
     try:
         found = msgspec.json.decode(text, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
-        found = {}
-    if _encoded(found) != text:
+        canonical = _encoded(found)
+    except (ValueError, RecursionError):  # not JSON, not UTF-8, or nested without end
+        raise RemoteProtocolError(Fault.MALFORMED, _DUE) from None
+    if canonical != text:
         raise RemoteProtocolError(Fault.MALFORMED, _DUE)
     return found
 

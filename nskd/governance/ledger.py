@@ -26,6 +26,7 @@ from nskd.governance.request import SignedRequest, read_request
 from nskd.governance.standing_policy import parse_standing_policy
 from nskd.governance.tally import standing
 from nskd.governance.verification import fault, verify
+from protocol.errors import RemoteProtocolError
 
 INTERRUPTED: Final = "interrupted"
 """The fault of a run that ended with the daemon."""
@@ -270,7 +271,7 @@ class Ledger:
     def start(self, digest: bytes, session: bytes, *, charter: Charter, now: int) -> Entry:
         """Record that a run begins; to be called before anything of it leaves.
 
-        Verifies every approval anew: ``RemoteProtocolError`` for one that does not hold,
+        Verifies every approval anew: :class:`LedgerError` for one that does not hold,
         :class:`~nskd.governance.lifecycle.StateError` when the request is not approved by all.
         """
         with self._database.writing() as db:
@@ -408,7 +409,10 @@ class Ledger:
         entry = self._entry(db.execute(_SELECT + "WHERE digest = ?", (digest,)).fetchone())
         if state not in (State.SUBMITTED, State.APPROVED) and not (state is State.FAILED and entry.retryable):
             return state
-        stands = standing(entry.request, self._approvals(db, digest), charter=charter, now=now)
+        try:
+            stands = standing(entry.request, self._approvals(db, digest), charter=charter, now=now)
+        except RemoteProtocolError as exc:  # it was verified before it was kept: nobody but our disk is at fault
+            raise self._database.damaged(f"an approval of request {digest.hex()[:12]}: {exc.detail}") from None
         if stands.refused:
             return self._move(db, digest, Event.REFUSE, now)
         # By when it was submitted, where that was earlier: others take offence at one told after its time.

@@ -42,7 +42,7 @@ def decode(raw: bytes, kind: type[FileT], file: str) -> FileT:
         tree = tomllib.loads(raw.decode())
     except UnicodeDecodeError as error:
         raise PackError("is not UTF-8 text", file=file, remedy="Save the file as UTF-8.") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is no TOMLDecodeError
         raise PackError(f"is not TOML: {error}", file=file, remedy="Correct the line it names.") from error
     try:
         return msgspec.convert(tree, kind)

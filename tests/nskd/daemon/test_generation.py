@@ -17,12 +17,20 @@ from nskd.daemon.demand import Shortage
 from nskd.daemon.generation import COMPARE_AFTER_S, LONGEST_PAUSE_S, PAUSE_AFTER_FAILURE_S, Generator, Order
 from nskd.daemon.turns import BATCH_PATIENCE_S, OutOfTurnError
 from nskd.errors import OperatorError
+from nskd.sessions.kinds import Refusal
 from nskd.sessions.proposal import Proposal
 from protocol.offline.factory import Batch, Made
 
 Clock = trio.testing.MockClock
 MADE = Made(bytes(32), (Batch("triple", np.zeros((6, 100), np.uint64)),))
 FULL_DISK = OperatorError("no space left", where="stock", remedy="Make room.")
+
+
+@pytest.mark.parametrize("extra", [b"", b"\x90", b"\x93\xa1\xff\x01\xc2", b"\x91" * 3000, b"\x93\xa1x\x01\xc2"])
+def test_an_order_that_cannot_be_read_is_refused(extra: bytes) -> None:
+    """One that is no UTF-8 was taken for an error of our own."""
+    with pytest.raises(Refusal, match="cannot be read"):
+        Generator._read_order(SimpleNamespace(extra=extra))  # type: ignore[arg-type]
 
 
 class Centre:

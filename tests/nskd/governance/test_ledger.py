@@ -296,8 +296,10 @@ def test_what_was_altered_on_disk_is_noticed(tmp_path: Path) -> None:
         raw.execute("UPDATE approval SET signature = (SELECT signature FROM approval WHERE centre = 'noord')")
     raw.close()
     with Ledger.open(path, now=NOW) as ledger:
-        with pytest.raises(RemoteProtocolError, match="approval-forged"):
+        with pytest.raises(LedgerError, match=r"is damaged .*approval-forged"):
             ledger.start(sent.digest, SESSION, charter=CHARTER, now=NOW)
+        with pytest.raises(LedgerError, match=r"is damaged .*approval-forged"):  # and no fault of a peer's
+            ledger.refresh(charter=CHARTER, now=NOW)
         assert ledger.get(sent.digest).state is State.APPROVED
     with sqlite3.connect(path) as raw:
         raw.execute("UPDATE approval SET body = x'00'")

@@ -83,6 +83,7 @@ def test_the_digest_covers_every_byte_and_no_path(copy: Path) -> None:
         ("pack.toml", 'version = "1"', "version = 1", "version", "Expected `str`, got `int`"),
         ("pack.toml", 'version = "1"', "colour = 1", "", "unknown field `colour`"),
         ("codebook.toml", "[roles]", "[roles", "", "is not TOML"),
+        ("codebook.toml", "max = 215", f"max = {'9' * 5000}", "", "is not TOML"),
         (
             "codebook.toml",
             'type = "month"',
