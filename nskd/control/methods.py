@@ -115,6 +115,12 @@ class WithdrawParams(Changing, frozen=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=limits.PRESENCE_REASON_CHARS_MAX)] = ""
 
 
+class EpochEndParams(Changing, frozen=True, kw_only=True):
+    """``reason``: one line for log and audit log; it stays at this centre."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=limits.PRESENCE_REASON_CHARS_MAX)] = ""
+
+
 class SubscribeParams(Params, frozen=True, kw_only=True):
     """``kinds``: only events of these kinds; ``peer`` stands for ``peer.up`` and so on; all when empty."""
 
@@ -171,6 +177,8 @@ METHODS: Final = MappingProxyType(
             Method("pause", Role.APPROVE, WithdrawParams, "let nothing of this centre enter a run until it resumes"),
             Method("resume", Role.APPROVE, Changing, "take part again after a pause"),
             Method("leave", Role.APPROVE, WithdrawParams, "leave the workshop under its present charter, for good"),
+            Method("epoch.end", Role.ADMIN, EpochEndParams, "destroy this centre's keys of the epoch and all stock"),
+            Method("backup", Role.ADMIN, Changing, "write a sealed backup of everything but the stock"),
             Method("reload", Role.ADMIN, Changing, "read the configuration anew"),
             Method("drain", Role.ADMIN, Changing, "finish what runs, take on nothing new"),
         )

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ import structlog
 import trio
 
 from nskd import config as configuration
+from nskd import keyring, rekey
 from nskd.analysis.contribution import Contributions
 from nskd.analysis.populations import Populations
 from nskd.config import Config
@@ -25,8 +25,9 @@ from nskd.control.endpoint import control_endpoint
 from nskd.control.events import EventBus
 from nskd.control.roles import RoleMap, user_name
 from nskd.control.server import ControlServer
-from nskd.credentials import CentreKeys, StorageKey
+from nskd.credentials import CentreKeys
 from nskd.daemon.auditor import Auditor
+from nskd.daemon.backups import Backups
 from nskd.daemon.charters import Charters
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.demand import Policy, Watermarks, marks_by_kind
@@ -38,11 +39,13 @@ from nskd.daemon.generation import GENERATE, Generator
 from nskd.daemon.heads import Heads
 from nskd.daemon.history import History
 from nskd.daemon.journal import Journal
+from nskd.daemon.key_watch import KeyWatch
 from nskd.daemon.needs import Needs
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.permits import PermitKeeper
 from nskd.daemon.presence import PresenceKeeper
+from nskd.daemon.relearning import Relearning
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
@@ -59,11 +62,13 @@ from nskd.governance.charter import Charter
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.threaded import LedgerThread
+from nskd.keyring import Keyring
 from nskd.notify import Notifier
 from nskd.peers.dialer import Pace
 from nskd.peers.lanes import PROTOCOL_VERSION, Lane, Member
 from nskd.peers.link import Link
 from nskd.peers.mesh import Mesh
+from nskd.restore import Restored, restored
 from nskd.sessions.manager import SessionManager
 from nskd.stockpile import SharedStockpile
 from protocol.lattice.selftest import selftest
@@ -84,6 +89,8 @@ class Daemon:
         ledger: LedgerThread,
         audit: AuditFile,
         stock: SharedStockpile,
+        ring: Keyring,
+        restored: Restored | None,
         listeners: list[trio.SocketListener],
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
@@ -107,8 +114,9 @@ class Daemon:
             events=self.events,
             log=log,
             permits=papers.permits,
+            restored_at=None if restored is None else restored.restored_at,
         )
-        populations = Populations(config.state.directory / "populations", _derived(papers.keys.storage))
+        populations = Populations(config.state.directory / "populations", ring.digests, ring.seals)
         history = History(self.workshop, populations)
         self.mesh = Mesh(
             own=config.centre.name,
@@ -139,6 +147,7 @@ class Daemon:
             turns=turns,
             workers=workers,
         )
+        self.relearning = Relearning(self.workshop, self.mesh, restored)
         self.heads = Heads(workshop=self.workshop, mesh=self.mesh)
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
         self.presence = PresenceKeeper(self.workshop, self.mesh, self.notices.poke)
@@ -146,7 +155,8 @@ class Daemon:
         failures = Failures(self.workshop, self.notices)
         self.charters = Charters(self.workshop, papers.signatures, charter_store(config))
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
-        contributions = Contributions(config.state.directory / "contributions", _derived(papers.keys.storage))
+        contributions = Contributions(config.state.directory / "contributions", ring.digests, ring.seals)
+        self.key_watch = KeyWatch(ring.ages, lambda: self._config.keys.rotate_after, clock=_clock, log=log)
         self.permits = PermitKeeper(self.workshop, contributions)
         self.runs = Runs(
             workshop=self.workshop,
@@ -195,6 +205,8 @@ class Daemon:
             documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
             decisions=self.decisions,
             presence=self.presence,
+            key_watch=self.key_watch,
+            backups=Backups(self.workshop, config.state.directory, papers.keys.storage),
             reload=self.reload,
             stop=self.stop,
         )
@@ -277,6 +289,7 @@ class Daemon:
             known = await self.mesh.wait_link(peer, Lane.CONTROL, known)
             self.generator.doubt()
             self.heads.greet(peer)
+            self.relearning.greet(peer)
             await self.presence.tell_all(peer)
             try:
                 await self.notices.tell_all(peer)
@@ -297,6 +310,7 @@ class Daemon:
                     self.notices.poke()
                 await self.notices.tell_again()
                 await self.heads.refresh()
+                self.key_watch.remind()
             except OperatorError as error:  # a full disk passes
                 self._log.error("the ledger could not be brought up to date", reason=str(error))
             for digest, state in changed:
@@ -349,8 +363,11 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
     state = state_directory(config.state.directory)
     dataset = await _open_data(papers, log)
     try:
-        stock = await SharedStockpile.open(state / "stock", keys.storage)
+        put_back = await trio.to_thread.run_sync(restored, state)
+        ring = await trio.to_thread.run_sync(partial(_open_keyring, state, keys, log))
+        stock = await SharedStockpile.open(state / "stock", ring.sealing[0])
         try:
+            ring = await trio.to_thread.run_sync(_keep_keyring, state, ring, keys)
             for note in stock.recovery.notes():
                 log.warning("stock recovered", note=note)
             with (
@@ -366,6 +383,8 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
                     ledger=LedgerThread(ledger),
                     audit=audit,
                     stock=stock,
+                    ring=ring,
+                    restored=put_back,
                     listeners=await _listen(config),
                     log=log,
                 )
@@ -393,6 +412,23 @@ async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger)
     for rule, rows in dataset.warnings.counts.items():
         log.warning("data breaks a quality rule", rule=rule, rows=rows)
     return dataset
+
+
+def _open_keyring(state: Path, keys: CentreKeys, log: structlog.typing.FilteringBoundLogger) -> Keyring:
+    """The keys under the storage key; a change of it that was cut short is seen through first."""
+    ring = keyring.load_or_make(state, keys.storage)
+    if len(ring.sealing) > 1:
+        log.warning("a change of the storage key was cut short; sealing the rest anew")
+        ring = rekey.finish(state, ring, keys.storage)
+    return ring
+
+
+def _keep_keyring(state: Path, ring: Keyring, keys: CentreKeys) -> Keyring:
+    """Note which keys are in use, once something was opened with them: before that they might be the wrong ones."""
+    used = ring.using(keys, now=_clock())
+    if not used.alike(ring) or keyring.load(state, keys.storage) is None:
+        used.store(state, keys.storage)
+    return used
 
 
 def _open_audit(papers: Papers, state: Path) -> AuditFile:
@@ -427,7 +463,3 @@ def _policy(config: Config, charter: Charter) -> Policy:
         Watermarks(each.low, each.high) for each in (stock.triples, stock.squares, stock.bits, stock.masks)
     )
     return Policy(marks_by_kind(triples, squares, bits, masks, len(charter.centres)), stock.history_max)
-
-
-def _derived(key: StorageKey) -> Callable[[bytes], bytes]:
-    return lambda label: hmac.digest(key.expose(), b"nskd derived key v1\0" + label, "sha256")

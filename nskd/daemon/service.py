@@ -13,6 +13,7 @@ from nskd.control import answers, methods
 from nskd.control.codes import Code, ControlError
 from nskd.control.service import Call
 from nskd.daemon.answers import audit_page, pages, peer_row, permits_answer, request_detail, request_row, result_answer
+from nskd.daemon.backups import Backups
 from nskd.daemon.charters import Charters
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.documents import Documents
@@ -20,6 +21,7 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.heads import Heads
 from nskd.daemon.history import History
+from nskd.daemon.key_watch import KeyWatch
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.presence import PresenceKeeper
@@ -30,6 +32,7 @@ from nskd.governance import limits
 from nskd.governance.audit import Event
 from nskd.governance.ledger import ERASED, Entry, Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
+from nskd.governance.presence import check_reason
 from nskd.governance.request import sign_request
 from nskd.governance.request_text import parse_request
 from nskd.governance.statement import Verdict
@@ -61,6 +64,8 @@ class DaemonService:
         documents: Documents,
         decisions: Decisions,
         presence: PresenceKeeper,
+        key_watch: KeyWatch,
+        backups: Backups,
         reload: Reload,
         stop: trio.Event,
     ) -> None:
@@ -78,6 +83,8 @@ class DaemonService:
         self._documents = documents
         self._decisions = decisions
         self._presence = presence
+        self._key_watch = key_watch
+        self._backups = backups
         self._reload = reload
         self._stop = stop
         self._started_at = workshop.clock()
@@ -98,6 +105,7 @@ class DaemonService:
         counts = await workshop.ledger(Ledger.counts)
         notes = [f"{peer.name} is not connected: {peer.last_error}" for peer in peers if not peer.connected]
         notes += [*self._presence.notes(), *self._generator.notes(), *self._objections.notes(), *self._heads.notes()]
+        notes += self._key_watch.notes()
         return answers.StatusAnswer(
             centre=workshop.own,
             workshop=workshop.charter.workshop,
@@ -303,6 +311,19 @@ class DaemonService:
     async def leave(self, call: Call, params: methods.WithdrawParams, /) -> answers.PresenceAnswer:
         """Leave the workshop under its present charter."""
         return await self._presence.leave(call, params)
+
+    async def epoch_end(self, call: Call, params: methods.EpochEndParams, /) -> answers.EpochEndAnswer:
+        """Destroy this centre's keys of the epoch and its stock; the others end theirs at the next session."""
+        check_reason(params.reason)
+        epoch = self._epochs.name()
+        if not params.check:
+            await self._epochs.destroy(f"ended by {call.user}: {params.reason}" if params.reason else f"by {call.user}")
+            self._generator.doubt()
+        return answers.EpochEndAnswer(epoch=epoch, checked=params.check)
+
+    async def backup(self, call: Call, params: methods.Changing, /) -> answers.BackupAnswer:
+        """Write a sealed backup of everything but epoch and stock."""
+        return await self._backups.make(check=params.check)
 
     async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
         """Read the configuration anew."""
