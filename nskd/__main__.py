@@ -1,5 +1,6 @@
-"""The command line of the daemon: ``nskd run`` for systemd, ``nskd sandbox`` for a workshop on one machine, and what
-a hospital's data manager needs: the codebook, a check of an extract, a made-up one.
+"""The command line of the daemon: ``nskd run`` for systemd, ``nskd rekey`` and ``nskd restore`` while it is stopped,
+``nskd sandbox`` for a workshop on one machine, and what a hospital's data manager needs: the codebook, a check of an
+extract, a made-up one.
 """
 
 from __future__ import annotations
@@ -130,8 +131,9 @@ def _refuse(error: BaseException, status: int = EXIT_CONFIGURATION) -> NoReturn:
 def _add_commands() -> None:
     from nskd.extract_command import check, quality
     from nskd.sandbox.command import sandbox
+    from nskd.state_command import rekey, restore
 
-    for command in (check, quality, sandbox):
+    for command in (check, quality, sandbox, rekey, restore):
         main.add_command(command)
 
 

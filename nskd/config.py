@@ -27,6 +27,7 @@ DEFAULT_PATH: Final = Path("/etc/nskd/nskd.toml")
 
 
 Duration = Annotated[float, msgspec.Meta(gt=0, le=86_400, extra={"unit": units.duration_s})]
+Age = Annotated[float, msgspec.Meta(ge=86_400, le=3_650 * 86_400, extra={"unit": units.duration_s})]
 Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 40, extra={"unit": units.count})]
 File = Annotated[Path, msgspec.Meta(extra={"absolute": True})]
 Principals = Annotated[
@@ -100,6 +101,12 @@ class State(_Section, frozen=True):
     """Where the daemon keeps stock and ledgers."""
 
     directory: File = Path("/var/lib/nskd")
+
+
+class Keys(_Section, frozen=True):
+    """After how long of use one of this centre's keys is due to be replaced."""
+
+    rotate_after: Age = 730 * 86_400.0
 
 
 class Roles(_Section, frozen=True):
@@ -192,6 +199,7 @@ class Config(_Section, frozen=True):
     data: Data = Data()
     governance: Governance = Governance()
     state: State = State()
+    keys: Keys = Keys()
     control: Control = Control()
     stock: Stock = Stock()
     log: Log = Log()
@@ -200,7 +208,7 @@ class Config(_Section, frozen=True):
     catalogue: Catalogue = Catalogue()
 
 
-RELOADABLE: Final = ("control.roles.", "stock.", "catalogue.")
+RELOADABLE: Final = ("control.roles.", "stock.", "catalogue.", "keys.")
 """Keys (or beginnings of keys) that take effect on reload; the others need a restart."""
 
 _WEB: Final = re.compile(r"https?://[^\s/<>\"{}|\\^`#]+(?:/[^\s<>\"{}|\\^`#]*)?")

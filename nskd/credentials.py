@@ -219,16 +219,34 @@ def load_password(directory: Path) -> Password | None:
     return Password(written)
 
 
+def load_storage_key(path: Path) -> StorageKey:
+    """Read and check one storage key, whatever its file is called; raises :class:`CredentialError`."""
+    return _load_file(path, StorageKey)
+
+
 def generate(directory: Path) -> PublicIdentity:
     """Make a new set of keys in ``directory`` (made if missing): files of mode 0400, all of them or none.
 
     Never overwrites: a lost noise or signing key means a new charter.
     """
     keys = CentreKeys(NoiseKey.generate(), SigningKey.generate(), StorageKey.generate())
+    _write(directory, (keys.noise, keys.signing, keys.storage))
+    return keys.identity
+
+
+def generate_one(directory: Path, kind: str) -> bytes | None:
+    """Make one new key, ``noise``, ``signing`` or ``storage``, as :func:`generate`; its public half if it has one."""
+    (made,) = (each for each in _KINDS if each.filename == f"{kind}.key")
+    key = made.generate()
+    _write(directory, (key,))
+    return key.public if isinstance(key, NoiseKey | SigningKey) else None
+
+
+def _write(directory: Path, keys: Sequence[KeyMaterial]) -> None:
     made: list[Path] = []
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for key in (keys.noise, keys.signing, keys.storage):
+        for key in keys:
             path = directory / key.filename
             text = f"{key.kind}\n{key.expose().hex()}\n".encode()
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
@@ -255,11 +273,13 @@ def generate(directory: Path) -> PublicIdentity:
         raise CredentialError(
             f"the keys cannot be written: {exc.strerror}", where=str(directory), remedy="Check the directory."
         ) from None
-    return keys.identity
 
 
 def _load(directory: Path, kind: type[K]) -> K:
-    path = directory / kind.filename
+    return _load_file(directory / kind.filename, kind)
+
+
+def _load_file(path: Path, kind: type[K]) -> K:
     where = str(path)
     lines = _read(path).split(b"\n")
     first = lines[0].strip().decode("ascii", "replace")

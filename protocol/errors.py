@@ -30,6 +30,7 @@ class Fault(enum.StrEnum):
     DECRYPTION = "decryption-anomaly"
     CONTRIBUTION = "inconsistent-contribution"  # out of range, or not that of an earlier run of the same request
     UNLUCKY = "unlucky-mask"  # chance, once in millions of runs, or a false opening that looks like it
+    VERSION = "protocol-version"  # of another version of the protocol; nobody's fault, and nothing can be said
     SESSION = "session-mismatch"  # version, charter, request or party order differ
     APPROVAL = "invalid-approval"
     SIGNATURE = "invalid-signature"

@@ -129,6 +129,18 @@ class AuditProof(_Control, tag="audit-proof", frozen=True):
     digests: Digests
 
 
+class BegunQuery(_Control, tag="begun-query", frozen=True):
+    """Asks, of a centre that was restored from a backup, which requests began (step 12.13)."""
+
+
+class BegunNotice(_Control, tag="begun", frozen=True):
+    """Answers a :class:`BegunQuery`: a signed request of which a run began at the sender."""
+
+    request: Document
+    centre: CentreName
+    signature: Signature
+
+
 class Ping(_Control, tag="ping", frozen=True):
     """Asks for a :class:`Pong` with the same nonce."""
 
@@ -159,6 +171,8 @@ ControlMessage: TypeAlias = (
     | AuditHead
     | AuditQuery
     | AuditProof
+    | BegunQuery
+    | BegunNotice
     | Ping
     | Pong
     | Bye

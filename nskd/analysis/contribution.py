@@ -17,8 +17,7 @@ end, is counted, and bounded.
 from __future__ import annotations
 
 import hmac
-import os
-from collections.abc import Callable
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -27,16 +26,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from nskd.analysis.regression import CaseMix
 from nskd.durable import write_durably
 from nskd.errors import OperatorError
+from nskd.seal import Derive, Seal
 
 _LABEL = b"nskd contribution v1\0"
 _PATTERN_LABEL = b"nskd pattern of safe cells v1\0"
 _CASE_MIX_LABEL = b"nskd case mix v1\0"
-_NONCE_BYTES: Final = 12
+_CASE_MIX: Final = ".case-mix"
 VENTURES_MAX: Final = 3  # runs of a request that may break off, or differ, where others may have seen its pattern
 
 
@@ -45,12 +44,15 @@ class ContributionError(OperatorError):
 
 
 class Contributions:
-    """Keyed digests in a directory, one small file per request.  ``key`` never leaves the centre."""
+    """Keyed digests in a directory, one small file per request.
 
-    def __init__(self, directory: Path, key: Callable[[bytes], bytes]) -> None:
+    ``key`` never leaves the centre and stays the same for good; ``seals`` are as those of ``Populations``.
+    """
+
+    def __init__(self, directory: Path, key: Derive, seals: Sequence[Derive] = ()) -> None:
         self._directory = directory
         self._key = key
-        self._cipher = AESGCM(key(_CASE_MIX_LABEL))
+        self._seal = Seal(_CASE_MIX_LABEL, seals or (key,))
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def __repr__(self) -> str:
@@ -96,22 +98,32 @@ class Contributions:
 
     def keep_case_mix(self, request: bytes, found: CaseMix) -> None:
         """Keep, sealed, what a model says of this centre's own rows; :class:`ContributionError` if it cannot be."""
-        nonce = os.urandom(_NONCE_BYTES)
         content = msgspec.msgpack.encode((found.observed, found.expected, found.variance))
-        sealed = nonce + self._cipher.encrypt(nonce, content, _CASE_MIX_LABEL + request)
-        self._first(self._case_mix(request), sealed, anew=True)
+        self._first(self._case_mix(request), self._seal.close(content, request), anew=True)
 
     def case_mix(self, request: bytes) -> CaseMix | None:
         """What was kept, None if nothing was or it can be read no longer: it can be worked out again."""
         try:
-            sealed = self._case_mix(request).read_bytes()
-            content = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _CASE_MIX_LABEL + request)
+            content = self._seal.open(self._case_mix(request).read_bytes(), request)
             return CaseMix(*msgspec.msgpack.decode(content, type=tuple[float, float, float]))
         except (OSError, InvalidTag, ValueError):
             return None
 
+    def renew(self) -> None:
+        """Seal anew, each at one stroke, what is sealed and not under the first key; ``ContributionError``.
+
+        What cannot be opened is removed: it can be worked out again.
+        """
+        for path in sorted(self._directory.glob(f"*{_CASE_MIX}")):
+            try:
+                renewed = self._seal.renewed(path.read_bytes(), bytes.fromhex(path.name.removesuffix(_CASE_MIX)))
+                if renewed is not None:
+                    self._first(path, renewed, anew=True)
+            except (InvalidTag, ValueError):
+                path.unlink(missing_ok=True)
+
     def _case_mix(self, request: bytes) -> Path:
-        return self._directory / f"{request.hex()}.case-mix"
+        return self._directory / f"{request.hex()}{_CASE_MIX}"
 
     def erase(self, request: bytes) -> None:
         """Take away what is here of a request that never runs again; :class:`ContributionError` if it cannot be."""

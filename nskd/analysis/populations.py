@@ -6,8 +6,7 @@ show.  So what a centre contributed is compared as it was, not as it would be to
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -15,15 +14,15 @@ import attrs
 import msgspec
 import numpy as np
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from nskd.analysis.population import Population
 from nskd.durable import write_durably
 from nskd.errors import OperatorError
+from nskd.seal import Derive, Seal
 
 _SEAL: Final = b"nskd population v1\0"
 _PERSONS: Final = b"nskd persons of populations v1\0"
-_NONCE_BYTES: Final = 12
+_SUFFIX: Final = ".population"
 _DIGEST_BYTES: Final = 32
 
 
@@ -50,11 +49,15 @@ class Record:
 
 
 class Populations:
-    """One sealed file per request, in a directory.  ``key`` derives keys by label and never leaves the centre."""
+    """One sealed file per request, in a directory.
 
-    def __init__(self, directory: Path, key: Callable[[bytes], bytes]) -> None:
+    ``key`` derives keys by label and never leaves the centre: people are digested under it for good.  The first
+    of ``seals`` seals, the others only open; without any ``key`` does both.
+    """
+
+    def __init__(self, directory: Path, key: Derive, seals: Sequence[Derive] = ()) -> None:
         self._directory = directory
-        self._cipher = AESGCM(key(_SEAL))
+        self._seal = Seal(_SEAL, seals or (key,))
         self.person_key: Final = key(_PERSONS)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -73,8 +76,7 @@ class Populations:
             people.person.astype("<u8").tobytes(),
             people.visits.astype("<u4").tobytes(),
         )
-        nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._cipher.encrypt(nonce, msgspec.msgpack.encode(stored), _SEAL + request)
+        sealed = self._seal.close(msgspec.msgpack.encode(stored), request)
         try:
             if not path.exists():
                 write_durably(path, sealed)
@@ -85,9 +87,7 @@ class Populations:
         """What was kept for a request, if anything.  Raises :class:`PopulationError`."""
         path = self._path(request)
         try:
-            sealed = path.read_bytes()
-            body = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], _SEAL + request)
-            stored = msgspec.msgpack.decode(body, type=_Stored)
+            stored = msgspec.msgpack.decode(self._seal.open(path.read_bytes(), request), type=_Stored)
             return _record(stored)
         except FileNotFoundError:
             return None
@@ -96,8 +96,23 @@ class Populations:
         except (InvalidTag, ValueError) as error:
             raise _unusable(path, "is damaged, or was sealed under another key") from error
 
+    def renew(self) -> None:
+        """Seal anew, one by one and each at one stroke, what is not sealed under the first key.
+
+        Raises :class:`PopulationError`; what cannot be opened is left as it is, since no key here is of use for it.
+        """
+        for path in sorted(self._directory.glob(f"*{_SUFFIX}")):
+            try:
+                renewed = self._seal.renewed(path.read_bytes(), bytes.fromhex(path.name.removesuffix(_SUFFIX)))
+                if renewed is not None:
+                    write_durably(path, renewed)
+            except OSError as error:
+                raise _unusable(path, f"cannot be sealed anew: {error.strerror}") from error
+            except (InvalidTag, ValueError):
+                continue
+
     def _path(self, request: bytes) -> Path:
-        return self._directory / f"{request.hex()}.population"
+        return self._directory / f"{request.hex()}{_SUFFIX}"
 
 
 def _record(stored: _Stored) -> Record:

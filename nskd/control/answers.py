@@ -346,6 +346,22 @@ class PresenceAnswer(Answer, frozen=True, kw_only=True):
     checked: bool
 
 
+class EpochEndAnswer(Answer, frozen=True, kw_only=True):
+    """``epoch.end``: the epoch that was ended, null if there was none."""
+
+    epoch: str | None
+    checked: bool
+
+
+class BackupAnswer(Answer, frozen=True, kw_only=True):
+    """``backup``: where it is and how large, null with ``check``; up to which entry of the audit log it goes."""
+
+    path: str | None
+    size: int | None
+    audit_entries: int
+    checked: bool
+
+
 class ReloadAnswer(Answer, frozen=True, kw_only=True):
     """``reload``: the keys that changed, and those that take effect only after a restart."""
 

@@ -27,6 +27,7 @@ from nskd.control.cli_operate import bugreport, drain, log_group, metrics, reloa
 from nskd.control.cli_presence import leave, pause, resume
 from nskd.control.cli_report import report
 from nskd.control.cli_sql import from_sql
+from nskd.control.cli_state import backup, epoch
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
 from nskd.control.methods import RequestState
 from nskd.errors import OperatorError
@@ -55,7 +56,7 @@ def main(context: click.Context, socket: Path, as_json: bool) -> None:
     context.obj = App(socket=socket, json=as_json)
 
 
-for _command in (charter_group, dpia, catalogue, report, pause, resume, leave):
+for _command in (charter_group, dpia, catalogue, report, pause, resume, leave, epoch, backup):
     main.add_command(_command)
 for _command in (status, metrics, bugreport, drain, reload, log_group, man, completion):
     main.add_command(_command)
@@ -147,14 +148,26 @@ def events(app: App, kinds: tuple[str, ...]) -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="The public key file of one who decides for this centre; repeatable.",
 )
+@click.option(
+    "--only", type=click.Choice(["noise", "signing", "storage"]), help="Make this one key, to take another's place."
+)
 @click.pass_obj
-def keygen(app: App, directory: Path, name: str, title: str, address: str, stewards: tuple[Path, ...]) -> None:
+def keygen(
+    app: App, directory: Path, name: str, title: str, address: str, stewards: tuple[Path, ...], only: str | None
+) -> None:
     """Make this centre's keys in DIRECTORY and print its charter entry.  Needs no daemon."""
     from nskd import credentials
     from nskd.governance.charter import NAME
 
     if name and not NAME.fullmatch(name):  # before there are keys
         raise click.UsageError(f"--name {name!r} is not a name of small letters, digits and inner hyphens.")
+    if only is not None:
+        half = credentials.generate_one(directory, only)
+        if app.json:
+            app.dump({"directory": str(directory)} | ({} if half is None else {f"{only}_key": half.hex()}))
+        elif half is not None:
+            click.echo(f'{only}_key = "{half.hex()}"')
+        return
     lines = [cli_steward.steward_of(path).line for path in stewards]
     public = credentials.generate(directory)
     if app.json:

@@ -127,6 +127,12 @@ class LogLevelParams(Changing, frozen=True, kw_only=True):
     level: Literal["debug", "info", "warning", "error"] | None = None
 
 
+class EpochEndParams(Changing, frozen=True, kw_only=True):
+    """``reason``: one line for log and audit log; it stays at this centre."""
+
+    reason: Annotated[str, msgspec.Meta(max_length=limits.PRESENCE_REASON_CHARS_MAX)] = ""
+
+
 class SubscribeParams(Params, frozen=True, kw_only=True):
     """``kinds``: only events of these kinds; ``peer`` stands for ``peer.up`` and so on; all when empty."""
 
@@ -186,6 +192,8 @@ METHODS: Final = MappingProxyType(
             Method("metrics", Role.READ, Params, "the numbers of this daemon, as Prometheus reads them"),
             Method("bugreport", Role.ADMIN, Params, "what helps others to help, without secrets, rows or persons"),
             Method("log.level", Role.ADMIN, LogLevelParams, "log more or less until the next restart"),
+            Method("epoch.end", Role.ADMIN, EpochEndParams, "destroy this centre's keys of the epoch and all stock"),
+            Method("backup", Role.ADMIN, Changing, "write a sealed backup of everything but the stock"),
             Method("reload", Role.ADMIN, Changing, "read the configuration anew"),
             Method("drain", Role.ADMIN, DrainParams, "finish what runs, take on nothing new"),
         )

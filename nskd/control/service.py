@@ -127,6 +127,12 @@ class Service(Protocol):
     async def leave(self, call: Call, params: methods.WithdrawParams, /) -> answers.PresenceAnswer:
         """Leave the workshop under its present charter, for good."""
 
+    async def epoch_end(self, call: Call, params: methods.EpochEndParams, /) -> answers.EpochEndAnswer:
+        """Destroy this centre's keys of the epoch, and its stock."""
+
+    async def backup(self, call: Call, params: methods.Changing, /) -> answers.BackupAnswer:
+        """Write a sealed backup of everything but epoch and stock."""
+
     async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
         """Read the configuration anew."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hmac
 import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ import structlog
 import trio
 
 from nskd import config as configuration
+from nskd import keyring, rekey
 from nskd.analysis.contribution import Contributions
 from nskd.analysis.populations import Populations
 from nskd.config import Config
@@ -25,8 +25,9 @@ from nskd.control.endpoint import control_endpoint
 from nskd.control.events import EventBus
 from nskd.control.roles import RoleMap, user_name
 from nskd.control.server import ControlServer
-from nskd.credentials import CentreKeys, StorageKey
+from nskd.credentials import CentreKeys
 from nskd.daemon.auditor import Auditor
+from nskd.daemon.backups import Backups
 from nskd.daemon.bugreport import BugReporter
 from nskd.daemon.charters import Charters
 from nskd.daemon.decisions import Decisions
@@ -40,6 +41,7 @@ from nskd.daemon.heads import Heads
 from nskd.daemon.health import Health, Parts
 from nskd.daemon.history import History
 from nskd.daemon.journal import Journal
+from nskd.daemon.key_watch import KeyWatch
 from nskd.daemon.loglevel import LogLevel
 from nskd.daemon.metrics import Clients, Metrics
 from nskd.daemon.needs import Needs
@@ -47,6 +49,7 @@ from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.permits import PermitKeeper
 from nskd.daemon.presence import PresenceKeeper
+from nskd.daemon.relearning import Relearning
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
@@ -63,6 +66,7 @@ from nskd.governance.charter import Address, Charter
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.threaded import LedgerThread
+from nskd.keyring import Keyring
 from nskd.logs import Logging
 from nskd.monitor.endpoint import MetricsEndpoint
 from nskd.notify import Notifier
@@ -70,6 +74,7 @@ from nskd.peers.dialer import Pace
 from nskd.peers.lanes import PROTOCOL_VERSION, Lane, Member
 from nskd.peers.link import Link
 from nskd.peers.mesh import Mesh
+from nskd.restore import Restored, restored
 from nskd.sessions.manager import SessionManager
 from nskd.stockpile import SharedStockpile
 from protocol.lattice.selftest import selftest
@@ -90,6 +95,8 @@ class Daemon:
         ledger: LedgerThread,
         audit: AuditFile,
         stock: SharedStockpile,
+        ring: Keyring,
+        restored: Restored | None,
         listeners: list[trio.SocketListener],
         scrapes: list[trio.SocketListener],
         logging: Logging,
@@ -115,8 +122,9 @@ class Daemon:
             events=self.events,
             log=log,
             permits=papers.permits,
+            restored_at=None if restored is None else restored.restored_at,
         )
-        populations = Populations(config.state.directory / "populations", _derived(papers.keys.storage))
+        populations = Populations(config.state.directory / "populations", ring.digests, ring.seals)
         history = History(self.workshop, populations)
         self.mesh = Mesh(
             own=config.centre.name,
@@ -147,6 +155,7 @@ class Daemon:
             turns=turns,
             workers=workers,
         )
+        self.relearning = Relearning(self.workshop, self.mesh, restored)
         self.heads = Heads(workshop=self.workshop, mesh=self.mesh)
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
         self.presence = PresenceKeeper(self.workshop, self.mesh, self.notices.poke)
@@ -154,7 +163,8 @@ class Daemon:
         failures = Failures(self.workshop, self.notices)
         self.charters = Charters(self.workshop, papers.signatures, charter_store(config))
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
-        contributions = Contributions(config.state.directory / "contributions", _derived(papers.keys.storage))
+        contributions = Contributions(config.state.directory / "contributions", ring.digests, ring.seals)
+        self.key_watch = KeyWatch(ring.ages, lambda: self._config.keys.rotate_after, clock=_clock, log=log)
         self.permits = PermitKeeper(self.workshop, contributions)
         self.runs = Runs(
             workshop=self.workshop,
@@ -200,6 +210,7 @@ class Daemon:
             presence=self.presence,
             objections=self.objections,
             heads=self.heads,
+            key_watch=self.key_watch,
             own_policy=papers.own_policy,
             state=config.state.directory,
             started_at=started_at,
@@ -227,6 +238,7 @@ class Daemon:
             documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
             decisions=self.decisions,
             presence=self.presence,
+            backups=Backups(self.workshop, config.state.directory, papers.keys.storage),
             reload=self.reload,
             health=self.health,
             metrics=metrics,
@@ -319,6 +331,7 @@ class Daemon:
             known = await self.mesh.wait_link(peer, Lane.CONTROL, known)
             self.generator.doubt()
             self.heads.greet(peer)
+            self.relearning.greet(peer)
             await self.presence.tell_all(peer)
             try:
                 await self.notices.tell_all(peer)
@@ -340,6 +353,7 @@ class Daemon:
                 await self.notices.tell_again()
                 await self.heads.refresh()
                 self.health.housekeeping_problem = None
+                self.key_watch.remind()
             except OperatorError as error:  # a full disk passes
                 self.health.housekeeping_problem = str(error)
                 self._log.error("the ledger could not be brought up to date", reason=str(error))
@@ -393,8 +407,11 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
     state = state_directory(config.state.directory)
     dataset = await _open_data(papers, log)
     try:
-        stock = await SharedStockpile.open(state / "stock", keys.storage)
+        put_back = await trio.to_thread.run_sync(restored, state)
+        ring = await trio.to_thread.run_sync(partial(_open_keyring, state, keys, log))
+        stock = await SharedStockpile.open(state / "stock", ring.sealing[0])
         try:
+            ring = await trio.to_thread.run_sync(_keep_keyring, state, ring, keys)
             for note in stock.recovery.notes():
                 log.warning("stock recovered", note=note)
             with (
@@ -413,6 +430,8 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
                     listeners=await _listen(config.network.address, "[network] listen"),
                     scrapes=await _listen(config.metrics.address, "[metrics] listen"),
                     logging=logging,
+                    ring=ring,
+                    restored=put_back,
                     log=log,
                 )
                 await daemon.run(notifier)
@@ -439,6 +458,23 @@ async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger)
     for rule, rows in dataset.warnings.counts.items():
         log.warning("data breaks a quality rule", rule=rule, rows=rows)
     return dataset
+
+
+def _open_keyring(state: Path, keys: CentreKeys, log: structlog.typing.FilteringBoundLogger) -> Keyring:
+    """The keys under the storage key; a change of it that was cut short is seen through first."""
+    ring = keyring.load_or_make(state, keys.storage)
+    if len(ring.sealing) > 1:
+        log.warning("a change of the storage key was cut short; sealing the rest anew")
+        ring = rekey.finish(state, ring, keys.storage)
+    return ring
+
+
+def _keep_keyring(state: Path, ring: Keyring, keys: CentreKeys) -> Keyring:
+    """Note which keys are in use, once something was opened with them: before that they might be the wrong ones."""
+    used = ring.using(keys, now=_clock())
+    if not used.alike(ring) or keyring.load(state, keys.storage) is None:
+        used.store(state, keys.storage)
+    return used
 
 
 def _open_audit(papers: Papers, state: Path) -> AuditFile:
@@ -474,7 +510,3 @@ def _policy(config: Config, charter: Charter) -> Policy:
         Watermarks(each.low, each.high) for each in (stock.triples, stock.squares, stock.bits, stock.masks)
     )
     return Policy(marks_by_kind(triples, squares, bits, masks, len(charter.centres)), stock.history_max)
-
-
-def _derived(key: StorageKey) -> Callable[[bytes], bytes]:
-    return lambda label: hmac.digest(key.expose(), b"nskd derived key v1\0" + label, "sha256")

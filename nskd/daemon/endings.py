@@ -1,4 +1,5 @@
-"""Requests that end before they are decided: the charter was amended, the purpose is over, or a centre has left.
+"""Requests that end before they are decided: the charter was amended, the purpose is over, a centre has left, or this
+one was restored from a backup.
 
 An approval names the charter under which it was given, so nothing approved under one version runs under the next; who
 asked submits again.  Done at the start and at every round of housekeeping, from the ledger, the charter and the clock
@@ -19,7 +20,7 @@ async def end_requests(workshop: Workshop) -> bool:
     """End what is over; whether anything was.  Raises an ``OperatorError`` when the disk is full."""
     ended = False
     for digest in await workshop.ledger(Ledger.undecided):
-        over = _over(workshop, await workshop.ledger(Ledger.get, digest))
+        over = over_by_now(workshop, await workshop.ledger(Ledger.get, digest))
         if over is not None:
             ended |= await end_request(workshop, digest, over)
     return ended
@@ -43,11 +44,15 @@ async def end_request(
     return True
 
 
-def _over(workshop: Workshop, entry: Entry) -> Refusal | None:
+def over_by_now(workshop: Workshop, entry: Entry) -> Refusal | None:
+    """Why a request that is not done can never run here any more; None when it can."""
     charter, request = workshop.charter, entry.request
     if request.charter_digest != charter.digest:
         what = f"the charter was amended; version {charter.version} is in force"
         return Refusal(Rule.CHARTER_AMENDED, request.centre, what, "Submit the request again.")
+    if workshop.restored_at is not None and request.submitted_at <= workshop.restored_at:
+        what = "this centre was restored from a backup since it was submitted, and may have run it before"
+        return Refusal(Rule.RESTORED, workshop.own, what, "Submit the request again.")
     purpose = charter.purpose(request.table.purpose)
     if purpose is not None and purpose.valid_until is not None and day_of(workshop.clock()) > purpose.valid_until:
         what = f"purpose {purpose.id} ended on {purpose.valid_until}"

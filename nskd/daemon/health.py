@@ -14,6 +14,7 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.expiry import any_purpose_left, expiries
 from nskd.daemon.generation import Generator
 from nskd.daemon.heads import Heads
+from nskd.daemon.key_watch import KeyWatch
 from nskd.daemon.objections import Objections
 from nskd.daemon.presence import PresenceKeeper
 from nskd.daemon.runs import Runs
@@ -54,6 +55,7 @@ class Parts:
     presence: PresenceKeeper
     objections: Objections
     heads: Heads
+    key_watch: KeyWatch
     own_policy: OwnPolicy | None
     state: Path
     started_at: int
@@ -88,6 +90,7 @@ class Health:
             *parts.generator.findings(),
             *parts.objections.findings(),
             *parts.heads.findings(),
+            *parts.key_watch.findings(),
             *self._records(),
             *(self._disk(disk) if disk is not None else ()),
             *self._stock(stock, now),

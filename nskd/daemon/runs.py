@@ -17,6 +17,7 @@ from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.regression import CaseMix
 from nskd.analysis.release import release_bytes
+from nskd.daemon.endings import over_by_now
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import Generator
@@ -131,6 +132,9 @@ class Runs:
             entry = await self._workshop.ledger(Ledger.get, proposal.request)
             if entry.request.centre != offer.sender:
                 raise Refusal(f"only {entry.request.centre} may run its request")
+            over = over_by_now(self._workshop, entry)
+            if over is not None and entry.state is not State.DONE:
+                raise Refusal(over.what)
             await self._approved(entry)
             plan = self._workshop.check(entry.request.table, entry.request.centre)
             listed = await self._history.check(proposal.request, proposal.extra)

@@ -21,6 +21,7 @@ from nskd.daemon.answers import (
     request_row,
     result_answer,
 )
+from nskd.daemon.backups import Backups
 from nskd.daemon.bugreport import BugReporter
 from nskd.daemon.charters import Charters
 from nskd.daemon.decisions import Decisions
@@ -42,6 +43,7 @@ from nskd.governance import limits
 from nskd.governance.audit import Event
 from nskd.governance.ledger import ERASED, Entry, Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
+from nskd.governance.presence import check_reason
 from nskd.governance.request import sign_request
 from nskd.governance.request_text import parse_request
 from nskd.governance.statement import Verdict
@@ -74,6 +76,7 @@ class DaemonService:
         documents: Documents,
         decisions: Decisions,
         presence: PresenceKeeper,
+        backups: Backups,
         reload: Reload,
         health: Health,
         metrics: Metrics,
@@ -97,6 +100,7 @@ class DaemonService:
         self._documents = documents
         self._decisions = decisions
         self._presence = presence
+        self._backups = backups
         self._reload = reload
         self._health = health
         self._log_level = log_level
@@ -331,6 +335,19 @@ class DaemonService:
     async def leave(self, call: Call, params: methods.WithdrawParams, /) -> answers.PresenceAnswer:
         """Leave the workshop under its present charter."""
         return await self._presence.leave(call, params)
+
+    async def epoch_end(self, call: Call, params: methods.EpochEndParams, /) -> answers.EpochEndAnswer:
+        """Destroy this centre's keys of the epoch and its stock; the others end theirs at the next session."""
+        check_reason(params.reason)
+        epoch = self._epochs.name()
+        if not params.check:
+            await self._epochs.destroy(f"ended by {call.user}: {params.reason}" if params.reason else f"by {call.user}")
+            self._generator.doubt()
+        return answers.EpochEndAnswer(epoch=epoch, checked=params.check)
+
+    async def backup(self, call: Call, params: methods.Changing, /) -> answers.BackupAnswer:
+        """Write a sealed backup of everything but epoch and stock."""
+        return await self._backups.make(check=params.check)
 
     async def reload(self, call: Call, params: methods.Changing, /) -> answers.ReloadAnswer:
         """Read the configuration anew."""

@@ -52,6 +52,7 @@ class Workshop:
     events: EventBus = attrs.field(repr=False)
     log: structlog.typing.FilteringBoundLogger = attrs.field(repr=False)
     permits: Permits = attrs.field(factory=Permits)
+    restored_at: int | None = None  # when this centre was restored from a backup, if it was
     attendance: Attendance = attrs.field(
         init=False, default=attrs.Factory(lambda self: Attendance(self.own, self.charter), takes_self=True), repr=False
     )

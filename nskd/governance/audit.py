@@ -62,6 +62,8 @@ class Event(enum.StrEnum):
     PRESENCE_REJECTED = "presence.rejected"  # a word of presence that was forged, malformed, elsewhere's or old
     EPOCH_FOUNDED = "epoch.founded"
     EPOCH_ENDED = "epoch.ended"
+    STORAGE_REKEYED = "storage.rekeyed"  # what is kept on disk was sealed under another storage key
+    STATE_RESTORED = "state.restored"  # this log goes on from a backup; what came after the backup is not in it
     HEAD_KEPT = "head.kept"  # another centre's signed head
     HEAD_CONTRADICTED = "head.contradicted"  # another centre's log was cut, edited or forked
 

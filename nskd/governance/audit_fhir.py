@@ -68,6 +68,8 @@ _TYPES: Final = MappingProxyType(
         Event.PRESENCE_REJECTED: (_ALERT, "E"),
         Event.EPOCH_FOUNDED: (_ACTIVITY, "E"),
         Event.EPOCH_ENDED: (_ACTIVITY, "E"),
+        Event.STORAGE_REKEYED: (_ACTIVITY, "U"),
+        Event.STATE_RESTORED: (_ALERT, "U"),
         Event.HEAD_KEPT: (_LOG_USED, "C"),
         Event.HEAD_CONTRADICTED: (_ALERT, "E"),
     }

@@ -161,11 +161,12 @@ class AuditFile:
         return raw.splitlines(keepends=True)
 
     @property
-    def _size(self) -> int:
+    def size(self) -> int:
+        """How many bytes its whole entries take in the file."""
         return self._ends[-1] if self._ends else 0
 
     def _took(self, entry: Entry) -> None:
-        self._ends.append(self._size + len(entry.line))
+        self._ends.append(self.size + len(entry.line))
         self._digests += entry.digest
         self._hashes += entry.head.hash
         if entry.body.event in (Event.HEAD_KEPT, Event.HEAD_CONTRADICTED) and entry.body.peer:
@@ -175,7 +176,7 @@ class AuditFile:
     def _take_back(self) -> None:
         """Undo what a failed append left."""
         try:
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, self.size)
             os.fsync(self._descriptor)
         except OSError:
             self._broken = True
@@ -198,7 +199,7 @@ class AuditFile:
             )
         if torn:
             check_torn(torn, self._chain)
-            os.ftruncate(self._descriptor, self._size)
+            os.ftruncate(self._descriptor, self.size)
             dropped = hashlib.sha256(torn).hexdigest()
             self.append(Event.LOG_REPAIRED, now=now, details={"bytes": len(torn), "sha256": dropped})
         if self._head is None:

@@ -77,6 +77,17 @@ class Database:
                     connection.execute("ROLLBACK")
                 raise
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy as it is at this moment, mode 0600; raises :class:`LedgerError`."""
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            with self.reading() as connection, contextlib.closing(sqlite3.connect(path)) as copy:
+                connection.backup(copy)
+        except OSError as exc:
+            raise LedgerError(
+                f"cannot be copied: {exc.strerror}", where=str(path), remedy="Check free space and the disk."
+            ) from None
+
     def settle(self) -> None:
         """Bring the log of changes into the file and cut it off, so that nothing erased is left in it."""
         with self.reading() as connection:
@@ -109,10 +120,11 @@ class Database:
             raise self.damaged(str(exc)) from None
         steps = _steps(found, schema, version, migrations)
         if steps is None:
+            which = "a later" if found > version else "another"
             raise LedgerError(
-                f"was written by another version (format {found}, this one reads {version})",
+                f"was written by {which} version (format {found}, this one reads {version})",
                 where=self._where,
-                remedy="Install the version that wrote it.",
+                remedy="Install the version that wrote it; an upgrade is not undone by an older program.",
             )
         with self.writing():
             for statements in steps:

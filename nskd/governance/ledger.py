@@ -28,6 +28,9 @@ from nskd.governance.tally import standing
 from nskd.governance.verification import fault, verify
 from protocol.errors import RemoteProtocolError
 
+RESTORED: Final = "restored"
+"""Stands in place of a fault where a request is known of by what others told after a restore."""
+
 INTERRUPTED: Final = "interrupted"
 """The fault of a run that ended with the daemon."""
 
@@ -129,6 +132,10 @@ class Ledger:
         """Let go of the file; everything is on disk already."""
         self._database.close()
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy as it is at this moment into a new file; raises :class:`LedgerError`."""
+        self._database.copy_to(path)
+
     def __enter__(self) -> Ledger:
         return self
 
@@ -221,6 +228,24 @@ class Ledger:
         with self._database.reading() as db:
             rows = db.execute(_SELECT + "WHERE runs > 0 ORDER BY rowid DESC LIMIT ?", (limits.BEGUN_MAX,)).fetchall()
         return [self._entry(row) for row in reversed(rows)]
+
+    def learn(self, request: SignedRequest, *, now: int) -> bool:
+        """Note that a run of a request began, of which this centre has forgotten; False when it knew.
+
+        It has ended here then: it may have run on other rows.  Raises :class:`LedgerFullError`.
+        """
+        known = self.add_request(request, now=now) is False
+        with self._database.writing() as db:
+            runs, state = db.execute("SELECT runs, state FROM request WHERE digest = ?", (request.digest,)).fetchone()
+            if known and runs:
+                return False
+            db.execute(
+                "UPDATE request SET runs = 1, fault = ?, detail = ?, retryable = 0 WHERE digest = ?",
+                (RESTORED, "it ran before this centre was restored from a backup, which is older", request.digest),
+            )
+            if State(state) in (State.SUBMITTED, State.APPROVED):
+                self._move(db, request.digest, Event.EXPIRE, now)
+        return True
 
     def counts(self) -> dict[State, int]:
         """Count requests by state."""

@@ -56,6 +56,7 @@ class Rule(enum.StrEnum):
     STEWARD_SIGNATURE = "steward-signature"
     STEWARD_AGAIN = "steward-signs-twice"
     RUN_BEGUN = "run-has-begun"
+    RESTORED = "restored-from-backup"  # this centre was, after the request was submitted
 
     # What a standing policy covers (`standing_policy`).
     POLICY_MALFORMED = "policy-malformed"

@@ -77,6 +77,15 @@ def receive_request(body: bytes, centre: str, signature: bytes, *, charter: Char
     ``SIGNATURE``: unknown centre, or signed by another key.  ``SESSION``: for another charter.
     ``UNEXPECTED``: from the future, or too old to be open.  ``MALFORMED`` or ``OVERSIZED``: the rest.
     """
+    signed = receive_begun(body, centre, signature, charter=charter, now=now)
+    oldest = now - limits.REQUEST_OPEN_MAX_S - limits.CLOCK_SKEW_MAX_S  # an honest centre may still be about to end it
+    if signed.submitted_at < oldest:
+        raise _out_of_time(signed, now)
+    return signed
+
+
+def receive_begun(body: bytes, centre: str, signature: bytes, *, charter: Charter, now: int) -> SignedRequest:
+    """Verify a request that may have run long ago; as :func:`receive_request`, but for its age."""
     listed = charter.find(centre)
     if listed is None:
         raise RemoteProtocolError(Fault.SIGNATURE, "a request in the name of a centre not in the charter")
@@ -101,12 +110,14 @@ def receive_request(body: bytes, centre: str, signature: bytes, *, charter: Char
         raise RemoteProtocolError(Fault.SESSION, "a request made under another charter", party=centre)
     if Role.REQUEST not in listed.roles:
         raise RemoteProtocolError(Fault.UNEXPECTED, "a request by a centre without the role request", party=centre)
-    oldest = now - limits.REQUEST_OPEN_MAX_S - limits.CLOCK_SKEW_MAX_S  # an honest centre may still be about to end it
-    if not oldest <= signed.submitted_at <= now + limits.CLOCK_SKEW_MAX_S:
-        raise RemoteProtocolError(
-            Fault.UNEXPECTED, f"a request submitted {signed.submitted_at - now:+d} s from now", party=centre
-        )
+    if signed.submitted_at > now + limits.CLOCK_SKEW_MAX_S:
+        raise _out_of_time(signed, now)
     return signed
+
+
+def _out_of_time(signed: SignedRequest, now: int) -> RemoteProtocolError:
+    what = f"a request submitted {signed.submitted_at - now:+d} s from now"
+    return RemoteProtocolError(Fault.UNEXPECTED, what, party=signed.centre)
 
 
 def read_request(body: bytes, centre: str, signature: bytes) -> SignedRequest:

@@ -53,6 +53,7 @@ class Name(enum.StrEnum):
     DISK_FULL = "disk-full"
     DOCUMENT_EXPIRING = "document-expiring"
     NO_PURPOSE_LEFT = "no-purpose-left"
+    KEY_DUE = "key-due"
 
 
 _NOT_WORKING: Final = frozenset(

@@ -49,6 +49,8 @@ def explain_call(error: BaseException, *, peer: str, where: str, charter_digest:
                 f"the daemon at {where} does not hold the key that the charter gives to {peer} "
                 f"({error.detail}): check address and noise_key of {peer} in the charter"
             )
+        case RemoteProtocolError(fault=Fault.VERSION):
+            return f"{peer} at {where} {error.detail}"
         case RemoteProtocolError(fault=Fault.HANDSHAKE):
             return (
                 f"the handshake with {peer} at {where} does not verify: most likely its charter or version "
@@ -77,6 +79,8 @@ def explain_answer(error: BaseException, *, who: str, charter_digest: bytes) -> 
                 f"{who} was turned away: {error.detail}; if it belongs to the workshop, its key in the "
                 f"charter is not the one it uses"
             )
+        case RemoteProtocolError(fault=Fault.VERSION):
+            return f"{who} was turned away: it {error.detail}"
         case RemoteProtocolError(fault=Fault.DISCONNECTED) | trio.BrokenResourceError() | trio.EndOfChannel():
             return (
                 f"{who} left during the handshake: if it belongs to the workshop, its charter or version of "

@@ -40,7 +40,15 @@ class Greeter:
     The centre earlier in charter order calls the later one, so that two never call each other at once.
     """
 
-    def __init__(self, *, own: str, static: StaticKey, charter_digest: bytes, members: Sequence[Member]) -> None:
+    def __init__(
+        self,
+        *,
+        own: str,
+        static: StaticKey,
+        charter_digest: bytes,
+        members: Sequence[Member],
+        version: int = PROTOCOL_VERSION,
+    ) -> None:
         names = [member.name for member in members]
         if own not in names or len(set(names)) != len(names):
             raise LocalProtocolError("a charter lists every centre once, this one included")
@@ -49,6 +57,7 @@ class Greeter:
         if members[names.index(own)].noise_key != static.public:
             raise LocalProtocolError("this centre's static key is not the one the charter lists for it")
         self.own = own
+        self._version = version
         self.charter_digest = charter_digest
         self.peers = {member.name: member for member in members if member.name != own}
         self.callees = frozenset(names[names.index(own) + 1 :])
@@ -67,9 +76,9 @@ class Greeter:
             static=self._static,
             prologue=self._prologue,
             expected={member.noise_key: member},
-            hello=Hello(PROTOCOL_VERSION, self.own, lane).encode(),
+            hello=Hello(self._version, self.own, lane).encode(),
         )
-        _check_name(read_hello(shaken.hello, from_dialer=False), member)
+        _check_name(read_hello(shaken.hello, from_dialer=False, version=self._version), member)
         pipe = MessageStream(shaken.stream, message_bytes_max=lane.message_bytes_max)
         verdict = await pipe.receive()
         if verdict.session == CONTROL_SESSION and verdict.step == WELCOME_STEP:
@@ -88,11 +97,11 @@ class Greeter:
             static=self._static,
             prologue=self._prologue,
             expected=self._peers_by_key,
-            hello=Hello(PROTOCOL_VERSION, self.own, None).encode(),
+            hello=Hello(self._version, self.own, None).encode(),
         )
         member = shaken.identity
         try:
-            lane = self._check_caller(read_hello(shaken.hello, from_dialer=True), member)
+            lane = self._check_caller(read_hello(shaken.hello, from_dialer=True, version=self._version), member)
         except RemoteProtocolError as error:
             await _turn_away(shaken.stream, error.detail)
             raise RemoteProtocolError(error.fault, error.detail, party=member.name) from None

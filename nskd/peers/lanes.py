@@ -17,6 +17,11 @@ from protocol import limits
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 
 PROTOCOL_VERSION: Final = 1
+"""Raised with every change of what centres say to each other; those with different ones say so and do not talk."""
+
+_HANDSHAKE_VERSION: Final = 1
+"""Raised only when the handshake itself changes: then the two cannot even say which version they are of."""
+
 DIGEST_BYTES: Final = 32
 _PROLOGUE_LABEL: Final = b"nskd peer link"
 _NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
@@ -58,11 +63,11 @@ class Member:
 
 
 def prologue(charter_digest: bytes) -> bytes:
-    """Make what both sides mix into the handshake: other versions and charters cannot connect (step 1.1)."""
+    """Make what both sides mix into the handshake: those with other charters cannot finish it (step 1.3)."""
     if len(charter_digest) != DIGEST_BYTES:
         raise LocalProtocolError(f"a charter digest has {DIGEST_BYTES} bytes, not {len(charter_digest)}")
     label = len(_PROLOGUE_LABEL).to_bytes(1, "big") + _PROLOGUE_LABEL
-    return label + PROTOCOL_VERSION.to_bytes(2, "big") + charter_digest
+    return label + _HANDSHAKE_VERSION.to_bytes(2, "big") + charter_digest
 
 
 class Hello(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -84,22 +89,37 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 _DECODER: Final = msgspec.msgpack.Decoder(Hello)
 
 
-def read_hello(payload: bytes, *, from_dialer: bool) -> Hello:
-    """Read a peer's hello and check it as far as it can be without knowing who it is."""
+class _Version(msgspec.Struct, frozen=True):
+    """What a hello of any version has."""
+
+    version: int
+
+
+_VERSION_DECODER: Final = msgspec.msgpack.Decoder(_Version)
+
+
+def check_version(version: int, own: int) -> None:
+    """Raise ``RemoteProtocolError(VERSION)`` for a peer of another version; it says which side is behind."""
+    if version != own:
+        behind = "that centre" if version < own else "this centre"
+        what = f"speaks version {version} of the protocol, and this centre version {own}"
+        raise RemoteProtocolError(Fault.VERSION, f"{what}: {behind} has to upgrade nskd")
+
+
+def read_hello(payload: bytes, *, from_dialer: bool, version: int = PROTOCOL_VERSION) -> Hello:
+    """Read a peer's hello and check it as far as it can be without knowing who it is.
+
+    Its version comes first (step 1.8): what else a later one has in it is not for us to judge.
+    """
     if len(payload) > limits.HELLO_BYTES_MAX:
         raise RemoteProtocolError(Fault.OVERSIZED, f"a hello of {len(payload)} bytes")
     try:
+        check_version(_VERSION_DECODER.decode(payload).version, version)
         hello = _DECODER.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RemoteProtocolError(Fault.MALFORMED, "a hello that cannot be read") from error
     if not is_centre_name(hello.centre):
         raise RemoteProtocolError(Fault.MALFORMED, "a hello whose centre is not a centre's name")
-    if hello.version != PROTOCOL_VERSION:
-        raise RemoteProtocolError(
-            Fault.SESSION,
-            f"speaks protocol version {hello.version}, we speak {PROTOCOL_VERSION}",
-            party=hello.centre,
-        )
     if (hello.lane is not None) is not from_dialer:
         raise RemoteProtocolError(Fault.MALFORMED, "a hello without its lane, or with one too many")
     return hello

@@ -17,7 +17,7 @@ from nskd.peers.complaints import Complaints
 from nskd.peers.control import ControlTraffic
 from nskd.peers.dialer import Connect, Dialer, Jitter, Pace, connect_tcp
 from nskd.peers.greeting import Arrival, Greeter, welcome_message
-from nskd.peers.lanes import Lane, Member
+from nskd.peers.lanes import PROTOCOL_VERSION, Lane, Member
 from nskd.peers.link import Link, LinkEnd
 from nskd.peers.listener import Answerer
 from nskd.peers.stream import MessageStream
@@ -89,9 +89,10 @@ class Mesh:
         connect: Connect = connect_tcp,
         pace: Pace | None = None,
         now: Now = _utc_now,
+        version: int = PROTOCOL_VERSION,
     ) -> None:
         self.own = own
-        self._greeter = Greeter(own=own, static=static, charter_digest=charter_digest, members=members)
+        self._greeter = Greeter(own=own, static=static, charter_digest=charter_digest, members=members, version=version)
         self._listeners = list(listeners)
         self._jitter = jitter
         self._connect = connect

@@ -49,6 +49,10 @@ class Durability:
         """Remove a file; one that is gone already is as good."""
         path.unlink(missing_ok=True)
 
+    def replace(self, new: Path, path: Path) -> None:
+        """Put a file in the place of another, at one stroke."""
+        new.replace(path)
+
     def identity(self, path: Path) -> tuple[int, int]:
         """Tell the inode of a file and when that last changed, in nanoseconds: a copy of the file has
         neither.

@@ -156,8 +156,9 @@ class Ledger:
         if found == schema.VERSION:
             return
         if found != 0:
+            which = "a later" if found > schema.VERSION else "an earlier"
             raise StockError(
-                f"it was written by another version (format {found}, this one reads {schema.VERSION})",
+                f"it was written by {which} version (format {found}, this one reads {schema.VERSION})",
                 where=str(self.path),
                 remedy="Install the version that wrote it, or remove its directory: new stock is made.",
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 
 from nskd.credentials import StorageKey
 from nskd.stockpile import accounts, anchor
@@ -14,11 +15,11 @@ from nskd.stockpile.sealing import key_check
 from nskd.stockpile.vault import Vault
 
 
-def recover(ledger: Ledger, vault: Vault, key: StorageKey, disk: Durability) -> Recovery:
-    """Check the key, then the place, then bring ledger and files to agreement."""
+def recover(ledger: Ledger, vault: Vault, keys: Sequence[StorageKey], disk: Durability) -> Recovery:
+    """Check the keys, of which the first seals, then the place, then bring ledger and files to agreement."""
     directory = ledger.path.parent
-    check = key_check(key)
-    if not hmac.compare_digest(ledger.meta("key check", lambda: check), check):
+    check = ledger.meta("key check", lambda: key_check(keys[0]))
+    if not any(hmac.compare_digest(check, key_check(key)) for key in keys):
         raise StockError(
             "this stock was sealed under another storage key",
             where=str(directory),

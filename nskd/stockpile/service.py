@@ -39,9 +39,11 @@ class SharedStockpile:
         self.recovery = stockpile.recovery
 
     @classmethod
-    async def open(cls, directory: Path, storage_key: StorageKey) -> SharedStockpile:
+    async def open(
+        cls, directory: Path, storage_key: StorageKey, *, former: Sequence[StorageKey] = ()
+    ) -> SharedStockpile:
         """Open the stock, see :meth:`Stockpile.open`."""
-        return await trio.to_thread.run_sync(lambda: cls(Stockpile.open(directory, storage_key)))
+        return await trio.to_thread.run_sync(lambda: cls(Stockpile.open(directory, storage_key, former=former)))
 
     async def __call__(self, method: Callable[Concatenate[Stockpile, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``method`` on the stock; it raises what the method raises."""

@@ -32,6 +32,7 @@ from nskd.stockpile.intake import Intake
 from nskd.stockpile.ledger import Ledger
 from nskd.stockpile.records import BatchInfo, Level, Reconciled, Recovery, Segment, StoredEpoch
 from nskd.stockpile.recovery import recover
+from nskd.stockpile.sealing import key_check
 from nskd.stockpile.states import State
 from nskd.stockpile.vault import Columns, NewFile, Vault, VaultDamagedError
 from protocol.limits import PROPOSAL_SEGMENTS_MAX
@@ -51,8 +52,17 @@ class Stockpile:
         self.recovery: Final = recovery
 
     @classmethod
-    def open(cls, directory: Path, storage_key: StorageKey, *, disk: Durability | None = None) -> Self:
+    def open(
+        cls,
+        directory: Path,
+        storage_key: StorageKey,
+        *,
+        former: Sequence[StorageKey] = (),
+        disk: Durability | None = None,
+    ) -> Self:
         """Open or create the stock in ``directory``, alone; put right what a crash left (see ``recovery``).
+
+        ``former`` keys open what was sealed under them, until :meth:`renew` has sealed all of it anew.
 
         Raises :class:`StockInUseError` if another process has it, :class:`StockError` for a wrong storage key
         or an unusable disk, :class:`StockDamagedError` for a ledger that cannot be read.
@@ -68,8 +78,9 @@ class Stockpile:
             undo.callback(lock.close)
             ledger = Ledger.open(directory / "ledger.sqlite", disk)
             undo.callback(ledger.close)
-            vault = Vault(sealed, storage_key, disk)
-            recovery = recover(ledger, vault, storage_key, disk)
+            keys = (storage_key, *former)
+            vault = Vault(sealed, keys, disk)
+            recovery = recover(ledger, vault, keys, disk)
             undo.pop_all()
         return cls(lock, ledger, vault, recovery)
 
@@ -147,6 +158,28 @@ class Stockpile:
             self._ledger.truncate_log()
         finally:
             self._vault.sweep(set())
+
+    def renew(self, storage_key: StorageKey) -> None:
+        """Have epoch and stock sealed under the key that now seals; after it no former one is needed.
+
+        What no key opens is dropped, and takes the epoch with it if it was the epoch's.  May be cut short at any point
+        and begun again.  Raises :class:`StockError` for what the disk says.
+        """
+        with self._ledger.reading() as connection:
+            epoch, batches = accounts.epoch(connection), accounts.batches(connection)
+        if epoch is not None:
+            try:
+                self._vault.renew(epoch.epoch, epoch.label, epoch.salt)
+            except VaultDamagedError as exc:
+                self.destroy_epoch(f"its sealed keys are damaged: {exc}")
+                batches = []
+            for row in batches:
+                try:
+                    if row.salt is not None:
+                        self._vault.renew(row.batch, row.label(epoch.epoch), row.salt)
+                except VaultDamagedError:
+                    self.drop(row.batch)
+        self._ledger.set_meta("key check", key_check(storage_key))
 
     # --- batches --------------------------------------------------------------------------------------------
 

@@ -59,12 +59,13 @@ def _piece_bytes(items: int) -> int:
 class Vault:
     """The directory of sealed files, each named by the batch (or epoch) it belongs to.
 
-    Keeps no state of its own: one thread may write a file while another reads a second and removes a third.
+    Keeps no state of its own: one thread may write a file while another reads a second and removes a third.  The first
+    of ``keys`` seals; the others only open what was sealed before.
     """
 
-    def __init__(self, directory: Path, key: StorageKey, disk: Durability) -> None:
+    def __init__(self, directory: Path, keys: Sequence[StorageKey], disk: Durability) -> None:
         self.directory = directory
-        self._key = key
+        self._keys = tuple(keys)
         self._disk = disk
 
     def path(self, name: bytes) -> Path:
@@ -84,7 +85,7 @@ class Vault:
                     descriptor = self._disk.create(path)
                     made.append(file.name)
                     try:
-                        for block in self._sealed_blocks(file):
+                        for block in self._sealed_blocks(file.label, file.salt, _blocks_of(file.columns)):
                             self._disk.write(descriptor, block)
                         self._disk.sync_file(descriptor)
                     finally:
@@ -106,9 +107,46 @@ class Vault:
         except OSError as exc:
             raise VaultDamagedError(f"its file cannot be opened: {exc.strerror}") from None
         try:
-            _Reader(descriptor, Sealer(self._key, salt, label), label).read(start, out)
+            self._reader(descriptor, salt, label).read(start, out)
         finally:
             os.close(descriptor)
+
+    def renew(self, name: bytes, label: Label, salt: bytes) -> None:
+        """Have a file sealed under the first key: copied block by block, and put in place of itself at one stroke.
+
+        Label and salt stay; with another key they give other file keys, so no nonce repeats.  Raises
+        :class:`VaultDamagedError` for a file that no key opens, :class:`StockError` for what the disk says.
+        """
+        path, fresh = self.path(name), self.path(name).with_suffix(".renewed")
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError as exc:
+            raise VaultDamagedError(f"its file cannot be opened: {exc.strerror}") from None
+        try:
+            reader = self._reader(descriptor, salt, label)
+            if reader.keys_tried == 1:
+                return
+            with _explained(path):
+                self._disk.remove(fresh)  # of an attempt that was cut short
+                written = self._disk.create(fresh)
+                try:
+                    for block in self._sealed_blocks(label, salt, reader.blocks()):
+                        self._disk.write(written, block)
+                    self._disk.sync_file(written)
+                finally:
+                    os.close(written)
+                self._disk.replace(fresh, path)
+                self._disk.sync_directory(self.directory)
+        finally:
+            os.close(descriptor)
+
+    def _reader(self, descriptor: int, salt: bytes, label: Label) -> _Reader:
+        """Under the first key that opens the file's first piece; under the last, which then says what is wrong."""
+        for tried, key in enumerate(self._keys, 1):
+            reader = _Reader(descriptor, Sealer(key, salt, label), label, tried)
+            if tried == len(self._keys) or reader.opens():
+                return reader
+        raise VaultDamagedError("there is no key")
 
     def remove(self, name: bytes) -> None:
         """Remove a file, and never mind if that fails: its salt is gone, and the next start tries again."""
@@ -131,28 +169,55 @@ class Vault:
         except OSError:
             return False
 
-    def _sealed_blocks(self, file: NewFile) -> Iterator[memoryview]:
-        """The file's contents, block by block, in a buffer that is used again."""
-        rows, count = file.columns.shape
-        m = limits.PIECE_ITEMS
-        sealer = Sealer(self._key, file.salt, file.label)
-        buffer = memoryview(bytearray(rows * _piece_bytes(min(m, count))))
-        for block, first in enumerate(range(0, count, m)):
-            length = min(m, count - first)
-            size = _piece_bytes(length)
+    def _sealed_blocks(self, label: Label, salt: bytes, blocks: Iterator[Columns]) -> Iterator[memoryview]:
+        """A file's contents, block by block, in a buffer that is used again."""
+        rows, m = label.rows, limits.PIECE_ITEMS
+        sealer = Sealer(self._keys[0], salt, label)
+        buffer = memoryview(bytearray(rows * _piece_bytes(min(m, label.count))))
+        for block, columns in enumerate(blocks):
+            size = _piece_bytes(columns.shape[1])
             for row in range(rows):
-                run = np.ascontiguousarray(file.columns[row, first : first + length])  # a view, as a rule
+                run = np.ascontiguousarray(columns[row])  # a view, as a rule
                 sealer.seal_into(block * rows + row, run.data.cast("B"), buffer[row * size : (row + 1) * size])
             yield buffer[: rows * size]
+
+
+def _blocks_of(columns: Columns) -> Iterator[Columns]:
+    for first in range(0, columns.shape[1], limits.PIECE_ITEMS):
+        yield columns[:, first : first + limits.PIECE_ITEMS]
 
 
 class _Reader:
     """Opens the pieces of one file, block by block."""
 
-    def __init__(self, descriptor: int, sealer: Sealer, label: Label) -> None:
+    def __init__(self, descriptor: int, sealer: Sealer, label: Label, keys_tried: int) -> None:
         self._descriptor = descriptor
         self._sealer = sealer
         self._label = label
+        self.keys_tried = keys_tried
+
+    def opens(self) -> bool:
+        """Whether this is the key of the file's first piece."""
+        first = np.empty((self._label.rows, 1), dtype=np.uint64)
+        try:
+            self.read(0, first)
+        except VaultDamagedError:
+            return False
+        finally:
+            first.fill(0)
+        return True
+
+    def blocks(self) -> Iterator[Columns]:
+        """All of the file, block by block, in an array that is used again, and cleared in the end."""
+        m, label = limits.PIECE_ITEMS, self._label
+        out = np.zeros((label.rows, min(m, label.count)), dtype=np.uint64)
+        try:
+            for first in range(0, label.count, m):
+                part = out[:, : min(m, label.count - first)]
+                self.read(first, part)
+                yield part
+        finally:
+            out.fill(0)
 
     def read(self, start: int, out: Columns) -> None:
         """Fill ``out`` with the items from ``start`` on."""

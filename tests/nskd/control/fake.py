@@ -351,6 +351,13 @@ class FakeService:
     async def leave(self, call: Call, params: m.WithdrawParams, /) -> a.PresenceAnswer:
         return self._presence("leave", "left", call, params)
 
+    async def epoch_end(self, call: Call, params: m.EpochEndParams, /) -> a.EpochEndAnswer:
+        return a.EpochEndAnswer(epoch="0123456789abcdef", checked=params.check)
+
+    async def backup(self, call: Call, params: m.Changing, /) -> a.BackupAnswer:
+        path = None if params.check else "/var/lib/nskd/backup/noord.backup"
+        return a.BackupAnswer(path=path, size=None if params.check else 4096, audit_entries=7, checked=params.check)
+
     async def reload(self, call: Call, params: m.Changing, /) -> a.ReloadAnswer:
         self._name("reload", call, params)
         return a.ReloadAnswer(changed=["stock.low"], restart_needed=[], checked=params.check)

@@ -1,7 +1,6 @@
 """Each alert and each finding: a centre is brought into that state, and says so; in no other state does it.
 
 Real ledger, audit log, attendance, epochs, generator, heads and objections; network, stock and disk are the test's.
-says.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.heads import Heads
 from nskd.daemon.health import Disk, Health, Parts
+from nskd.daemon.key_watch import KeyWatch
 from nskd.daemon.metrics import Clients, Metrics
 from nskd.daemon.objections import Objections
 from nskd.data.load import Dataset, LeftOut
@@ -34,6 +34,7 @@ from nskd.governance.audit_file import AuditFile
 from nskd.governance.audit_heads import Contradiction
 from nskd.governance.charter import Purpose
 from nskd.governance.ledger import Ledger, LedgerError
+from nskd.keyring import Age
 from nskd.monitor import limits
 from nskd.monitor.findings import Name, verdict
 from nskd.peers.lanes import Lane
@@ -115,6 +116,7 @@ class Centre:
     network: Network
     stock: Stock
     directory: Path
+    ages: list[Age]
     free: int = 50 * GIGABYTE
     draining: bool = False
     answers: bool = True
@@ -162,6 +164,7 @@ def made(here: World, directory: Path) -> Centre:
     endings: Counter[tuple[str, str]] = Counter({("analysis", outcome): 0 for outcome in OUTCOMES})
     epochs = Epochs(workshop=workshop, stock=cast(Any, stock))
     rest: dict[str, Any] = {"sessions": None, "stock": stock, "needs": stock, "turns": None, "workers": None}
+    ages: list[Age] = []
     opt_out = directory / "opt-out.csv"
     opt_out.write_text("person_link\np-1\n")
     dataset = cast(Dataset, SimpleNamespace(leave_out=lambda people: LeftOut(visits=len(people), people=len(people))))
@@ -175,6 +178,7 @@ def made(here: World, directory: Path) -> Centre:
         presence=seat.presence,
         objections=Objections(workshop=workshop, dataset=dataset, path=opt_out),
         heads=Heads(workshop=workshop, mesh=cast(Any, network)),
+        key_watch=KeyWatch(ages, lambda: 730.0 * DAY_S, clock=lambda: here.now, log=workshop.log),
         own_policy=None,
         state=directory,
         started_at=here.now,
@@ -183,7 +187,7 @@ def made(here: World, directory: Path) -> Centre:
     )
     health = Health(parts)
     metrics = Metrics(parts, health, clients=lambda: Clients(1, 0), version="1")
-    centre = Centre(here, seat, parts, health, metrics, network, stock, directory, endings=endings)
+    centre = Centre(here, seat, parts, health, metrics, network, stock, directory, ages, endings=endings)
     return centre
 
 
@@ -334,6 +338,10 @@ async def document_expiring(centre: Centre) -> None:
     centre.use_purposes(day(centre, 20), day(centre, 200), None)
 
 
+async def key_due(centre: Centre) -> None:
+    centre.ages.append(Age("storage", centre.here.now - 701 * DAY_S))
+
+
 async def no_purpose_left(centre: Centre) -> None:
     centre.use_purposes(day(centre, -40))
 
@@ -376,6 +384,7 @@ CASES: Final = (
     Case(disk_low, "NskdDiskLow", Name.DISK_LOW),
     Case(disk_full, "NskdDiskFull", Name.DISK_FULL, frozenset({"NskdDiskLow", "NskdNotWorking"})),
     Case(document_expiring, "NskdDocumentExpiring", Name.DOCUMENT_EXPIRING),
+    Case(key_due, "NskdKeyDue", Name.KEY_DUE),
     Case(no_purpose_left, "NskdNoPurposeLeft", Name.NO_PURPOSE_LEFT, frozenset({"NskdNotWorking"})),
 )
 

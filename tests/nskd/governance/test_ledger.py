@@ -340,7 +340,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "new.db") as raw:
         raw.execute("PRAGMA user_version = 99")
     raw.close()
-    with pytest.raises(LedgerError, match="another version"):
+    with pytest.raises(LedgerError, match="a later version"):
         Ledger.open(tmp_path / "new.db", now=NOW)
 
 

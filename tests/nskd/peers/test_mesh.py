@@ -145,6 +145,31 @@ async def test_another_charter_cannot_connect_and_the_log_says_what_to_do(autoju
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("older", ["a", "b"])
+async def test_another_version_is_named_at_both_ends_and_called_ever_more_slowly(
+    autojump_clock: Clock, older: str
+) -> None:
+    network = Network()
+    async with trio.open_nursery() as nursery:
+        nodes = {name: Node(name, "ab", network, version=6 if name == older else 7) for name in "ab"}
+        for node in nodes.values():
+            await nursery.start(node.run)
+        await trio.sleep(600)
+        for name, node in nodes.items():
+            said = node.logged("warning")
+            versions = (7, 6) if name == older else (6, 7)
+            behind = "this centre" if name == older else "that centre"
+            expected = f"speaks version {versions[0]} of the protocol, and this centre version {versions[1]}: {behind}"
+            assert all(f"{expected} has to upgrade nskd" in line for line in said)
+            assert len(said) == (3 if name == "a" else 1)  # once a lane by who calls, not once an attempt
+            (status,) = node.mesh.status()
+            assert not status.connected and status.last_error is not None
+            assert f"{behind} has to upgrade nskd" in status.last_error
+        late = [at for _, _, at in network.calls if at > 300]
+        assert 3 <= len(late) <= 3 * 300 / (limits.REDIAL_MAX_S / 2)  # ten a minute at most, in place of a storm
+        nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("stranger", ["a", "b"])
 async def test_a_key_the_charter_does_not_list(autojump_clock: Clock, stranger: str) -> None:
     network = Network()

@@ -14,7 +14,7 @@ import structlog
 import trio
 import trio.testing
 
-from nskd.peers.lanes import Member
+from nskd.peers.lanes import PROTOCOL_VERSION, Member
 from nskd.peers.mesh import Mesh
 from protocol.noise import StaticKey
 from protocol.wire import Message
@@ -136,6 +136,7 @@ class Node:
         *,
         charter: bytes = CHARTER,
         key: StaticKey | None = None,
+        version: int = PROTOCOL_VERSION,
     ) -> None:
         self.name = name
         self.capture = structlog.testing.LogCapture()
@@ -156,6 +157,7 @@ class Node:
             jitter=random.Random(name).random,
             connect=network.connector(name),
             log=self.log,
+            version=version,
         )
 
     def logged(self, level: str) -> list[str]:

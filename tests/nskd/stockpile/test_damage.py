@@ -233,15 +233,15 @@ def test_cursors_of_other_centres_undo_a_rollback_nobody_noticed(tmp_path: Path)
         assert stock.level("triple") == 70
 
 
-@pytest.mark.parametrize("harm", ["noise", "zeros in the middle", "newer version"])
+@pytest.mark.parametrize("harm", ["noise", "zeros in the middle", "later version", "earlier version"])
 def test_a_damaged_ledger(tmp_path: Path, harm: str) -> None:
     make(tmp_path, batches=200, count=1)
     path = tmp_path / "ledger.sqlite"
     if harm == "noise":
         path.write_bytes(b"noise" * 10_000)
-    elif harm == "newer version":
+    elif harm in ("later version", "earlier version"):
         connection = sqlite3.connect(path)
-        connection.execute("PRAGMA user_version = 99")
+        connection.execute(f"PRAGMA user_version = {99 if harm == 'later version' else 1}")
         connection.close()
     else:
         raw = bytearray(path.read_bytes())
@@ -251,6 +251,7 @@ def test_a_damaged_ledger(tmp_path: Path, harm: str) -> None:
         Stockpile.open(tmp_path, KEY)
     assert str(path) in str(caught.value)
     assert "emove" in caught.value.remedy
+    assert "version" not in harm or harm in str(caught.value)
 
 
 def test_one_daemon_at_a_time(tmp_path: Path) -> None:

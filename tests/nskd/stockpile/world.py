@@ -116,6 +116,12 @@ class ScriptedDisk(Durability):
         super().remove(path)
         self._step("removed")
 
+    def replace(self, new: Path, path: Path) -> None:
+        self._step("replace")
+        super().replace(new, path)
+        self._unnamed.discard(new)
+        self._step("replaced")
+
     def lose_power(self) -> None:
         """Forget what a power cut would forget: contents and names that were never synced."""
         for path in self._unsynced.values():

@@ -1,0 +1,80 @@
+"""Another storage key for a state directory: ``nskd rekey``, while the daemon is stopped.
+
+Three steps, each of which ends with one file put in place at one stroke:
+
+1. The keyring, with a fresh sealing key in front, is written under the new storage key.  From this moment the new one
+   opens everything, and the old one nothing.
+2. Stock, epoch, populations and case mixes are sealed anew, one by one.
+3. The keyring is written without the former sealing keys.
+
+Cut short before the first is done, the old key works and nothing has changed; after it the new key works, and the next
+start of the daemon, or of the command, goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import attrs
+
+from nskd import keyring
+from nskd.analysis.contribution import Contributions
+from nskd.analysis.populations import Populations
+from nskd.credentials import CentreKeys, StorageKey
+from nskd.errors import OperatorError
+from nskd.keyring import Keyring, KeyringError
+from nskd.stockpile import Durability, Stockpile
+
+
+class RekeyError(OperatorError):
+    """The storage key cannot be replaced."""
+
+
+def rekey(
+    state: Path, keys: CentreKeys, new: StorageKey, *, now: int, end_epoch: bool, disk: Durability | None = None
+) -> Keyring:
+    """Do all three steps, or those that are left; returns the keyring as it is then.  Raises an ``OperatorError``.
+
+    ``keys``: those in use until now.  ``end_epoch``: epoch and stock are destroyed rather than sealed anew, for when
+    the old key may be known to others.  The caller sees to it that no daemon has the directory.
+    """
+    if new == keys.storage:
+        raise RekeyError(
+            "the new storage key is the one in use",
+            where=str(state),
+            remedy="Make another: nskctl keygen --only storage DIRECTORY.",
+        )
+    try:
+        ring = keyring.load_or_make(state, keys.storage)
+    except KeyringError:
+        resumed = None
+        with contextlib.suppress(KeyringError):
+            resumed = keyring.load(state, new)
+        if resumed is None:
+            raise
+        ring = resumed
+    else:
+        _open_stock(state, ring, disk).close()  # so that nothing is written under keys that are not the right ones
+        ring = ring.turned().using(attrs.evolve(keys, storage=new), now=now)
+        ring.store(state, new)
+    return finish(state, ring, new, end_epoch=end_epoch, disk=disk)
+
+
+def finish(
+    state: Path, ring: Keyring, storage: StorageKey, *, end_epoch: bool = False, disk: Durability | None = None
+) -> Keyring:
+    """Seal anew whatever is not sealed under the first key, and forget the others.  Raises an ``OperatorError``."""
+    with contextlib.closing(_open_stock(state, ring, disk)) as stock:
+        if end_epoch:
+            stock.destroy_epoch("the storage key it was sealed under was given up")
+        stock.renew(ring.sealing[0])
+    Populations(state / "populations", ring.digests, ring.seals).renew()
+    Contributions(state / "contributions", ring.digests, ring.seals).renew()
+    settled = ring.settled()
+    settled.store(state, storage)
+    return settled
+
+
+def _open_stock(state: Path, ring: Keyring, disk: Durability | None) -> Stockpile:
+    return Stockpile.open(state / "stock", ring.sealing[0], former=ring.sealing[1:], disk=disk)
