@@ -298,6 +298,8 @@ async def test_a_dry_run_changes_nothing(workshop: Workshop) -> None:
         "pause": {},
         "leave": {},
         "reload": {},
+        "epoch.end": {},
+        "backup": {},
         "drain": {"exit": True},
         "log.level": {"level": "error"},
     }

@@ -36,6 +36,8 @@ CHANGING = {
     "resume": "resume",
     "leave": "leave",
     "log level": "log.level",
+    "epoch end": "epoch.end",
+    "backup": "backup",
     "reload": "reload",
     "drain": "drain",
 }
