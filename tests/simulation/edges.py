@@ -12,33 +12,46 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 from unittest import mock
 
+import attrs
+import numpy as np
 import structlog
 import trio
 
+from nskd.analysis.impossible import impossible_cells as impossible_really
+from nskd.analysis.table import TablePlan
 from nskd.control.server import ControlServer
 from nskd.daemon import daemon as daemon_module
 from nskd.daemon import epochs as epochs_module
 from nskd.daemon import generation as generation_module
+from nskd.daemon import runs as runs_module
 from nskd.daemon import start as start_module
 from nskd.data.load import Dataset
 from nskd.data.load import load as load_really
 from nskd.packs.pack import load_pack as load_pack_really
+from nskd.peers import secure as secure_module
+from nskd.peers.channel import SessionChannel
+from nskd.peers.lanes import Lane
 from nskd.stockpile.durability import Durability
+from protocol import limits
+from protocol.field import P
 from protocol.lattice.selftest import selftest as selftest_really
+from protocol.wire import Message
 from tests.simulation.dealt import Bank, seal, unseal
 from tests.simulation.disk import Connection
 from tests.simulation.machine import HERE, Machine, here
-from tests.simulation.network import Network
+from tests.simulation.network import Network, line_over
 
+SLOWER: Final = 5  # what a daemon does every few seconds it does so much less often, or idle hours would cost the most
 T = TypeVar("T")
 Told = Callable[[Machine, dict[str, Any]], None]
 
+_exchange_really = SessionChannel.exchange
 _urandom, _time, _fsync, _connect, _run_sync = os.urandom, time.time, os.fsync, sqlite3.connect, trio.to_thread.run_sync
 
 
@@ -76,6 +89,39 @@ async def _thread(
     if HERE.get() is None:
         return await _run_sync(function, *args, limiter=limiter)
     return await here().thread(functools.partial(function, *args), limiter)
+
+
+async def _exchange(
+    channel: SessionChannel, outgoing: Mapping[int, Message], expected: Collection[int]
+) -> dict[int, Message]:
+    """The channel's own, and a false share in it if this machine is to lie; what it contributes stays true."""
+    machine = HERE.get()
+    if machine is not None and machine.lies_after is not None and channel.lane is Lane.ONLINE:
+        outgoing = _false(machine, outgoing)
+    return await _exchange_really(channel, outgoing, expected)
+
+
+def _false(machine: Machine, outgoing: Mapping[int, Message]) -> Mapping[int, Message]:
+    step, parts = next(((each.step, each.parts) for each in outgoing.values()), ("", ()))
+    shares = [part for part in parts if part.dtype == np.uint64 and part.size]
+    if not shares or step.partition(".")[2] in ("input", ""):
+        return outgoing
+    assert machine.lies_after is not None
+    machine.lies_after -= 1
+    if machine.lies_after >= 0:
+        return outgoing
+    machine.lies_after = None
+    place = machine.rng.randrange(parts[0].size)
+    told = list(outgoing) if machine.rng.random() < 0.7 else [machine.rng.choice(list(outgoing))]
+
+    def lie(message: Message) -> Message:
+        first, *rest = message.parts
+        spoilt = first.copy()
+        spoilt.reshape(-1)[place] = (int(spoilt.reshape(-1)[place]) + 1) % P
+        return attrs.evolve(message, parts=(spoilt, *rest))
+
+    machine.lied += 1
+    return {peer: lie(message) if peer in told else message for peer, message in outgoing.items()}
 
 
 class _Jitter:
@@ -124,6 +170,11 @@ def _load(origin: Any, pack: Any, **options: Any) -> Any:
     return _extracts[name]
 
 
+def extract_data(path: Path) -> Any:
+    """What a centre has read of its extract."""
+    return _extracts[str(path)]
+
+
 @contextmanager
 def _no_socket(_: Path) -> Iterator[None]:
     yield None
@@ -168,6 +219,12 @@ def edges(network: Network, bank: Bank | None, told: Told, rng: random.Random) -
         put(trio, "open_tcp_listeners", network.listen)
         put(trio, "open_tcp_stream", network.connect)
         put(trio, "open_signal_receiver", lambda *_: here().signals())
+        put(SessionChannel, "exchange", _exchange)
+        put(secure_module, "line_over", line_over)
+        put(limits, "PING_INTERVAL_S", limits.PING_INTERVAL_S * SLOWER)
+        put(limits, "LIVENESS_TIMEOUT_S", limits.LIVENESS_TIMEOUT_S * SLOWER)
+        put(daemon_module, "HOUSEKEEPING_S", daemon_module.HOUSEKEEPING_S * SLOWER)
+        put(runs_module, "impossible_cells", _impossible)
         put(Durability, "identity", _place)
         put(daemon_module, "control_endpoint", _no_socket)
         put(daemon_module, "ControlServer", _Desk)
@@ -188,5 +245,14 @@ def edges(network: Network, bank: Bank | None, told: Told, rng: random.Random) -
             structlog.configure(**settings)
 
 
+def _impossible(plan: TablePlan) -> Any:
+    """A function of the question alone, and a dear one."""
+    key = (plan.rows, plan.columns, plan.filter.sql, plan.margins)
+    if key not in _impossible_known:
+        _impossible_known[key] = impossible_really(plan)
+    return _impossible_known[key]
+
+
+_impossible_known: dict[Any, Any] = {}
 _selftest = functools.cache(selftest_really)
 _load_pack = functools.cache(load_pack_really)

@@ -52,6 +52,8 @@ class Machine:
         self.scope = trio.CancelScope()
         self.disk = Disk(random.Random(rng.getrandbits(64)), self.cut)
         self.slow_cpu_s = 0.0
+        self.lies_after: int | None = None  # openings of runs, before it tells a false share
+        self.lied = 0
         self.spoils_batch = False  # it lies in the check of the next batch
         self.daemon: Daemon | None = None
         self.service: Service | None = None

@@ -14,6 +14,7 @@ from typing import Final
 
 import trio
 
+from nskd.peers.line import Line
 from tests.simulation.machine import Machine, here
 
 WINDOW_BYTES: Final = 1 << 20  # on their way in one direction; more has to wait
@@ -47,9 +48,14 @@ class Direction:
         self._bytes += len(data)
         self._moved.unpark_all()
 
+    @property
+    def room(self) -> int:
+        """Bytes that may be sent now."""
+        return WINDOW_BYTES - self._bytes
+
     async def wait_room(self) -> None:
         """Wait until more may be sent."""
-        while self._bytes >= WINDOW_BYTES and not (self.broken or self.deaf or self.silent):
+        while not self.room and not (self.broken or self.deaf or self.silent):
             await self._moved.park()
 
     async def take(self, most: int) -> bytes:
@@ -122,13 +128,22 @@ class End(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         await trio.lowlevel.checkpoint()
-        self._check()
-        await self._out.wait_room()
+        rest = memoryview(data)
+        while len(rest):
+            self._check()
+            await self._out.wait_room()
+            rest = rest[self.send_now(rest) :]
+
+    def send_now(self, data: memoryview) -> int:
+        """Send what there is room for; returns how many bytes that is."""
         self._check()
         if self._out.broken or self._out.deaf:
             raise trio.BrokenResourceError("connection reset")
-        self._out.put(bytes(data))
-        self._wire.moved()
+        piece = bytes(data[: self._out.room])
+        if piece:
+            self._out.put(piece)
+            self._wire.moved()
+        return len(piece)
 
     async def wait_send_all_might_not_block(self) -> None:
         await self._out.wait_room()
@@ -152,6 +167,24 @@ class End(trio.abc.Stream):
     def _check(self) -> None:
         if self.closed:
             raise trio.ClosedResourceError("this connection was closed")
+
+
+class WireLine(Line):
+    """The bytes of a simulated connection, sent without waiting while there is room, as a socket's are."""
+
+    def __init__(self, end: End) -> None:
+        super().__init__(end)
+        self._end = end
+
+    def send_now(self, data: memoryview) -> int:
+        """Send what there is room for."""
+        return self._end.send_now(data)
+
+
+def line_over(stream: trio.abc.Stream) -> Line:
+    """In place of :func:`nskd.peers.line.line_over`."""
+    assert isinstance(stream, End)
+    return WireLine(stream)
 
 
 class Wire:

@@ -107,13 +107,17 @@ class People:
         """A centre pauses for a while."""
         if await self._at(centre, lambda s: s.pause(CALL, methods.WithdrawParams(reason="the extract is renewed"))):
             self.counts["pauses"] += 1
-            await trio.sleep(seconds)
-        while not await self._at(centre, lambda s: s.resume(CALL, methods.Changing())):
-            if not await self._paused(centre):
-                return
-            await trio.sleep(60)
+        await trio.sleep(seconds)
+        await self.resume(centre)
 
-    async def _paused(self, centre: Centre) -> bool:
+    async def resume(self, centre: Centre) -> None:
+        """End a pause, if there is one, however often that takes."""
+        while self._paused(centre):
+            await self._at(centre, lambda s: s.resume(CALL, methods.Changing()))
+            await trio.sleep(30)
+
+    @staticmethod
+    def _paused(centre: Centre) -> bool:
         machine = centre.up
         return machine is None or machine.daemon is None or machine.daemon.workshop.attendance.own is not None
 

@@ -33,7 +33,6 @@ from tests.simulation.network import Network
 NAMES: Final = ("noord", "midden", "zuid", "oost", "west")
 VISITS: Final = 120  # of one centre: most cells of a small table are large enough, some are not
 _RESTART_S: Final = 5.0  # what a service manager waits
-_BOUND_TASKS: Final = 400  # of one workshop; a leak of tasks goes beyond it within a few hours
 
 Problem = Callable[[str], None]
 
@@ -93,8 +92,6 @@ class Workshop:
     charter: Charter = attrs.field(init=False)
     centres: dict[str, Centre] = attrs.field(factory=dict)
     counts: Counter[str] = attrs.field(factory=Counter)
-    on_machine: Callable[[Machine], None] = lambda _: None
-    on_end: Callable[[Machine], None] = lambda _: None
 
     def __attrs_post_init__(self) -> None:
         text = papers.charter_toml(
@@ -133,7 +130,6 @@ class Workshop:
                 await centre.back.wait()
             machine = self._switch_on(centre)
             await self._serve(centre, machine)
-            self.on_end(machine)
             if not machine.dead:
                 machine.cut()  # ended in order, or could not start: nothing of it goes on
             await trio.sleep(_RESTART_S)
@@ -149,14 +145,11 @@ class Workshop:
         if before is not None:
             machine.disk.inherit(before.disk)
             machine.slow_cpu_s = before.slow_cpu_s
-            self.counts["durable steps"] += before.disk.steps
-            self.counts["writes torn"] += before.disk.torn
-            self.counts["writes refused by the disk"] += before.disk.refused
+            self.count_disk(before, self.counts)
         self._configure(centre, machine)
         machine.disk.mount(directory)
         centre.machine = machine
         self.counts["starts"] += 1
-        self.on_machine(machine)
         return machine
 
     def _died(self, centre: Centre, machine: Machine) -> None:
@@ -202,6 +195,14 @@ class Workshop:
         """What a machine's code says after its end does not matter, but that the simulation itself is to stop does."""
         if isinstance(error, trio.Cancelled | KeyboardInterrupt):
             raise error
+
+    @staticmethod
+    def count_disk(machine: Machine, counts: Counter[str]) -> None:
+        """Add what a machine's disk did in one life."""
+        counts["durable steps"] += machine.disk.steps
+        counts["writes torn"] += machine.disk.torn
+        counts["writes refused by the disk"] += machine.disk.refused
+        counts["false shares told in runs"] += machine.lied
 
     # --- what operators do --------------------------------------------------------------------------------------
 
