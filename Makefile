@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup test lint format attack demo bench lock clean
+.PHONY: help setup test lint format attack soak demo bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ format: $(READY)  ## let ruff lay out the code
 
 attack: $(READY)  ## attacks on releases of thousands of random workshops; ATTACK=2000 says how many
 	NSKD_ATTACK=$(or $(ATTACK),2000) $(BIN)/python -m pytest --timeout 3600 tests/attack
+
+soak: $(READY)  ## whole workshops under a virtual clock and many faults; SOAK=200 hours, SOAK_SECONDS=600 of real time
+	$(BIN)/python -m tests.simulation --hours $(or $(SOAK),200) $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS))
 
 demo: $(READY)  ## three hospitals on this machine, one joint table, nothing short-circuited
 	$(BIN)/nskd sandbox --centres 3 --request configs/request.toml

@@ -54,7 +54,14 @@ def _arguments() -> argparse.Namespace:
 
 
 def _setting(given: argparse.Namespace, seed: int) -> Setting:
-    return Setting(seed, given.span, given.requests, given.faults, given.centres, given.real_material)
+    return Setting(
+        seed,
+        given.span,
+        given.requests,
+        given.faults,
+        centres=given.centres,
+        real_material=given.real_material,
+    )
 
 
 def _reports(given: argparse.Namespace, began_s: float) -> Iterator[Report]:

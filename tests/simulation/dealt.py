@@ -142,5 +142,3 @@ def unseal(data: bytes) -> Epoch:
     except msgspec.DecodeError as error:
         raise LocalProtocolError(f"the stored epoch cannot be read: {error}") from error
     return Epoch(stored.epoch_id, stored.charter, MacKey(stored.delta, stored.index == 0), _NO_KEYS, ())
-
-

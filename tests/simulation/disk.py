@@ -38,6 +38,9 @@ class Disk:
         self.torn = 0  # writes cut in the middle
         self.steps = 0
         self.refused = 0  # durable steps that were not possible
+        self.doubtful = (
+            False  # one of them failed so that nobody knows what is on the medium: the daemon asks for a restart
+        )
         self._rng = rng
         self._cut = cut
         self._synced: dict[str, int] = {}
@@ -77,6 +80,7 @@ class Disk:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         if self.failing and self._rng.random() < 0.5:
             self.refused += 1
+            self.doubtful = True
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
     def _tear(self, path: Path, before: int, after: int) -> None:
@@ -113,6 +117,7 @@ class Disk:
     def commit(self, path: Path, execute: Callable[[str], sqlite3.Cursor]) -> sqlite3.Cursor:
         """In place of ``COMMIT``."""
         if self.failing and self._rng.random() < 0.5:
+            self.doubtful = True
             raise self._sql_error("disk I/O error", sqlite3.SQLITE_IOERR)
         if not self._doomed():
             return execute("COMMIT")

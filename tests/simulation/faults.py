@@ -104,7 +104,9 @@ class Faults:
                     if daemon.runs.running or (batch and daemon.generator._sessions_here):
                         await trio.sleep(self._rng.expovariate(1 / 0.3))
                         return machine
-                await trio.sleep(_LOOK_S if machine is not None and machine.daemon is not None and self._near(machine) else 1.0)
+                await trio.sleep(
+                    _LOOK_S if machine is not None and machine.daemon is not None and self._near(machine) else 1.0
+                )
         return centre.up
 
     @staticmethod

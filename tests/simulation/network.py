@@ -35,6 +35,7 @@ class Direction:
         self.ended = False  # the sender closed: the end comes after what was sent
         self.broken = False  # nothing more arrives
         self.silent = False  # what is sent disappears, and nobody is told
+        self.held = False  # what is sent waits, as TCP repeats it until it gets through
         self.deaf = False  # the receiver has let go
 
     def put(self, data: bytes) -> None:
@@ -61,6 +62,9 @@ class Direction:
     async def take(self, most: int) -> bytes:
         """Wait for what has arrived; empty at the end, ``BrokenResourceError`` where it broke."""
         while True:
+            if self.held:
+                await self._moved.park()
+                continue
             if self._pieces:
                 arrives_s = self._pieces[0][0]
                 if arrives_s > trio.current_time():
@@ -108,6 +112,17 @@ class Direction:
         self.broken = True
         self._moved.unpark_all()
 
+    def hold(self) -> None:
+        """Let nothing through for the moment."""
+        self.held = True
+
+    def release(self) -> None:
+        """Let it through again; whoever sent to an end that has gone meanwhile learns so."""
+        self.held = False
+        if self.deaf and self.chunks:
+            self.broken = True
+        self._moved.unpark_all()
+
     def silence(self) -> None:
         """Lose what is under way and all that follows; nobody is told."""
         self.silent = True
@@ -143,6 +158,7 @@ class End(trio.abc.Stream):
         if piece:
             self._out.put(piece)
             self._wire.moved()
+            self._wire.answer_if_restarted()
         return len(piece)
 
     async def wait_send_all_might_not_block(self) -> None:
@@ -205,10 +221,21 @@ class Wire:
             self._network.counts["connection lost at a step"] += 1
             self.break_off()
 
+    def answer_if_restarted(self) -> None:
+        """A machine that has come back knows nothing of this connection, and says so to whoever uses it."""
+        for machine in self.machines:
+            if machine.dead and self._network.is_back(machine) and frozenset(self.names) not in self._network.apart:
+                self.break_off()
+
     def break_off(self) -> None:
         """Break in both directions."""
         self.there.break_off()
         self.back.break_off()
+
+    @property
+    def directions(self) -> tuple[Direction, Direction]:
+        """Both."""
+        return self.there, self.back
 
     def silence(self) -> None:
         """Both ends talk into the void."""
@@ -312,11 +339,20 @@ class Network:
         """Let nothing pass between two any more, and tell nobody."""
         self.apart.add(frozenset((one, other)))
         for wire in self.between(one, other):
-            wire.silence()
+            for direction in wire.directions:
+                direction.hold()
 
     def rejoin(self, one: str, other: str) -> None:
-        """Let them call each other again; what was silent stays so until they notice."""
+        """Let everything pass again, what was sent meanwhile too."""
         self.apart.discard(frozenset((one, other)))
+        for wire in self.between(one, other):
+            for direction in wire.directions:
+                direction.release()
+
+    def is_back(self, machine: Machine) -> bool:
+        """Whether the centre of a machine that is off has another one running."""
+        listener = self._listeners.get(f"{machine.name}.example")
+        return listener is not None and listener.machine is not machine and not listener.machine.dead
 
     def slow_down(self, one: str, other: str, seconds: float) -> None:
         """Let everything between two take longer, or no longer."""
@@ -325,7 +361,7 @@ class Network:
         if seconds:
             self.slow[pair] = seconds
         for wire in self.between(one, other):
-            for direction in (wire.there, wire.back):
+            for direction in wire.directions:
                 direction.latency_s += seconds - before
 
     def power_lost(self, machine: Machine, *, silently: bool) -> None:

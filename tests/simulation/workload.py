@@ -140,5 +140,3 @@ class People:
             return None
         except PowerCut:
             return None
-
-

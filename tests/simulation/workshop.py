@@ -113,7 +113,9 @@ class Workshop:
         signatures_path(path).write_text(CharterSignatures(self.charter.digest, tuple(signatures)).text())
         for index, name in enumerate(self.names):
             keys = CentreKeys(
-                NoiseKey(raw_key("noise", name)), SigningKey(raw_key("signing", name)), StorageKey(raw_key("disk", name))
+                NoiseKey(raw_key("noise", name)),
+                SigningKey(raw_key("signing", name)),
+                StorageKey(raw_key("disk", name)),
             )
             self.centres[name] = Centre(name, index, self.directory / name, keys)
             (self.directory / name).mkdir()
@@ -179,16 +181,23 @@ class Workshop:
         except BaseException as error:
             if machine.dead:
                 self._end_of_power(error)
-            elif isinstance(error, OperatorError) and machine.disk.troubled:
-                self.counts["starts refused by the disk"] += 1
             elif not isinstance(error, Exception):
                 raise
             else:
-                self.problem(f"{centre.name} ended with {type(error).__name__}: {error}")
+                self._ended(centre, machine, error)
         finally:
             HERE.set(None)
             machine.service = None
             machine.stopped.set()
+
+    def _ended(self, centre: Centre, machine: Machine, error: Exception) -> None:
+        """A daemon may give up when its disk does, and in no other case."""
+        errors = _leaves(error)
+        if machine.disk.refused and all(isinstance(each, OperatorError) for each in errors):
+            self.counts["daemons that gave up over their disk"] += 1
+        else:
+            shown = "; ".join(f"{type(each).__name__}: {each}" for each in errors)
+            self.problem(f"{centre.name} ended: {shown}")
 
     @staticmethod
     def _end_of_power(error: BaseException) -> None:
@@ -212,6 +221,13 @@ class Workshop:
         if machine is not None:
             machine.signal(signal.SIGTERM)
             await machine.stopped.wait()
+
+
+def _leaves(error: BaseException) -> list[BaseException]:
+    """The errors in a group of groups."""
+    if isinstance(error, BaseExceptionGroup):
+        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+    return [error]
 
 
 class _Ready(Notifier):
