@@ -12,7 +12,6 @@ from typing import Final
 
 import attrs
 import msgspec
-import numpy as np
 
 from protocol import field
 from protocol.errors import LocalProtocolError

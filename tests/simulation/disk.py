@@ -65,7 +65,7 @@ class Disk:
 
     def sync(self, descriptor: int) -> None:
         """In place of ``os.fsync``."""
-        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
         if path.is_dir():
             return
         self._refuse(path)

@@ -1,4 +1,4 @@
-"""The computer of one centre, from one start of its daemon to the next: clock, randomness, threads, people's signals."""
+"""The computer of one centre, from one start of its daemon to the next: clock, randomness, threads, signals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
@@ -23,7 +23,7 @@ EPOCH_S: Final = 1_780_000_000  # what wall clocks say when a simulation begins
 _SMALL_S: Final = 0.004  # what a call to a healthy disk takes, at most
 
 
-class PowerCut(BaseException):  # noqa: N818 - like trio.Cancelled, not an error of anybody's
+class PowerCut(BaseException):  # like trio.Cancelled, not an error of anybody's
     """This machine is off: nothing of what runs on it happens any more."""
 
 
@@ -103,7 +103,7 @@ class Machine:
             try:
                 return call()
             finally:
-                await (trio.sleep(after) if after else trio.lowlevel.cancel_shielded_checkpoint())
+                await trio.sleep(after)
                 self.require_power()
 
     def _waits(self, limiter: trio.CapacityLimiter | None) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""One workshop, one seed: hours in which people work and things go wrong, an hour of calm, and a look at what is left."""
+"""One seed: hours in which people work and things go wrong, then calm, and a look at what is left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _UNSTABLE: Final = frozenset({"seconds", "phases", "file", "exc_info", "round_tr
 
 @attrs.frozen
 class Setting:
-    """What is simulated; ``hours`` are those in which things go wrong, ``calm_s`` and a request of each centre follow."""
+    """What is simulated; ``hours`` are those in which things go wrong; ``calm_s``, and a request of each, follow."""
 
     seed: int
     hours: float = 10.0
@@ -131,16 +131,23 @@ class Run:
     async def _errand(self) -> None:
         centre = self._rng.choice(list(self._workshop.centres.values()))
         contrary = self._rng.random() < 0.25
-        digest = await self._people.ask(centre, contrary=contrary)
+        digest = await self._people.ask(centre)
         if digest is None:
             return
-        with trio.move_on_after(600):  # it has to travel; a centre that is away hears of it when it is back
-            while not all(self._knows(each, digest) for each in self._workshop.centres.values()):
-                await trio.sleep(5)
+        await self._until(600, lambda: self._known(digest))  # a centre that is away hears of it when it is back
         await self._people.see_to(digest, contrary)
 
-    def _knows(self, centre: Centre, digest: bytes) -> bool:
-        return self._entry(centre, digest) is not None
+    @staticmethod
+    async def _until(seconds: float, holds: Callable[[], bool]) -> bool:
+        """Look at the simulation from outside until something holds, or for so long."""
+        patience = int(seconds)
+        while not holds() and patience > 0:
+            await trio.sleep(5)
+            patience -= 5
+        return holds()
+
+    def _known(self, digest: bytes) -> bool:
+        return all(self._entry(centre, digest) is not None for centre in self._workshop.centres.values())
 
     @staticmethod
     def _entry(centre: Centre, digest: bytes) -> Entry | None:
@@ -166,10 +173,7 @@ class Run:
         centres = list(self._workshop.centres.values())
         await trio.sleep(30)
         for centre in centres:
-            with trio.move_on_after(120) as patience:
-                while centre.up is None:
-                    await trio.sleep(1)
-            if patience.cancelled_caught:
+            if not await self._until(120, lambda centre=centre: centre.up is not None):  # type: ignore[misc]
                 self._problem(f"{centre.name} does not come up again")
             if centre.machine is not None and centre.machine.disk.doubtful:
                 await self._workshop.stop(centre)  # its operator does as its errors say
@@ -220,18 +224,16 @@ class Run:
             if digest is None:
                 self._problem(f"{centre.name} takes no request in calm")
                 return
-            with trio.move_on_after(self._setting.calm_s):
-                await trio.sleep(5)
-                await self._people.see_to(digest, False)
-                while not all(self._is_done(each, digest) for each in centres):
-                    await trio.sleep(5)
+            await trio.sleep(5)
+            await self._people.see_to(digest, False)
+            await self._until(self._setting.calm_s, lambda digest=digest: self._done(centres, digest))  # type: ignore[misc]
             states = {each.name: getattr(self._entry(each, digest), "state", None) for each in centres}
             if any(state is not State.DONE for state in states.values()):
                 self._problem(f"a request of {centre.name} is not answered in calm: {states}")
 
-    def _is_done(self, centre: Centre, digest: bytes) -> bool:
-        entry = self._entry(centre, digest)
-        return entry is not None and entry.state is State.DONE
+    def _done(self, centres: list[Centre], digest: bytes) -> bool:
+        entries = [self._entry(centre, digest) for centre in centres]
+        return all(entry is not None and entry.state is State.DONE for entry in entries)
 
     def _report(self, now_s: float) -> Report:
         counts = self._counts + self._invariants.counts + self._people.counts + self._workshop.counts

@@ -1,11 +1,11 @@
-"""People: they ask, approve, refuse, withdraw, pause, and repeat what failed, at the service behind the control socket."""
+"""People: they ask, approve, refuse, withdraw, pause, and repeat what failed, at the service of a daemon."""
 
 from __future__ import annotations
 
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import trio
 
@@ -30,7 +30,8 @@ def table(rng: random.Random) -> str:
     """A small request."""
     (rows,) = rng.choice(AXES)
     measure = rng.choice(("children", "visits"))
-    return f'kind = "table"\ntitle = "{measure} by {rows}"\npurpose = "improvement"\nrows = "{rows}"\nmeasure = "{measure}"\n'
+    lines = ('kind = "table"', f'title = "{measure} by {rows}"', 'purpose = "improvement"')
+    return "\n".join((*lines, f'rows = "{rows}"', f'measure = "{measure}"', ""))
 
 
 class People:
@@ -42,8 +43,8 @@ class People:
         self._rng = rng
         self.counts: Counter[str] = Counter()
 
-    async def ask(self, centre: Centre, *, contrary: bool = False) -> bytes | None:
-        """Submit a request; ``contrary``: somebody may refuse, withdraw, or take days."""
+    async def ask(self, centre: Centre) -> bytes | None:
+        """Submit a request; its digest, None where that was not possible."""
         text = table(self._rng)
         answer = await self._at(centre, lambda s: s.request_submit(CALL, methods.SubmitParams(text=text, again=True)))
         if answer is None:
@@ -85,10 +86,9 @@ class People:
 
     async def _steward(self, centre: Centre, digest: bytes, contrary: bool, rng: random.Random) -> None:
         await trio.sleep(rng.uniform(5, 400))
-        if contrary and rng.random() < 0.4:
-            if await self.decide(centre, digest, "refuse"):
-                self.counts["requests refused by a steward"] += 1
-                return
+        if contrary and rng.random() < 0.4 and await self.decide(centre, digest, "refuse"):
+            self.counts["requests refused by a steward"] += 1
+            return
         for _ in range(20):
             if await self.decide(centre, digest, "approve"):
                 self.counts["approvals"] += 1
