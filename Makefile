@@ -54,6 +54,9 @@ chaos: $(READY)  ## faults of the network, then daemons killed at random as well
 	$(BIN)/python -m tests.chaos --requests $(or $(CHAOS_REQUESTS),300) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
 	  $(if $(CHAOS_MINUTES),--minutes $(CHAOS_MINUTES))
 
+soak: $(READY)  ## whole workshops under a virtual clock and many faults; SOAK=200 hours, SOAK_SECONDS=600 of real time
+	$(BIN)/python -m tests.simulation --hours $(or $(SOAK),200) $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS))
+
 demo: $(READY)  ## three hospitals on this machine, one joint table, nothing short-circuited
 	$(BIN)/nskd sandbox --centres 3 --request configs/request.toml
 

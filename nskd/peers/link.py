@@ -64,19 +64,20 @@ class LinkEnd:
     reason: str
     fault: Fault | None = None
     silent: bool = False  # the peer no longer answers: its other lanes are dead as well
+    broken: bool = False  # the connection is gone, and nobody said why: the peer may know nothing of the others
 
 
 def connection_fault(error: BaseException) -> LinkEnd:
     """Put an error of reading or writing into words."""
     match error:
         case RemoteProtocolError(fault=Fault.DISCONNECTED, detail=detail):
-            return LinkEnd(detail)
+            return LinkEnd(detail, broken=True)
         case RemoteProtocolError(fault=fault, detail=detail):
             return LinkEnd(f"{fault.value}: {detail}", fault)
         case trio.EndOfChannel():
             return LinkEnd("the peer closed the connection")
         case _:
-            return LinkEnd(f"the connection broke ({error.__cause__ or error or type(error).__name__})")
+            return LinkEnd(f"the connection broke ({error.__cause__ or error or type(error).__name__})", broken=True)
 
 
 CONNECTION_ERRORS = (

@@ -306,8 +306,10 @@ class Mesh:
             index = channel.index_of(link)
             if index is not None:
                 channel.peer_lost(index, f"the connection to {link.peer} was lost: {end.reason}")
-        if end.silent:
-            # A dead network says nothing on the other lanes either; only this one is pinged.
+        unheard_of = end.broken and link.lane is Lane.CONTROL and link.peer in self._greeter.callees
+        if end.silent or unheard_of:
+            # Only this lane is pinged: a dead network says nothing on the others either.  Nor does a peer that lost
+            # power and is back before it was missed: it knows nothing of them, and waits for us to call it anew.
             for other in tuple(peer.links.values()):
                 other.finish(LinkEnd(end.reason))
 

@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 import trio
 
+from nskd.errors import OperatorError
 from nskd.peers.channel import SessionAborted, SessionChannel
 from nskd.peers.lanes import DIGEST_BYTES, Lane
 from nskd.peers.mesh import Mesh
@@ -27,6 +28,10 @@ OWN_ERROR: Final = "stopped by an error of its own; its log says which"
 
 _DONE, _REFUSED, _CANCELLED, _OWN_ERROR, _TOLD = "done", "refused", "cancelled", "own-error", "stopped-by-peer"
 OUTCOMES: Final = (_DONE, _REFUSED, _CANCELLED, _OWN_ERROR, _TOLD, *(fault.value for fault in Fault))
+
+
+class SlowJudgementError(OperatorError):
+    """Our own ledgers took longer than the other centres wait."""
 
 
 class Attempt:
@@ -96,7 +101,7 @@ class Attempt:
     # --- steps --------------------------------------------------------------------------------------------
 
     async def _prepare(self) -> None:
-        """Judge the offer and reserve what it needs; raises :class:`Refusal`."""
+        """Judge the offer and reserve what it needs; raises :class:`Refusal` or :class:`SlowJudgementError`."""
         with self._scope:
             await self._take_slot()
             with trio.move_on_after(limits.SESSION_LINKS_WAIT_S):
@@ -111,6 +116,12 @@ class Attempt:
             except Refusal:
                 self._judging = False
                 raise
+            except trio.TooSlowError:
+                raise SlowJudgementError(
+                    f"a session could not be judged within {limits.SESSION_JUDGE_TIMEOUT_S:.0f} s",
+                    where="this centre",
+                    remedy="See what holds up its disk; it is tried again.",
+                ) from None
         if self._withdrawn is not None:
             raise self._withdrawn
 
@@ -176,6 +187,8 @@ class Attempt:
         with trio.move_on_after(limits.SESSION_CLEANUP_TIMEOUT_S, shield=True) as patience:
             try:
                 await self._kind.finished(self.offer, error)
+            except OperatorError as problem:  # our own disk, as a rule
+                self._log.error("cleaning up after the session failed", reason=str(problem))
             except Exception:
                 # Whoever waits for this session is owed its outcome; a reservation that could not be burnt
                 # now is burnt when the stockpile is next opened.

@@ -10,7 +10,7 @@ import trio
 
 from nskd.peers.channel import SessionChannel
 from nskd.peers.mesh import Mesh
-from nskd.sessions.attempt import OWN_ERROR, Attempt, sentence
+from nskd.sessions.attempt import OWN_ERROR, Attempt, SlowJudgementError, sentence
 from nskd.sessions.kinds import BUSY, Refusal, SessionKind
 from nskd.sessions.proposal import Offer
 from protocol import limits
@@ -67,7 +67,7 @@ class Responder(Attempt):
             if error is not self._withdrawn:
                 self._refuse(error.detail)
             raise
-        except trio.TooSlowError:
+        except SlowJudgementError:
             self._refuse("the check took too long")
             raise
         except Exception:

@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from nskd.peers.lanes import Lane, Member
+from nskd.peers.link import connection_fault
 from nskd.peers.mesh import Mesh
 from protocol import limits
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
@@ -125,6 +126,27 @@ async def test_a_restarted_peer_is_found_again(autojump_clock: Clock) -> None:
             with trio.fail_after(limits.REDIAL_MAX_S + 1):
                 await nodes["a"].mesh.wait_connected()
                 await nodes["b"].mesh.wait_connected()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_that_lost_power_and_is_back_at_once_is_called_on_all_lanes(autojump_clock: Clock) -> None:
+    """Its machine answers the next ping with a reset; the other lanes are idle, and nobody would ever say so there."""
+    network = Network()
+    async with trio.open_nursery() as nursery:
+        nodes = {name: Node(name, "ab", network) for name in "ab"}
+        for node in nodes.values():
+            await nursery.start(node.run)
+        await nodes["a"].mesh.wait_connected()
+        lost = list(network.between("a", "b"))
+        for wire in lost:
+            wire.silent = True  # the former b goes on, unheard
+        nodes["b"] = Node("b", "ab", network)
+        await nursery.start(nodes["b"].run)
+        control = nodes["a"].mesh._peers["b"].links[Lane.CONTROL]
+        control.finish(connection_fault(trio.BrokenResourceError("reset")))
+        with trio.fail_after(limits.REDIAL_MAX_S):
+            await nodes["b"].mesh.wait_connected()
+            await nodes["a"].mesh.wait_connected()
         nursery.cancel_scope.cancel()
 
 

@@ -212,6 +212,19 @@ async def test_a_judge_that_never_decides(autojump_clock: Clock) -> None:
         assert trio.current_time() - began == pytest.approx(limits.SESSION_JUDGE_TIMEOUT_S, abs=0.1)
 
 
+async def test_a_proposer_whose_own_judge_never_decides_is_told_so(autojump_clock: Clock) -> None:
+    """An error that its drivers expect: the daemon goes on, and tries again."""
+    async with centres() as (_, world):
+
+        async def ponder(offer: Offer) -> None:
+            await trio.sleep_forever()
+
+        world["a"].judge = ponder
+        with pytest.raises(OperatorError, match="could not be judged within 15 s"):
+            await world["a"].manager.propose(proposal())
+        assert world["b"].judged == []
+
+
 async def test_an_abort_while_judging_stops_the_judge(autojump_clock: Clock) -> None:
     async with centres() as (_, world):
 

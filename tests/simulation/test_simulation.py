@@ -1,0 +1,82 @@
+"""A short life of a workshop under faults, twice from one seed; ``make soak`` runs thousands of hours."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from tests.simulation.disk import Connection, Disk, Doom
+from tests.simulation.machine import HERE, Clock, Machine, PowerCut
+from tests.simulation.network import Network
+from tests.simulation.run import Setting, simulate
+
+SHORT = Setting(seed=1, hours=0.3, requests_per_hour=4, faults_per_hour=20, calm_s=1200, centres=3)
+
+
+def test_one_seed_is_one_history_and_breaks_no_rule() -> None:
+    first, second = simulate(SHORT), simulate(SHORT)
+    assert first.problems == []
+    assert first.digest == second.digest
+    assert first.counts == second.counts
+    assert first.counts["releases recorded at a centre"] >= 9
+    assert sum(count for name, count in first.counts.items() if name.startswith("fault: ")) >= 3
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_commit_that_loses_power_is_there_wholly_or_not_at_all(tmp_path: Path, seed: int) -> None:
+    lost: list[bool] = []
+    disk = Disk(random.Random(seed), lambda: lost.append(True))
+    connection = _connected(tmp_path / "x", disk)
+    connection.execute("CREATE TABLE items (n INTEGER)")
+    disk.doom = Doom(3)
+    with pytest.raises(PowerCut):
+        for number in range(10):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany("INSERT INTO items VALUES (?)", [(number,)] * 500)
+            connection.execute("COMMIT")
+    assert lost == [True]
+    for name in ("x", "x-wal"):  # what the next life finds
+        (tmp_path / f"after-{name}").write_bytes((tmp_path / name).read_bytes())
+    again = _connected(tmp_path / "after-x", Disk(random.Random(0), lambda: None))
+    counts = dict(again.execute("SELECT n, count(*) FROM items GROUP BY n").fetchall())
+    assert counts in ({0: 500, 1: 500}, {0: 500, 1: 500, 2: 500})
+    again.close()
+    connection.close()
+
+
+def _connected(path: Path, disk: Disk) -> Connection:
+    connection = Connection(path, isolation_level=None)
+    connection.disk, connection.path = disk, path
+    connection.execute("PRAGMA journal_mode = WAL")
+    return connection
+
+
+async def test_a_connection_breaks_at_a_byte_and_never_reorders(
+    autojump_clock: trio.testing.MockClock, tmp_path: Path
+) -> None:
+    for seed in range(20):
+        network = Network(random.Random(seed))
+        caller, callee = (Machine(name, 1, tmp_path, Clock(), random.Random(seed)) for name in ("a", "b"))
+        HERE.set(callee)
+        (listener,) = await network.listen(7700, host="b.example")
+        HERE.set(caller)
+        ours = await network.connect("b.example", 7700)
+        theirs = await listener.accept()
+        (wire,) = network.wires
+        wire.breaks_at = 7
+        sent, arrived = b"", b""
+        with pytest.raises(trio.BrokenResourceError):
+            for number in range(20):
+                piece = bytes([number]) * 100
+                await ours.send_all(piece)
+                sent += piece
+        with pytest.raises(trio.BrokenResourceError):
+            while True:
+                arrived += await theirs.receive_some()
+        assert sent.startswith(arrived)
+        assert len(arrived) < 20 * 100
+        HERE.set(None)
