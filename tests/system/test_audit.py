@@ -192,7 +192,7 @@ async def test_nothing_that_is_anybodys_is_in_what_a_daemon_shows_of_itself(work
     """Keys, shares, rows, people, their words: all that a daemon tells those who operate it is searched for them."""
     noord, midden, _ = workshop.daemons
     mine = workshop.extracts[1]
-    pseudonyms = {str(person) for person in mine["person_link"]}
+    pseudonyms = {str(name) for column in ("person_link", "visit_id") for name in mine[column]}
     opt_outs(midden).write_text("person_link\nOBJECTOR-5701\n")
     await workshop.connected()
     for daemon in workshop.daemons:
@@ -237,7 +237,8 @@ async def test_nothing_that_is_anybodys_is_in_what_a_daemon_shows_of_itself(work
         raw = path.read_bytes()
         for what, secret in secrets.items():
             assert secret not in raw and secret.hex().encode() not in raw, f"{what} in {path}"
-        assert not any(person.encode() in raw for person in people if len(person) > 7), path
+        if path.suffix != ".sealed":  # of stock, which is made before there is any data
+            assert not any(person.encode() in raw for person in people), path
 
 
 def secrets_of(daemon: Daemon) -> dict[str, bytes]:

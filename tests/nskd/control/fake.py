@@ -489,11 +489,15 @@ async def serving(
     )
     running.server = server
     with control_endpoint(path) as listener:
-        async with trio.open_nursery() as nursery, trio.open_nursery() as served:
-            await served.start(server.serve, listener)
-            running.cancel = served.cancel_scope.cancel
+
+        async def serve(task_status: trio.TaskStatus[None]) -> None:
+            with trio.CancelScope() as scope:
+                running.cancel = scope.cancel  # ends the server, and not the test
+                await server.serve(listener, task_status=task_status)
+
+        async with trio.open_nursery() as nursery:
+            await nursery.start(serve)
             yield running
-            served.cancel_scope.cancel()
             nursery.cancel_scope.cancel()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nskd import logs
@@ -69,6 +69,7 @@ def test_a_line_loses_what_is_somebodys() -> None:
     }
 
 
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=12), st.text(max_size=20) | st.integers() | st.none(), max_size=8))
 def test_what_is_on_no_list_stays(fields: dict[str, Any]) -> None:
     marked = {f"x_{key}": f"{value}{MARK}" for key, value in fields.items()}
