@@ -109,6 +109,7 @@ class DaemonService:
         self._stop = stop
         self._started_at = started_at
         self._version = version
+        self._kernels = kernel_path()  # asks the processor: once
 
     # --- how things are -------------------------------------------------------------------------------------
 
@@ -135,7 +136,7 @@ class DaemonService:
             peers=len(peers),
             epoch=self._epochs.name(),
             requests={state.value: count for state, count in counts.items()},
-            kernels=kernel_path(),
+            kernels=self._kernels,
             notes=[str(finding) for finding in findings],
             health=verdict(findings).word,
             findings=[finding_row(finding) for finding in findings],
