@@ -27,12 +27,14 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from nskd.credentials import KEY_BYTES, StorageKey
+from nskd.durable import sync_directory
 from nskd.errors import OperatorError
 
 MANIFEST: Final = "manifest.json"
 DIRECTORIES: Final = ("charter", "populations", "contributions")
 LEDGER: Final = "ledger.sqlite"
 AUDIT: Final = "audit.ndjson"
+DIRECTORY: Final = "backup"  # in the state directory: the latest backup
 FORMAT: Final = 1
 _HEAD: Final = b"nskd backup 1\n"
 _SALT_BYTES: Final = 32
@@ -76,8 +78,7 @@ class Part:
 def parts_of(state: Path, ledger: Path, audit_bytes: int) -> list[Part]:
     """List what a backup of a state directory holds, ``ledger`` being a copy of its ledger.
 
-    To be called after that copy was made: whatever a run writes down before its data leaves is on disk before the
-    ledger says that the run began, so nothing the copy speaks of is missing.
+    To be called after that copy was made, so that these are no older than what the copy speaks of.
     """
     parts = [Part(LEDGER, ledger), Part(AUDIT, state / AUDIT, audit_bytes)]
     parts += [Part(name, state / name) for name in _FILES if (state / name).exists()]
@@ -108,10 +109,26 @@ def write(path: Path, manifest: Manifest, parts: Iterable[Part], storage: Storag
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(path)
+        sync_directory(path.parent)
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise BackupError(
             f"it cannot be written: {error.strerror or error}", where=str(path), remedy="Check free space and the disk."
+        ) from error
+
+
+def remove_all(state: Path) -> None:
+    """Remove every backup in a state directory, and what making one may have left; raises :class:`BackupError`."""
+    directory = state / DIRECTORY
+    try:
+        for path in directory.iterdir():
+            path.unlink(missing_ok=True)
+        sync_directory(directory)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise BackupError(
+            f"it cannot be removed: {error.strerror}", where=str(directory), remedy="Remove what is in it by hand."
         ) from error
 
 

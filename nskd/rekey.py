@@ -18,7 +18,7 @@ from pathlib import Path
 
 import attrs
 
-from nskd import keyring
+from nskd import backup, keyring
 from nskd.analysis.contribution import Contributions
 from nskd.analysis.populations import Populations
 from nskd.credentials import CentreKeys, StorageKey
@@ -45,32 +45,38 @@ def rekey(
             where=str(state),
             remedy="Make another: nskctl keygen --only storage DIRECTORY.",
         )
-    try:
-        ring = keyring.load_or_make(state, keys.storage)
-    except KeyringError:
-        resumed = None
-        with contextlib.suppress(KeyringError):
-            resumed = keyring.load(state, new)
-        if resumed is None:
-            raise
-        ring = resumed
-    else:
-        _open_stock(state, ring, disk).close()  # so that nothing is written under keys that are not the right ones
-        ring = ring.turned().using(attrs.evolve(keys, storage=new), now=now)
-        ring.store(state, new)
-    return finish(state, ring, new, end_epoch=end_epoch, disk=disk)
-
-
-def finish(
-    state: Path, ring: Keyring, storage: StorageKey, *, end_epoch: bool = False, disk: Durability | None = None
-) -> Keyring:
-    """Seal anew whatever is not sealed under the first key, and forget the others.  Raises an ``OperatorError``."""
+    begun = _begun(state, keys.storage, new)
+    ring = begun or keyring.load_or_make(state, keys.storage)
     with contextlib.closing(_open_stock(state, ring, disk)) as stock:
+        # These are known to be the right keys now.  What is to be destroyed is first, whatever cuts short the rest.
         if end_epoch:
             stock.destroy_epoch("the storage key it was sealed under was given up")
+    if begun is None:
+        ring = ring.turned().using(attrs.evolve(keys, storage=new), now=now)
+        ring.store(state, new)
+    return finish(state, ring, new, disk=disk)
+
+
+def _begun(state: Path, old: StorageKey, new: StorageKey) -> Keyring | None:
+    """The keyring, if it is under the new key already: an earlier attempt was cut short."""
+    try:
+        keyring.load(state, old)
+    except KeyringError:
+        with contextlib.suppress(KeyringError):
+            return keyring.load(state, new)
+    return None
+
+
+def finish(state: Path, ring: Keyring, storage: StorageKey, *, disk: Durability | None = None) -> Keyring:
+    """Seal anew whatever is not sealed under the first key, and forget the others.  Raises an ``OperatorError``.
+
+    A backup in the state directory is removed: it opens to the key that was given up.
+    """
+    with contextlib.closing(_open_stock(state, ring, disk)) as stock:
         stock.renew(ring.sealing[0])
     Populations(state / "populations", ring.digests, ring.seals).renew()
     Contributions(state / "contributions", ring.digests, ring.seals).renew()
+    backup.remove_all(state)
     settled = ring.settled()
     settled.store(state, storage)
     return settled

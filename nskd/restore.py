@@ -7,6 +7,9 @@ A restored centre has forgotten what happened since the backup, and others have 
 * a request submitted before the restore never runs here again: it may have run already, on other rows;
 * it asks the others which requests began, and has later ones compared with those too (``daemon.relearning``);
 * its audit log says so, and the others, who hold later heads of it, notice by themselves.
+
+A state directory that was put back by other means is known by its stock (``nskd.stockpile.anchor``), and from then on
+the same holds for it, but for the pause.
 """
 
 from __future__ import annotations
@@ -59,6 +62,18 @@ def restored(state: Path) -> Restored | None:
         ) from None
 
 
+def mark(state: Path, *, restored_at: int, made_at: int) -> Restored:
+    """Note in a state directory that it was put back, durably; raises :class:`~nskd.backup.BackupError`."""
+    noted = Restored(restored_at=restored_at, made_at=made_at)
+    try:
+        write_durably(state / MARK, msgspec.json.encode(noted))
+    except OSError as error:
+        raise BackupError(
+            f"it cannot be written: {error.strerror}", where=str(state / MARK), remedy="Check free space and the disk."
+        ) from error
+    return noted
+
+
 def restore(
     config: Config, keys: CentreKeys, file: BinaryIO, *, now: int, former: StorageKey | None = None
 ) -> Manifest:
@@ -67,15 +82,15 @@ def restore(
     Raises an ``OperatorError``; what is in place by then keeps a daemon from starting.
     """
     state, name = config.state.directory, config.centre.name
-    if any(state.iterdir()):
+    if any(each.name != "lost+found" for each in state.iterdir()):
         raise BackupError(
             "the state directory is not empty, and nothing was changed",
             where=str(state),
             remedy="Stop the daemon and move what is in it away; a newer state is worth more than a backup.",
         )
     unpacked = state / UNDER_WAY
+    unpacked.mkdir(mode=0o700)  # by one process only
     try:
-        unpacked.mkdir(mode=0o700)
         manifest = backup.read(file, former or keys.storage, unpacked)
         if manifest.centre != name:
             raise BackupError(
@@ -83,16 +98,27 @@ def restore(
                 where=str(file.name),
                 remedy="Restore this centre's own.",
             )
+        before = restored(unpacked)
+        latest = max(manifest.made_at, 0 if before is None else before.restored_at)
+        if now < latest:
+            raise BackupError(
+                f"this machine's clock is {latest - now} s behind what is in it",
+                where=str(file.name),
+                remedy="Set the clock: by it this centre tells what came before the restore from what came after.",
+            )
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise
     try:
         ring = keyring.load(unpacked, former or keys.storage)
         if ring is not None:
+            ring = ring if former is None else ring.turned()  # whoever has the former key has what was sealed under it
             ring.using(keys, now=now).store(unpacked, keys.storage)
-        write_durably(unpacked / MARK, msgspec.json.encode(Restored(restored_at=now, made_at=manifest.made_at)))
+        mark(unpacked, restored_at=now, made_at=manifest.made_at)
         _put_on_record(unpacked, name, keys, manifest, now)
         for each in sorted(unpacked.iterdir()):
+            if each.is_dir():
+                sync_directory(each)
             each.rename(state / each.name)
         sync_directory(state)
         unpacked.rmdir()
@@ -115,7 +141,10 @@ def _put_on_record(state: Path, name: str, keys: CentreKeys, manifest: Manifest,
     latest = CharterStore(state / DIRECTORY).in_force()
     with Ledger.open(state / backup.LEDGER, now=now) as ledger:
         if latest is not None and latest.charter.find(name) is not None:
+            own = [word.number for word in ledger.presence(latest.charter.workshop) if word.centre == name]
+            number = max([now, *(each + 1 for each in own)])
             word = sign_word(
-                Move.PAUSE, number=now, now=now, centre=name, charter=latest.charter, sign=sign, reason=REASON
+                Move.PAUSE, number=number, now=now, centre=name, charter=latest.charter, sign=sign, reason=REASON
             )
-            ledger.keep_presence(word, now=now)
+            if not ledger.keep_presence(word, now=now):
+                raise BackupError("the pause could not be kept", where=str(state), remedy="Try another backup.")

@@ -134,11 +134,16 @@ class BegunQuery(_Control, tag="begun-query", frozen=True):
 
 
 class BegunNotice(_Control, tag="begun", frozen=True):
-    """Answers a :class:`BegunQuery`: a signed request of which a run began at the sender."""
+    """Answers a :class:`BegunQuery`: a signed request of which a run began at the sender.
+
+    With it an approval by the centre that asked, without which it cannot have begun; none if that one brings no data.
+    """
 
     request: Document
     centre: CentreName
     signature: Signature
+    approval: Document | None = None
+    approval_signature: Signature | None = None
 
 
 class Ping(_Control, tag="ping", frozen=True):

@@ -11,14 +11,13 @@ from typing import Final
 import trio
 
 from nskd import backup
-from nskd.backup import BackupError, Manifest
+from nskd.backup import DIRECTORY, BackupError, Manifest
 from nskd.control import answers
 from nskd.credentials import StorageKey
 from nskd.daemon.workshop import Workshop
 from nskd.governance.audit_file import AuditFile
 from nskd.governance.ledger import Ledger
 
-DIRECTORY: Final = "backup"
 _SUFFIX: Final = ".backup"
 
 

@@ -74,7 +74,7 @@ from nskd.peers.dialer import Pace
 from nskd.peers.lanes import PROTOCOL_VERSION, Lane, Member
 from nskd.peers.link import Link
 from nskd.peers.mesh import Mesh
-from nskd.restore import Restored, restored
+from nskd.restore import Restored, mark, restored
 from nskd.sessions.manager import SessionManager
 from nskd.stockpile import SharedStockpile
 from protocol.lattice.selftest import selftest
@@ -123,6 +123,7 @@ class Daemon:
             log=log,
             permits=papers.permits,
             restored_at=None if restored is None else restored.restored_at,
+            former=papers.former,
         )
         populations = Populations(config.state.directory / "populations", ring.digests, ring.seals)
         history = History(self.workshop, populations)
@@ -155,7 +156,7 @@ class Daemon:
             turns=turns,
             workers=workers,
         )
-        self.relearning = Relearning(self.workshop, self.mesh, restored)
+        self.relearning = Relearning(self.workshop, self.mesh, history, restored)
         self.heads = Heads(workshop=self.workshop, mesh=self.mesh)
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
         self.presence = PresenceKeeper(self.workshop, self.mesh, self.notices.poke)
@@ -165,7 +166,7 @@ class Daemon:
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
         contributions = Contributions(config.state.directory / "contributions", ring.digests, ring.seals)
         self.key_watch = KeyWatch(ring.ages, lambda: self._config.keys.rotate_after, clock=_clock, log=log)
-        self.permits = PermitKeeper(self.workshop, contributions)
+        self.permits = PermitKeeper(self.workshop, contributions, config.state.directory)
         self.runs = Runs(
             workshop=self.workshop,
             stock=stock,
@@ -414,6 +415,8 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
             ring = await trio.to_thread.run_sync(_keep_keyring, state, ring, keys)
             for note in stock.recovery.notes():
                 log.warning("stock recovered", note=note)
+            if stock.recovery.restored:  # by whatever means; when that of a backup was made, nobody knows
+                put_back = await trio.to_thread.run_sync(partial(mark, state, restored_at=_clock(), made_at=0))
             with (
                 await trio.to_thread.run_sync(
                     partial(Ledger.open, state / "ledger.sqlite", now=int(time.time()))

@@ -50,7 +50,7 @@ def over_by_now(workshop: Workshop, entry: Entry) -> Refusal | None:
     if request.charter_digest != charter.digest:
         what = f"the charter was amended; version {charter.version} is in force"
         return Refusal(Rule.CHARTER_AMENDED, request.centre, what, "Submit the request again.")
-    if workshop.restored_at is not None and request.submitted_at <= workshop.restored_at:
+    if workshop.too_old(request):
         what = "this centre was restored from a backup since it was submitted, and may have run it before"
         return Refusal(Rule.RESTORED, workshop.own, what, "Submit the request again.")
     purpose = charter.purpose(request.table.purpose)

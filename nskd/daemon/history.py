@@ -22,6 +22,7 @@ from nskd.errors import OperatorError
 from nskd.governance.ledger import Entry, Ledger, UnknownRequestError
 from nskd.governance.question import Kind
 from nskd.governance.request import SignedRequest
+from nskd.governance.statement import Verdict
 from nskd.sessions.kinds import Refusal
 from protocol.online.differences import tests_per_pair
 
@@ -74,7 +75,7 @@ class History:
             if held[1] != listed:
                 raise Refusal("the table was first compared with other earlier ones; submit the request again")
             return listed
-        places = [((await self._known(digest)).submitted_at, digest) for digest in listed]
+        places = [((await self._known(digest)).submitted_at, digest) for digest in listed]  # none made up as a filler
         oldest = min(places, default=None) if len(listed) == back else None
         for digest, submitted_at in await self._before(request):
             if digest in listed or (oldest is not None and (submitted_at, digest) < oldest):
@@ -84,10 +85,13 @@ class History:
                 raise Refusal(f"an earlier table is left out: {digest.hex()[:12]}")
         return listed
 
+    async def newest(self) -> tuple[bytes, ...]:
+        """The tables that the next one is compared with, oldest first."""
+        return tuple(digest for digest, _ in await self._before(b""))
+
     async def comparable(self, plan: TablePlan) -> None:
         """Raise :class:`~nskd.analysis.pairs.TooManyPairsError` for a table that could not run if it were asked now."""
-        newest = tuple(digest for digest, _ in await self._before(b""))
-        pairs_of(self._workshop, plan, await self.earlier(newest))
+        pairs_of(self._workshop, plan, await self.earlier(await self.newest()))
 
     def find(self, request: bytes) -> Record | None:
         """What this centre contributed to a table; raises an ``OperatorError`` if it cannot be read."""
@@ -107,10 +111,21 @@ class History:
         return own_point(record.population, plan)
 
     async def _known(self, digest: bytes) -> SignedRequest:
+        """A listed request; raises :class:`Refusal` for one that cannot have begun anywhere (step 11.6).
+
+        None begins without this centre's approval, if it brings data.  Were others taken, a requester could fill the
+        list with requests of its own making, older than which everything may be left out.
+        """
+        workshop = self._workshop
         try:
-            return (await self._workshop.ledger(Ledger.get, digest)).request
+            entry = await workshop.ledger(Ledger.get, digest)
         except UnknownRequestError as error:
             raise Refusal(f"an earlier table is listed that is not known here: {digest.hex()[:12]}") from error
+        if not entry.runs and workshop.own in workshop.charter.contributors:
+            words = await workshop.ledger(Ledger.approvals, digest)
+            if not any(each.centre == workshop.own and each.verdict is Verdict.APPROVE for each in words):
+                raise Refusal(f"an earlier table is listed that was never approved here: {digest.hex()[:12]}")
+        return entry.request
 
     async def _before(self, request: bytes) -> list[tuple[bytes, int]]:
         """Digests and times of the newest requests that a run began of, oldest first."""
@@ -125,9 +140,11 @@ class History:
     def _counts(self, entry: Entry) -> bool:
         """Whether the same centres contributed: one that has joined since knows nothing of it."""
         header = self._header(entry.request.digest)
-        if header is None:
-            return entry.request.charter_digest == self._workshop.charter.digest
-        return header[0] == self._workshop.charter.contributors
+        charter = self._workshop.charter
+        if header is not None:
+            return header[0] == charter.contributors
+        under = self._workshop.charter_of(entry.request.charter_digest)
+        return under is not None and under.contributors == charter.contributors
 
     def _header(self, request: bytes) -> tuple[tuple[str, ...], tuple[bytes, ...]] | None:
         if request not in self._headers:

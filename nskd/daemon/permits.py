@@ -1,14 +1,19 @@
 """What permits demand as time goes by: open requests end with them, and results are erased after their retention.
 
 Done at every round of housekeeping, from the ledger and the clock alone, so that a daemon that was away on the day does
-it when it is back.  What is erased here: the release and the files that fix this centre's contribution.  What stays:
-the request, the words on it, the digest of the release, and the audit log, which says what was erased and when.
+it when it is back.  What is erased here: the release, the files that fix this centre's contribution, and the backup in
+the state directory, which has both.  What stays: the request, the words on it, the digest of the release, and the audit
+log, which says what was erased and when.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Final
 
+import trio
+
+from nskd import backup
 from nskd.analysis.contribution import Contributions
 from nskd.daemon.workshop import Workshop
 from nskd.governance.audit import Event
@@ -24,8 +29,9 @@ _OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
 class PermitKeeper:
     """Applies the clock to what was asked under permits."""
 
-    def __init__(self, workshop: Workshop, contributions: Contributions) -> None:
+    def __init__(self, workshop: Workshop, contributions: Contributions, state: Path) -> None:
         self._workshop = workshop
+        self._state = state
         self._contributions = contributions
 
     async def apply(self) -> bool:
@@ -78,5 +84,6 @@ class PermitKeeper:
             details={"permit": each.permit},
         )
         self._contributions.erase(each.request)
+        await trio.to_thread.run_sync(backup.remove_all, self._state)
         await workshop.ledger(Ledger.erase, each.request, now=workshop.clock())
         workshop.log.info("result erased", request=each.request.hex(), permit=each.permit)

@@ -1,21 +1,26 @@
 """What a centre that was restored from a backup asks the others: which requests began (``docs/protocol.md``, 12.13).
 
 A later table is compared with all earlier ones (step 11.6); one that this centre took part in, and has forgotten, would
-be left out.  The others know, and tell: each request signed by who asked, so that nobody makes any up.  One learnt so
-counts as begun and never runs here.
+be left out.  The others know, and tell: each request signed by who asked, and with this centre's own approval, so that
+nobody makes any up, who asked included.  One learnt so counts as begun and never runs here.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
+from nskd.daemon.history import History
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
+from nskd.governance.approval import ApprovalError, read_approval
+from nskd.governance.charter import Charter
 from nskd.governance.ledger import Ledger
-from nskd.governance.request import receive_begun
+from nskd.governance.request import SignedRequest, charter_named, receive_begun
+from nskd.governance.statement import Verdict
+from nskd.governance.verification import verify
 from nskd.peers.mesh import Mesh
 from nskd.restore import Restored
-from protocol.errors import RemoteProtocolError
+from protocol.errors import Fault, RemoteProtocolError
 from protocol.messages import BegunNotice, BegunQuery
 
 ANSWER_EVERY_S: Final = 60
@@ -25,8 +30,9 @@ ANSWER_EVERY_S: Final = 60
 class Relearning:
     """Asks, if this centre was restored; answers whoever asks."""
 
-    def __init__(self, workshop: Workshop, mesh: Mesh, restored: Restored | None) -> None:
+    def __init__(self, workshop: Workshop, mesh: Mesh, history: History, restored: Restored | None) -> None:
         self._workshop = workshop
+        self._history = history
         self._mesh = mesh
         self._restored = restored
         self._answered: dict[str, int] = {}
@@ -44,27 +50,37 @@ class Relearning:
         if now - self._answered.get(peer, now - ANSWER_EVERY_S) < ANSWER_EVERY_S:
             return
         self._answered[peer] = now
-        charter = self._workshop.charter
-        begun = [
-            entry.request
-            for entry in await self._workshop.ledger(Ledger.begun)
-            if entry.request.charter_digest == charter.digest
-        ]
-        for request in begun[-max(1, charter.disclosure.differencing) :]:
-            notice = BegunNotice(request=request.body, centre=request.centre, signature=request.signature)
-            try:
-                await self._mesh.send_control(peer, notice)
-            except RemoteProtocolError:
-                return  # gone again; it asks anew
+        try:
+            for digest in await self._history.newest():
+                await self._mesh.send_control(peer, await self._notice(digest, peer))
+        except (RemoteProtocolError, OperatorError) as error:  # it is gone again, or our disk is: let it ask anew
+            del self._answered[peer]
+            self._workshop.log.warning("what began here was not told in full", peer=peer, reason=str(error))
+
+    async def _notice(self, digest: bytes, peer: str) -> BegunNotice:
+        ledger = self._workshop.ledger
+        request = (await ledger(Ledger.get, digest)).request
+        words = await ledger(Ledger.approvals, digest)
+        approval = next((each for each in words if each.centre == peer and each.verdict is Verdict.APPROVE), None)
+        return BegunNotice(
+            request=request.body,
+            centre=request.centre,
+            signature=request.signature,
+            approval=None if approval is None else approval.body,
+            approval_signature=None if approval is None else approval.signature,
+        )
 
     async def _take_begun(self, peer: str, notice: BegunNotice) -> None:
         workshop = self._workshop
         if self._restored is None or peer not in self._asked:
             return  # nothing we asked for
         now = workshop.clock()
-        request = receive_begun(notice.request, notice.centre, notice.signature, charter=workshop.charter, now=now)
-        if request.submitted_at > self._restored.restored_at:
+        charter = workshop.charter_of(charter_named(notice.request) or b"") or workshop.charter
+        request = receive_begun(notice.request, notice.centre, notice.signature, charter=charter, now=now)
+        if not workshop.too_old(request):
             return  # what came after the restore we know by ourselves
+        if workshop.own in charter.contributors:
+            self._check_approval(notice, request, charter, peer)
         try:
             learnt = await workshop.ledger(Ledger.learn, request, now=now)
         except OperatorError as error:
@@ -72,3 +88,16 @@ class Relearning:
             return
         if learnt:
             workshop.log.info("learnt that a request had begun", request=request.digest.hex(), peer=peer)
+
+    def _check_approval(self, notice: BegunNotice, request: SignedRequest, charter: Charter, peer: str) -> None:
+        """Raise :class:`RemoteProtocolError` (``APPROVAL``) unless our own steward had approved the request."""
+        own = self._workshop.own
+        try:
+            approval = read_approval(notice.approval or b"", own, notice.approval_signature or b"")
+        except ApprovalError as error:
+            what = f"a request is said to have begun, without our approval of it: {error.what}"
+            raise RemoteProtocolError(Fault.APPROVAL, what, party=peer) from None
+        verify(approval, charter=charter, request=request)
+        if approval.verdict is not Verdict.APPROVE:
+            what = "a request is said to have begun that this centre had not approved"
+            raise RemoteProtocolError(Fault.APPROVAL, what, party=peer)

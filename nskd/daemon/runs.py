@@ -39,6 +39,7 @@ from nskd.errors import OperatorError
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger, release_digest
 from nskd.governance.lifecycle import State
+from nskd.governance.policy import Rule
 from nskd.governance.tally import approvals_complete
 from nskd.sessions.kinds import AgreedSession, Refusal
 from nskd.sessions.proposal import Offer
@@ -133,7 +134,7 @@ class Runs:
             if entry.request.centre != offer.sender:
                 raise Refusal(f"only {entry.request.centre} may run its request")
             over = over_by_now(self._workshop, entry)
-            if over is not None and entry.state is not State.DONE:
+            if over is not None and (entry.state is not State.DONE or over.rule is Rule.RESTORED):
                 raise Refusal(over.what)
             await self._approved(entry)
             plan = self._workshop.check(entry.request.table, entry.request.centre)

@@ -38,13 +38,15 @@ class Papers:
     keys: CentreKeys = attrs.field(repr=False)
     own_policy: OwnPolicy | None = None
     permits: Permits = attrs.field(factory=Permits)
+    former: tuple[Charter, ...] = ()
 
 
 def gather(config: Config, keys: CentreKeys) -> Papers:
     """Read charter and pack, and check that all four go together.  Raises an ``OperatorError``."""
     charter = load_charter(config.workshop.charter)
     pack = load_pack(config.data.pack)
-    latest = charter_store(config).in_force()
+    store = charter_store(config)
+    latest = store.in_force()
     before = None if latest is None else latest.charter
     _check_identity(config, charter, keys, before)
     in_force = latest is not None and latest.charter.digest == charter.digest
@@ -70,6 +72,7 @@ def gather(config: Config, keys: CentreKeys) -> Papers:
         keys=keys,
         own_policy=_own_policy(config, charter),
         permits=permits,
+        former=store.all(),
     )
 
 

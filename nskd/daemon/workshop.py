@@ -19,6 +19,7 @@ from nskd.data.months import months_selected
 from nskd.governance.attendance import Attendance
 from nskd.governance.charter import Charter
 from nskd.governance.lifecycle import State
+from nskd.governance.limits import CLOCK_SKEW_MAX_S
 from nskd.governance.permit import Permits, Use
 from nskd.governance.policy import PolicyError, check_request, day_of
 from nskd.governance.question import TableRequest
@@ -53,9 +54,21 @@ class Workshop:
     log: structlog.typing.FilteringBoundLogger = attrs.field(repr=False)
     permits: Permits = attrs.field(factory=Permits)
     restored_at: int | None = None  # when this centre was restored from a backup, if it was
+    former: tuple[Charter, ...] = attrs.field(default=(), repr=False)  # versions that were in force here before
     attendance: Attendance = attrs.field(
         init=False, default=attrs.Factory(lambda self: Attendance(self.own, self.charter), takes_self=True), repr=False
     )
+
+    def charter_of(self, digest: bytes) -> Charter | None:
+        """The charter with that digest, if it is or was in force here."""
+        return next((each for each in (self.charter, *self.former) if each.digest == digest), None)
+
+    def too_old(self, request: SignedRequest) -> bool:
+        """Whether a request may be from before this centre was restored; another's clock may be ahead of ours."""
+        if self.restored_at is None:
+            return False
+        skew = 0 if request.centre == self.own else CLOCK_SKEW_MAX_S
+        return request.submitted_at <= self.restored_at + skew
 
     @property
     def codebook(self) -> Codebook:

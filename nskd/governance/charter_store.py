@@ -60,6 +60,10 @@ class CharterStore:
         found = (self._read(version) for version in reversed(self._versions()))
         return next((each for each in found if each.charter.digest == digest), None)
 
+    def all(self) -> tuple[Charter, ...]:
+        """Return every version that is or was in force here, the newest first.  Raises an ``OperatorError``."""
+        return tuple(self._read(version).charter for version in reversed(self._versions()))
+
     def take_up(self, charter: Charter, signatures: CharterSignatures) -> None:
         """Keep a charter, durably; from then on it is in force.  Raises ``PolicyError`` if it may not be.
 

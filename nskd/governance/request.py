@@ -84,6 +84,12 @@ def receive_request(body: bytes, centre: str, signature: bytes, *, charter: Char
     return signed
 
 
+def charter_named(body: bytes) -> bytes | None:
+    """The digest of the charter that a body says it was made under; not verified, and None if it cannot be read."""
+    fields = signing.decode_canonical(body, _Body) if len(body) <= limits.REQUEST_BODY_BYTES_MAX else None
+    return None if fields is None else fields.charter
+
+
 def receive_begun(body: bytes, centre: str, signature: bytes, *, charter: Charter, now: int) -> SignedRequest:
     """Verify a request that may have run long ago; as :func:`receive_request`, but for its age."""
     listed = charter.find(centre)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,7 +22,7 @@ from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_c
 from nskd.governance.charter_store import DIRECTORY, CharterStore
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
-from nskd.governance.presence import Move
+from nskd.governance.presence import Move, sign_word
 from nskd.restore import UNDER_WAY, restored
 from tests.nskd.governance import workshop as papers
 from tests.nskd.governance.workshop import NOW
@@ -157,7 +158,7 @@ def keys(storage: StorageKey = KEY) -> CentreKeys:
     return CentreKeys(NoiseKey(b"n" * 31 + b"0"), signing(), storage)
 
 
-def lived(tmp_path: Path) -> Path:
+def lived(tmp_path: Path, more: Callable[[Ledger], None] = lambda ledger: None) -> Path:
     """A centre's backup: a charter, a request that waits, and an audit log."""
     state = tmp_path / "before"
     state.mkdir()
@@ -170,6 +171,7 @@ def lived(tmp_path: Path) -> Path:
     CharterStore(state / DIRECTORY).take_up(charter, signed)
     with Ledger.open(state / "ledger.sqlite", now=NOW) as ledger:
         ledger.add_request(papers.request(papers.TEXT, nonce=bytes(16), now=NOW, under=charter), now=NOW)
+        more(ledger)
         ledger.copy_to(tmp_path / "copy")
     sign = signing().signer()
     with AuditFile.open(state / "audit.ndjson", centre="noord", sign=sign, now=NOW, entropy=bytes) as audit:
@@ -208,6 +210,41 @@ def test_a_restored_centre_is_paused_and_its_log_says_why(tmp_path: Path) -> Non
     assert last.body.event is Event.STATE_RESTORED and last.body.details["made_at"] == NOW
 
 
+def test_by_a_clock_that_is_behind_nothing_is_put_back(tmp_path: Path) -> None:
+    """By it one tells what came before the restore."""
+    path = lived(tmp_path)
+    with pytest.raises(BackupError, match="clock is 1 s behind"):
+        restore(config(tmp_path), keys(), path, now=NOW - 1)
+    assert not list((tmp_path / "state").iterdir())
+
+
+def test_the_pause_counts_for_more_than_what_was_said_before(tmp_path: Path) -> None:
+    def resumed(ledger: Ledger) -> None:
+        word = sign_word(
+            Move.RESUME,
+            number=NOW + 500,
+            now=NOW,
+            centre="noord",
+            charter=papers.CHARTER,
+            sign=papers.signing_key("noord").sign,
+            reason="",
+        )
+        assert ledger.keep_presence(word, now=NOW)
+
+    path = lived(tmp_path, resumed)
+    restore(config(tmp_path), keys(), path, now=NOW + 100)
+    with Ledger.open(tmp_path / "state" / "ledger.sqlite", now=NOW + 100) as ledger:
+        (word,) = ledger.presence(papers.CHARTER.workshop)
+        assert (word.number, word.move) == (NOW + 501, Move.PAUSE)
+
+
+def test_a_mount_point_counts_as_empty(tmp_path: Path) -> None:
+    path = lived(tmp_path)
+    settings = config(tmp_path)
+    (tmp_path / "state" / "lost+found").mkdir()
+    assert restore(settings, keys(), path, now=NOW) == MANIFEST
+
+
 def test_with_a_storage_key_that_is_newer_than_the_backup(tmp_path: Path) -> None:
     path = lived(tmp_path)
     with pytest.raises(BackupError, match="another storage key"):
@@ -215,7 +252,8 @@ def test_with_a_storage_key_that_is_newer_than_the_backup(tmp_path: Path) -> Non
     assert not list((tmp_path / "state").iterdir())  # so that it can be tried again
     restore(config(tmp_path), keys(OTHER), path, now=NOW, former=KEY)
     ring = keyring.load(tmp_path / "state", OTHER)
-    assert ring is not None and {age.kind: age.since for age in ring.ages} == {
+    assert ring is not None and len(ring.sealing) == 2  # a key of its own from now on; the daemon seals the rest anew
+    assert {age.kind: age.since for age in ring.ages} == {
         "noise": NOW - 1,
         "signing": NOW - 1,
         "storage": NOW,

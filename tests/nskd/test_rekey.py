@@ -193,6 +193,54 @@ def test_a_stolen_key_takes_the_stock_with_it(tmp_path: Path) -> None:
     check_papers(state, ring)
 
 
+def test_a_stolen_key_takes_the_stock_with_it_whatever_cuts_that_short(
+    quick: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    steps: Callable[[Callable[[int, str], None]], ScriptedDisk],
+) -> None:
+    """Once the new key is in, nothing that the old one opened is sealed anew: not by the daemon either."""
+    step, cut = 0, 0
+    while True:
+        step += 1
+        state = quick / str(step)
+        made(state)
+        try:
+            rekey(state, KEYS, NEW, now=NOW, end_epoch=True, disk=steps(fail_at(step, Crash)))
+        except Crash:
+            pass
+        else:
+            undo(monkeypatch)
+            break
+        undo(monkeypatch)
+        try:
+            ring = keyring.load(state, NEW)
+        except KeyringError:
+            continue
+        assert ring is not None
+        cut += 1
+        ring = finish(state, ring, NEW)  # as a daemon does that is started now
+        with Stockpile.open(state / "stock", ring.sealing[0]) as stock:
+            assert stock.epoch() is None
+    assert cut > 3
+
+
+def test_what_was_begun_without_ending_the_epoch_ends_with_it(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    made(state).turned().store(state, NEW)
+    ring = rekey(state, KEYS, NEW, now=NOW, end_epoch=True)
+    with Stockpile.open(state / "stock", ring.sealing[0]) as stock:
+        assert stock.epoch() is None
+
+
+def test_no_backup_stays_that_the_old_key_opens(tmp_path: Path) -> None:
+    state = tmp_path / "s"
+    made(state)
+    (state / "backup").mkdir()
+    (state / "backup" / "noord-1.backup").write_bytes(b"sealed under the old key")
+    rekey(state, KEYS, NEW, now=NOW, end_epoch=False)
+    assert list((state / "backup").iterdir()) == []
+
+
 def test_a_directory_of_before_there_was_a_keyring(tmp_path: Path) -> None:
     """It goes on with what it has; the wrong key is refused and writes nothing; children are digested as before."""
     state = tmp_path / "s"

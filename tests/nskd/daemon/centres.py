@@ -251,7 +251,7 @@ def _seat(
     if policy is not None:
         own = OwnPolicy(parse_standing_policy(policy), (papers.signed_by(name, policy, namespace=NAMESPACE),))
     contributions = Contributions(directory / f"{name}-contributions", lambda label: sha256(label).digest())
-    keeper = PermitKeeper(workshop, contributions)
+    keeper = PermitKeeper(workshop, contributions, directory)
     return Seat(
         workshop,
         ledger,

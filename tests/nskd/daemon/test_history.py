@@ -13,9 +13,10 @@ from nskd.analysis.populations import Populations, Record, joined
 from nskd.daemon.history import History, pairs_of
 from nskd.governance.disclosure import HospitalPoints
 from nskd.governance.request import SignedRequest
+from nskd.governance.statement import Verdict
 from nskd.sessions.kinds import Refusal
 from tests.nskd.daemon.test_needs import SMALL, Scene, derived, scene
-from tests.nskd.governance.workshop import CHARTER, NAMES, OTHER_CHARTER, request
+from tests.nskd.governance.workshop import CHARTER, NAMES, OTHER_CHARTER, approval, request
 
 
 def hold(
@@ -57,7 +58,7 @@ async def test_nothing_may_be_left_out(tmp_path: Path) -> None:
         assert "left out" in await refused(here.history, asked.digest)
         assert "left out" in await refused(here.history, asked.digest, first)
         assert "left out" in await refused(here.history, asked.digest, second)
-        more = here.add(SMALL, 7)  # did not begin here: that the other counts it does no harm
+        more = here.add(SMALL, 7, approved=True)  # did not begin here: that the other counts it does no harm
         assert await here.history.check(asked.digest, joined([first, second, more.digest]))
         assert "not known here" in await refused(here.history, asked.digest, first, b"x" * 32)
         with pytest.raises(Refusal, match="not known here"):
@@ -68,9 +69,22 @@ async def test_no_room_is_made_by_filling_the_list(tmp_path: Path) -> None:
     async with scene(tmp_path, back=2) as here:
         asked = here.add(SMALL, 9)
         *_, second, third = (each.digest for each in begun(here, 3))
-        filler = here.add(SMALL, 7)
+        filler = here.add(SMALL, 7, approved=True)
         assert "left out" in await refused(here.history, asked.digest, *sorted([filler.digest, second]))
         assert await here.history.check(asked.digest, joined([second, third]))
+
+
+async def test_what_its_requester_alone_made_up_fills_no_list(tmp_path: Path) -> None:
+    """Older than all of a full list may be left out, so it takes more than a requester's own word to be in one."""
+    async with scene(tmp_path, back=2) as here:
+        asked = here.add(SMALL, 9)
+        begun(here, 3)
+        made_up = [here.add(SMALL, number).digest for number in (6, 7)]
+        assert "never approved here" in await refused(here.history, asked.digest, *made_up)
+        here.ledger.add_approval(
+            approval(made_up[0], "noord", verdict=Verdict.REFUSE, now=here.now), charter=CHARTER, now=here.now
+        )
+        assert "never approved here" in await refused(here.history, asked.digest, *made_up)
 
 
 @pytest.mark.parametrize("extra", [b"x", b"x" * 31, b"x" * 64, bytes(32 * 3)])
