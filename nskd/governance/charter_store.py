@@ -60,6 +60,22 @@ class CharterStore:
         found = (self._read(version) for version in reversed(self._versions()))
         return next((each for each in found if each.charter.digest == digest), None)
 
+    def signing_keys(self, centre: str) -> tuple[bytes, ...]:
+        """The signing keys that charters taken up here list for a centre, the latest first.  ``OperatorError``.
+
+        Only as far as each charter is the one that the next names: another was put there by somebody.
+        """
+        found: list[bytes] = []
+        following: Charter | None = None
+        for version in reversed(self._versions()):
+            charter = self._read(version).charter
+            if following is not None and charter.digest != following.previous:
+                break
+            listed = charter.find(centre)
+            found += [] if listed is None else [listed.signing_key]
+            following = charter
+        return tuple(dict.fromkeys(found))
+
     def take_up(self, charter: Charter, signatures: CharterSignatures) -> None:
         """Keep a charter, durably; from then on it is in force.  Raises ``PolicyError`` if it may not be.
 
