@@ -9,7 +9,7 @@ SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Every test process and every daemon would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test test-long kernels lint format attack chaos soak fuzz demo bench lock clean
+.PHONY: help setup test test-long kernels lint format attack chaos soak fuzz demo bench wheel lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,6 +63,9 @@ demo: $(READY)  ## three hospitals on this machine, one joint table, nothing sho
 bench: $(READY)  ## figures of this machine; BENCH="triples bits" PARTIES="2 3" for parts of it
 	$(BIN)/python -m tests.bench $(if $(BENCH),--bench $(BENCH)) $(if $(PARTIES),--parties $(PARTIES))
 
+wheel: $(READY)  ## a wheel of the program in dist/, for systemd/install.sh --wheel
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+
 lock: $(READY)  ## renew the lock files from pyproject.toml
 	$(BIN)/python -m pip install --quiet pip-tools
 	for set in run databases dev; do \
@@ -72,5 +75,5 @@ lock: $(READY)  ## renew the lock files from pyproject.toml
 	done
 
 clean:  ## remove everything that is made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -82,7 +82,7 @@ def restore(
     Raises an ``OperatorError``; what is in place by then keeps a daemon from starting.
     """
     state, name = config.state.directory, config.centre.name
-    if any(each.name != "lost+found" for each in state.iterdir()):
+    if any(each.name != "lost+found" for each in state.iterdir()):  # which a file system of its own has
         raise BackupError(
             "the state directory is not empty, and nothing was changed",
             where=str(state),

@@ -373,12 +373,13 @@ class ReloadAnswer(Answer, frozen=True, kw_only=True):
 class AuditPage(Answer, frozen=True, kw_only=True):
     """``audit.read``: ``lines`` of the log as they are in the file, and how many ``entries`` it has by now.
 
-    ``signing_key`` is the public key under which they verify.
+    ``signing_key`` is the public key under which they verify, the older ones under ``former_keys``.
     """
 
     centre: str
     signing_key: str
     entries: int
+    former_keys: list[str] = []
     lines: list[str]
 
 

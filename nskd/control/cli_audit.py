@@ -92,7 +92,7 @@ def audit_verify(
     if file is None:
         page = _page(app, after=0, limit=1)
         centre, lines = page.centre, _from_daemon(app, 0)
-        keys = keys or (bytes.fromhex(page.signing_key),)
+        keys = keys or tuple(map(bytes.fromhex, (page.signing_key, *page.former_keys)))
     else:
         centre, lines = _centre_of(file), lines_of(file)
         keys = keys or _key_from(charter, centre)

@@ -237,13 +237,14 @@ def peer_row(workshop: Workshop, status: PeerStatus) -> answers.PeerRow:
     )
 
 
-async def audit_page(workshop: Workshop, after: int, limit: int) -> answers.AuditPage:
+async def audit_page(workshop: Workshop, after: int, limit: int, former_keys: list[str]) -> answers.AuditPage:
     """Some entries of the audit log."""
     page = partial(AuditFile.lines, after=after, bytes_max=limits.AUDIT_PAGE_BYTES_MAX, count_max=limit)
     lines = await workshop.audit.file(page)
     return answers.AuditPage(
         centre=workshop.own,
         signing_key=workshop.charter.centres[workshop.index].signing_key.hex(),
+        former_keys=former_keys,
         entries=workshop.audit.head.sequence,
         lines=[line.decode() for line in lines],
     )

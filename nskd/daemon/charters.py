@@ -24,6 +24,7 @@ class Charters:
         self._workshop = workshop
         self._signatures = signatures
         self._store = store
+        self._former_keys: list[str] | None = None  # no charter is taken up while the daemon runs
 
     async def take_up(self) -> None:
         """Put the charter into force here: on record first, then kept (step 15.5).  Raises an ``OperatorError``."""
@@ -39,6 +40,14 @@ class Charters:
         await self._workshop.audit.record(Event.CHARTER_TAKEN_UP, details=details)
         await trio.to_thread.run_sync(self._store.take_up, charter, self._signatures)
         self._workshop.log.info("charter taken up", charter=charter.digest.hex(), version=charter.version)
+
+    async def former_keys(self) -> list[str]:
+        """The signing keys this centre had before, which its log may have entries of."""
+        if self._former_keys is None:
+            own = self._workshop.charter.centres[self._workshop.index]
+            keys = await trio.to_thread.run_sync(self._store.signing_keys, own.name)
+            self._former_keys = [key.hex() for key in keys if key != own.signing_key]
+        return self._former_keys
 
     async def show(self, digest: str | None) -> answers.CharterAnswer:
         """Show the one in force, or one that was, by its digest."""

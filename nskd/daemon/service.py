@@ -321,7 +321,7 @@ class DaemonService:
 
     async def audit_read(self, call: Call, params: methods.AuditParams, /) -> answers.AuditPage:
         """A page of the audit log."""
-        return await audit_page(self._workshop, params.after, params.limit)
+        return await audit_page(self._workshop, params.after, params.limit, await self._charters.former_keys())
 
     # --- the daemon itself ----------------------------------------------------------------------------------
 

@@ -64,6 +64,21 @@ class CharterStore:
         """Return every version that is or was in force here, the newest first.  Raises an ``OperatorError``."""
         return tuple(self._read(version).charter for version in reversed(self._versions()))
 
+    def signing_keys(self, centre: str) -> tuple[bytes, ...]:
+        """The signing keys that charters taken up here list for a centre, the latest first.  ``OperatorError``.
+
+        Only as far as each charter is the one that the next names: another was put there by somebody.
+        """
+        found: list[bytes] = []
+        following: Charter | None = None
+        for charter in self.all():
+            if following is not None and charter.digest != following.previous:
+                break
+            listed = charter.find(centre)
+            found += [] if listed is None else [listed.signing_key]
+            following = charter
+        return tuple(dict.fromkeys(found))
+
     def take_up(self, charter: Charter, signatures: CharterSignatures) -> None:
         """Keep a charter, durably; from then on it is in force.  Raises ``PolicyError`` if it may not be.
 

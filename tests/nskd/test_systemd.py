@@ -1,4 +1,4 @@
-"""The unit: systemd itself checks it, and says how much it leaves exposed."""
+"""The units: systemd itself checks them, and says how much they leave exposed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from nskd.credentials import NoiseKey, SigningKey, StorageKey
 
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "nskd.service"
+REKEY = ROOT / "systemd" / "nskd-rekey.service"
 EXPOSURE_MAX = 2.0
 
 needs_systemd = pytest.mark.skipif(
@@ -21,13 +22,17 @@ needs_systemd = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
-def service() -> dict[str, list[str]]:
+def read(unit: Path) -> dict[str, list[str]]:
     values: dict[str, list[str]] = {}
-    for line in UNIT.read_text().splitlines():
+    for line in unit.read_text().splitlines():
         if match := re.fullmatch(r"([A-Za-z]+)=(.*)", line):
             values.setdefault(match[1], []).append(match[2])
     return values
+
+
+@pytest.fixture
+def service() -> dict[str, list[str]]:
+    return read(UNIT)
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -35,21 +40,23 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @needs_systemd
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
+def test_systemd_understands_the_units(tmp_path: Path) -> None:
     """With stand-ins for the programs, which are not installed where tests run."""
-    unit = tmp_path / "nskd.service"
-    unit.write_text(re.sub(r"/usr/bin/nsk(d|ctl)\b", shutil.which("true") or "/bin/true", UNIT.read_text()))
-    done = analyze("verify", "--man=no", str(unit))
-    assert (done.returncode, [line for line in done.stderr.splitlines() if "nskd.service" in line]) == (0, [])
+    for unit in (UNIT, REKEY):
+        text = re.sub(r"/usr/bin/nsk(d|ctl)\b", shutil.which("true") or "/bin/true", unit.read_text())
+        (tmp_path / unit.name).write_text(text)
+    done = analyze("verify", "--man=no", *(str(tmp_path / unit.name) for unit in (UNIT, REKEY)))
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "nskd" in line]) == (0, [])
 
 
 @needs_systemd
-def test_exposure(capsys: pytest.CaptureFixture[str]) -> None:
-    done = analyze("security", "--offline=true", "--no-pager", str(UNIT))
-    match = re.search(r"Overall exposure level for nskd\.service: ([0-9.]+)", done.stdout)
+@pytest.mark.parametrize("unit", [UNIT, REKEY], ids=lambda unit: unit.stem)
+def test_exposure(unit: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    done = analyze("security", "--offline=true", "--no-pager", str(unit))
+    match = re.search(rf"Overall exposure level for {re.escape(unit.name)}: ([0-9.]+)", done.stdout)
     assert match, done.stdout + done.stderr
     with capsys.disabled():
-        print(f"\nsystemd exposure: {match[1]}")
+        print(f"\nsystemd exposure of {unit.name}: {match[1]}")
     assert float(match[1]) <= EXPOSURE_MAX
 
 
@@ -66,9 +73,22 @@ def test_what_the_daemon_relies_on(service: dict[str, list[str]]) -> None:
 
 def test_every_relaxed_directive_is_explained(service: dict[str, list[str]]) -> None:
     comments = "\n".join(line for line in UNIT.read_text().splitlines() if line.startswith("#"))
-    for relaxed in ("MemoryDenyWriteExecute", "PrivateNetwork", "PrivateUsers", "IPAddressDeny", "AF_INET"):
+    for relaxed in ("PrivateNetwork", "IPAddressDeny", "AF_INET", "RootDirectory", "SystemCallFilter", "DynamicUser"):
         assert relaxed in comments
-    assert service["MemoryDenyWriteExecute"] == ["no"]
+    for unit in (UNIT, REKEY):  # whatever is switched off says why
+        comments = "\n".join(line for line in unit.read_text().splitlines() if line.startswith("#"))
+        off = [key for key, values in read(unit).items() if "no" in values]
+        assert "MemoryDenyWriteExecute" in off and [key for key in off if f"{key}=" not in comments] == []
+
+
+def test_resealing_has_what_it_takes_and_no_network(service: dict[str, list[str]]) -> None:
+    rekey = read(REKEY)
+    names = [value.split(":")[0] for value in rekey["LoadCredentialEncrypted"]]
+    assert names == [value.split(":")[0] for value in service["LoadCredentialEncrypted"]] + ["storage.key.new"]
+    assert (rekey["Type"], rekey["Conflicts"], rekey["PrivateNetwork"]) == (["oneshot"], ["nskd.service"], ["yes"])
+    assert rekey["ExecStart"] == [f"/usr/bin/nskd rekey --config {DEFAULT_PATH}"]
+    for shared in ("User", "StateDirectory", "UMask", "LimitCORE"):
+        assert rekey[shared] == service[shared]
 
 
 def test_the_unit_and_the_sample_agree(service: dict[str, list[str]]) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import trio
 
 from nskd import keyring
 from nskd.analysis.populations import Populations
@@ -59,6 +60,7 @@ def compared_with(daemon: Daemon, request: str) -> tuple[bytes, ...]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 async def test_a_centre_comes_back_from_a_backup(workshop: Workshop, tmp_path: Path) -> None:
     noord, midden, zuid = workshop.daemons
     book = StockBook()
@@ -75,6 +77,12 @@ async def test_a_centre_comes_back_from_a_backup(workshop: Workshop, tmp_path: P
     await workshop.all_done(under_way)
     forgotten = await workshop.ask(noord, request_text("forgotten"))
     await workshop.all_done(forgotten)
+    async with noord.client() as client:  # within a minute all are told how far a log has come
+        for _ in range(900):
+            rows = (await client.call("audit.heads"))["heads"]
+            if next(row["sequence"] or 0 for row in rows if row["centre"] == "midden") > made["audit_entries"] + 3:
+                break
+            await trio.sleep(0.1)
     waiting = await workshop.submit(zuid, request_text("still to be decided"))
     await workshop.approve(midden, waiting)
     book.read(midden)

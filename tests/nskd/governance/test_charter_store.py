@@ -13,7 +13,7 @@ from nskd.governance.charter_store import CharterStore
 from nskd.governance.policy import PolicyError, Rule
 
 from .test_charter_signatures import FIRST, OTHER_SECOND, SECOND, THIRD, all_signed, signed
-from .workshop import NAMES
+from .workshop import NAMES, signing_key
 
 ALL_OF_SECOND = ("noord", "midden", "zuid", "oost")
 
@@ -87,3 +87,22 @@ def test_a_version_under_another_number_is_damage(store: CharterStore) -> None:
         (store.directory / f"000001.toml{suffix}").rename(store.directory / f"000007.toml{suffix}")
     with pytest.raises(OperatorError, match="it holds version 1"):
         store.in_force()
+
+
+def test_former_signing_keys_are_those_of_the_chain_of_charters(store: CharterStore) -> None:
+    for charter, signatures in (
+        (FIRST, signed(FIRST, NAMES)),
+        (SECOND, signed(SECOND, ALL_OF_SECOND)),
+        (THIRD, all_signed(THIRD, SECOND)),
+    ):
+        store.take_up(charter, signatures)
+    chain = (THIRD, SECOND, FIRST)
+    for name in {centre.name for charter in chain for centre in charter.centres}:
+        listed = [charter.find(name) for charter in chain]
+        keys = [centre.signing_key for centre in listed if centre is not None]
+        assert store.signing_keys(name) == tuple(dict.fromkeys(keys))
+    # A first version that the second does not name was put there by somebody, with a key of their own.
+    path = store.directory / "000001.toml"
+    own, other = (signing_key(name).public_key().public_bytes_raw() for name in ("noord", "somebody"))
+    path.write_bytes(path.read_bytes().replace(own.hex().encode(), other.hex().encode()))
+    assert store.signing_keys("noord") == (own,)
