@@ -420,6 +420,14 @@ def test_the_alerts_and_the_findings_go_by_the_same_levels() -> None:
         assert rule["labels"]["severity"] in ("page", "ticket")
 
 
+async def test_the_table_of_numbers_has_them_all(centre: Centre) -> None:
+    centre.use_purposes(day(centre, 20))
+    centre.parts.generator._rates["triple"] = 1.0
+    told = set(re.findall(r"^# TYPE (nskd_[a-z_]+) ", await centre.metrics.text(), flags=re.MULTILINE))
+    table = RUNBOOK.split("\n## Metrics\n")[1].split("\n## Alerts\n")[0]
+    assert told == set(re.findall(r"`(nskd_[a-z_]+)`", table))
+
+
 async def test_since_when_and_over_again(centre: Centre) -> None:
     centre.free = limits.DISK_LOW_BYTES - 1
     began = centre.here.now
