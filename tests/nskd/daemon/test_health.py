@@ -97,7 +97,7 @@ class Stock:
         self.level = 150
 
     async def rows(self, rates: Mapping[str, float]) -> list[answers.StockRow]:
-        return [answers.StockRow(kind="triple", level=self.level, low=100, high=200)]
+        return [answers.StockRow(kind="triple", level=self.level, low=100, high=200, per_second=rates.get("triple"))]
 
     async def __call__(self, *_: object) -> None:
         await trio.lowlevel.checkpoint()
