@@ -353,6 +353,7 @@ class Daemon:
                     self.notices.poke()
                 await self.notices.tell_again()
                 await self.heads.refresh()
+                await self.health.findings()  # so that it is known since when, though nobody asks
                 self.health.housekeeping_problem = None
                 self.key_watch.remind()
             except OperatorError as error:  # a full disk passes

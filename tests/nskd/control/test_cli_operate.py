@@ -145,6 +145,13 @@ def test_a_manual_page_for_each_command(tmp_path: Path) -> None:
         assert all(re.match(r"\.(TH|SH|TP|PP|B|I) |\.(TP|PP)$", line) for line in lines if line[:1] in ".'"), path
 
 
+def test_no_text_is_a_macro() -> None:
+    described = click.Command("odd", help=".SH not a heading\n\n'nor this \\fB one\x2d")
+    root = click.Group("nskctl", commands=[described], help=".so /etc/passwd")
+    for _, text in manual.pages(root, "nskctl", "1"):
+        assert not re.search(r"^\.(so|SH not)|^'|\\fB", text, flags=re.MULTILINE)
+
+
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed here")
 def test_groff_has_nothing_to_say_of_them(tmp_path: Path) -> None:
     assert CliRunner().invoke(cli.main, ["man", str(tmp_path)]).exit_code == 0

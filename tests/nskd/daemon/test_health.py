@@ -98,7 +98,7 @@ class Stock:
         self.level = 150
 
     async def rows(self, rates: Mapping[str, float]) -> list[answers.StockRow]:
-        return [answers.StockRow(kind="triple", level=self.level, low=100, high=200)]
+        return [answers.StockRow(kind="triple", level=self.level, low=100, high=200, per_second=rates.get("triple"))]
 
     async def __call__(self, *_: object) -> None:
         await trio.lowlevel.checkpoint()
@@ -427,6 +427,14 @@ def test_the_alerts_and_the_findings_go_by_the_same_levels() -> None:
     for rule in RULES:
         assert re.fullmatch(r"\d+[mhd]", rule.get("for", "1m"))
         assert rule["labels"]["severity"] in ("page", "ticket")
+
+
+async def test_the_table_of_numbers_has_them_all(centre: Centre) -> None:
+    centre.use_purposes(day(centre, 20))
+    centre.parts.generator._rates["triple"] = 1.0
+    told = set(re.findall(r"^# TYPE (nskd_[a-z_]+) ", await centre.metrics.text(), flags=re.MULTILINE))
+    table = RUNBOOK.split("\n## Metrics\n")[1].split("\n## Alerts\n")[0]
+    assert told == set(re.findall(r"`(nskd_[a-z_]+)`", table))
 
 
 async def test_since_when_and_over_again(centre: Centre) -> None:
