@@ -9,7 +9,7 @@ SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Every test process and every daemon would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test test-long kernels lint format attack demo bench lock clean
+.PHONY: help setup test test-long kernels collected lint format attack demo bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -25,7 +25,7 @@ $(READY): requirements/dev.lock pyproject.toml
 setup: $(READY)  ## make the virtual environment from the lock file
 
 test: $(READY)  ## lint, then the tests (under ten minutes); WORKERS=4 on a machine with more than two cores
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint kernels
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint kernels collected
 	$(BIN)/python -m pytest $(SPREAD)
 
 test-long: $(READY)  ## every test, the long ones too, and properties at length
@@ -36,6 +36,10 @@ kernels: $(READY)
 	@echo compiling, once and not in every daemon that a test starts
 	@$(BIN)/python -m compileall -q protocol nskd tests
 	@$(BIN)/python -c 'from protocol.lattice.rehearsal import rehearse; rehearse()'
+
+# Both workers would have to prepare every test file for pytest; the core that lint leaves is idle.
+collected: $(READY)
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 || true  # what is wrong the tests tell
 
 lint: $(READY)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
