@@ -9,7 +9,7 @@ SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Every test process and every daemon would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test test-long kernels lint format attack chaos soak fuzz demo bench wheel lock clean
+.PHONY: help setup test test-long kernels collected lint format attack chaos soak fuzz adversary demo bench wheel lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,14 +17,15 @@ help:  ## list the targets
 $(READY): requirements/dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "nskd needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.lock
+	-@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib  # on all cores; some packages have files that are no Python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 setup: $(READY)  ## make the virtual environment from the lock file
 
 test: $(READY)  ## lint, then the tests (under ten minutes); WORKERS=4 on a machine with more than two cores
-	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint kernels
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target lint kernels collected
 	$(BIN)/python -m pytest $(SPREAD)
 
 test-long: $(READY)  ## every test, the long ones too, and properties at length
@@ -35,6 +36,10 @@ kernels: $(READY)
 	@echo compiling, once and not in every daemon that a test starts
 	@$(BIN)/python -m compileall -q protocol nskd tests
 	@$(BIN)/python -c 'from protocol.lattice.rehearsal import rehearse; rehearse()'
+
+# Both workers would have to prepare every test file for pytest; the core that lint leaves is idle.
+collected: $(READY)
+	@$(BIN)/python -m pytest --collect-only -qq >/dev/null 2>&1 || true  # what is wrong the tests tell
 
 lint: $(READY)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -14,8 +14,8 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 _TESTS = Path(__file__).parent
-# A worker takes the next file when it is done with one, so the long ones come first: at the end none is left over.
-_FIRST = ("system/test_governance", "system/", "test_", "attack/", "protocol/", "nskd/daemon/", "nskd/analysis/", "")
+_DAEMONS = ("system/test_kill", "system/test_faults", "system/test_audit", "test_", "system/")
+_OTHERS = ("protocol/", "")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,9 +36,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--long"):
         config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("long")])
         items[:] = [item for item in items if not item.get_closest_marker("long")]
-    items.sort(key=_place)  # stable: within a file they stay as they are
+    files: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(str(item.path.relative_to(_TESTS)), []).append(item)
+    items[:] = [item for path in _spread(list(files)) for item in files[path]]
 
 
-def _place(item: pytest.Item) -> tuple[int, str]:
-    path = str(item.path.relative_to(_TESTS))
-    return next(place for place, first in enumerate(_FIRST) if path.startswith(first)), path
+def _spread(paths: list[str]) -> list[str]:
+    """The files in the order in which workers take them.
+
+    Long ones first, so that none is left over at the end; and between those with daemons, which use several cores and
+    wait for each other in turn, so many of the others that two workers seldom have daemons at once.
+    """
+    daemons = sorted((path for path in paths if path.startswith(_DAEMONS)), key=lambda path: _place(path, _DAEMONS))
+    others = sorted((path for path in paths if not path.startswith(_DAEMONS)), key=lambda path: _place(path, _OTHERS))
+    each = -(-len(others) // len(daemons)) if daemons else len(others)
+    mixed = []
+    for number, path in enumerate(daemons or [""]):
+        mixed += [path, *others[number * each : (number + 1) * each]]
+    return [path for path in mixed if path]
+
+
+def _place(path: str, order: tuple[str, ...]) -> tuple[int, str]:
+    return next(place for place, first in enumerate(order) if path.startswith(first)), path

@@ -16,8 +16,8 @@ class Profile:
     examples: int
 
 
-NORMAL: Final = Profile("normal", 50)
-THOROUGH: Final = Profile("thorough", 500)
+NORMAL: Final = Profile("normal", 30)
+THOROUGH: Final = Profile("thorough", 300)
 
 
 def register(*, thorough: bool) -> None:

@@ -273,9 +273,9 @@ def other_factor(stage: int, which: int, to: int | None) -> Callable[[pytest.Mon
         (Product.TRIPLES, 3, 0, 1),  # … towards one party alone
         (Product.TRIPLES, 3, 1, 0),  # Δ·b with another Δ
         (Product.TRIPLES, 3, 2, None),  # a·b
-        (Product.TRIPLES, 3, 2, 0),
+        pytest.param(Product.TRIPLES, 3, 2, 0, marks=pytest.mark.long),
         (Product.TRIPLES, 1, 0, None),  # m(a)·b
-        (Product.TRIPLES, 1, 0, 1),
+        pytest.param(Product.TRIPLES, 1, 0, 1, marks=pytest.mark.long),
         (Product.SQUARES, 2, 0, 0),  # Δ·a
         (Product.SQUARES, 2, 1, None),  # a·a
         (Product.BITS, 1, 0, None),  # m(a)·a
@@ -301,7 +301,7 @@ async def test_another_delta_throughout_fails_the_check(product: Product, enough
     assert faults(outcomes[:-1]) == {Fault.BATCH_CHECK}
 
 
-@pytest.mark.parametrize("row", range(6))
+@pytest.mark.parametrize("row", [1, 5, *(pytest.param(row, marks=pytest.mark.long) for row in (0, 2, 3, 4))])
 async def test_a_false_share_fails_the_check(row: int, enough: int) -> None:
     """Whatever part of a triple the liar changes in its own hands."""
 

@@ -407,7 +407,7 @@ async def test_a_replayed_or_reordered_message_is_unexpected() -> None:
 async def test_a_malformed_array_is_named(change: Callable[[np.ndarray], np.ndarray]) -> None:
     outcomes = await run_with_liar(Cluster(3, liar=2, tamper=lie_at("beaver", change)), lambda _: None)
     assert all(isinstance(o.error, RemoteProtocolError) for o in outcomes)
-    assert Fault.MALFORMED in [o.error.fault for o in outcomes]  # type: ignore[union-attr]
+    assert Fault.MALFORMED in [o.error.fault for o in outcomes]  # type: ignore[union-attr, attr-defined]
 
 
 async def test_a_coin_copied_from_another_party_is_refused() -> None:

@@ -64,7 +64,7 @@ def leave_out(extract: dict[str, Any], people: set[str]) -> None:
         extract[name] = np.asarray(extract[name])[keep]
 
 
-async def test_a_person_added_to_the_list_is_out_of_the_next_run(workshop: Workshop) -> None:
+async def test_a_person_added_to_the_list_is_out_of_the_next_run(workshop: Workshop, at_length: bool) -> None:
     """First the list is not there, and no run takes place; then each run has the list of its moment."""
     noord, midden, _ = workshop.daemons
     await workshop.connected()
@@ -90,12 +90,12 @@ async def test_a_person_added_to_the_list_is_out_of_the_next_run(workshop: Works
     assert before["M"] != after["M"]
     second = await workshop.ask(noord, request_text("After"))
     assert shown(await workshop.all_done(second), "sex") == after
-    # A few fewer: the difference would tell of them, so the cell stays closed, everywhere.
-    gone |= set(boys[20:22])
-    opt_outs(midden).write_text("person_link\n" + "".join(f"{person}\n" for person in gone))
-    leave_out(workshop.extracts[1], gone)
-    third = await workshop.ask(noord, request_text("A few fewer"))
-    assert shown(await workshop.all_done(third), "sex") == workshop.expected("sex") | {"M": None}
+    if at_length:  # a few fewer: the difference would tell of them, so the cell stays closed, everywhere
+        gone |= set(boys[20:22])
+        opt_outs(midden).write_text("person_link\n" + "".join(f"{person}\n" for person in gone))
+        leave_out(workshop.extracts[1], gone)
+        third = await workshop.ask(noord, request_text("A few fewer"))
+        assert shown(await workshop.all_done(third), "sex") == workshop.expected("sex") | {"M": None}
     assert not any(person in midden.words() for person in gone)
 
     log = (midden.state / "audit.ndjson").read_text()

@@ -225,6 +225,7 @@ class Ballast:
             path.unlink()
 
 
+@pytest.mark.long  # in one process: stock, ledger and audit log each have tests of a full disk
 async def test_full_disk(workshop: Workshop) -> None:
     """At three moments: one clear error, nothing half done; once there is space all goes on, without a restart."""
     noord, _, zuid = workshop.daemons

@@ -85,6 +85,7 @@ async def test_a_pause_during_a_run_stops_it_or_comes_too_late_for_it(workshop: 
     assert shown(await workshop.all_done(digest), "sex") == workshop.expected("sex")
 
 
+@pytest.mark.long  # in one process: tests/nskd/daemon/test_presence.py
 async def test_who_left_while_another_was_away_has_left_for_that_one_too(workshop: Workshop) -> None:
     noord, midden, zuid = workshop.daemons
     await workshop.connected()

@@ -40,7 +40,7 @@ async def in_memory(question: Question, files: list[Path], seed: int) -> bytes:
     return await joint(PACK, question.text, files, rules, seed)
 
 
-@examples(6, suppress_health_check=[HealthCheck.too_slow])
+@examples(3, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32 - 1),
     centres=st.integers(2, 5),
@@ -93,7 +93,7 @@ async def test_visits_are_not_children(tmp_path: Path) -> None:
     assert {cell["complaint_group"]: cell["value"] for cell in cells if cell["value"] is not None} == {"injury": 110}
 
 
-# In the normal suite docs/packs.md does this over three centres, and the README without a sandbox over two.
+# In the normal suite a pack of one's own does this over two centres, as the README does without a sandbox.
 @pytest.mark.long
 @pytest.mark.parametrize("centres", [3, 5])
 async def test_the_sandbox_equals_plain_sql(centres: int, tmp_path: Path) -> None:

@@ -326,7 +326,6 @@ def test_progress_on_a_terminal_and_elsewhere() -> None:
 # --- a pack of one's own --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.long  # in the normal suite docs/packs.md does this, over three centres
 async def test_a_pack_in_a_directory_of_ones_own(tmp_path: Path) -> None:
     own = tmp_path / "own"
     shutil.copytree(BUILT_IN, own, ignore=shutil.ignore_patterns("__pycache__"))
@@ -351,15 +350,17 @@ async def test_a_pack_in_a_directory_of_ones_own(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["seed"] == 3
     assert document["centres"] == 2
+    phases = {phase["name"] for phase in document["phases"]}
+    assert phases >= {"epoch", "triples", "bits", "masks", "local part", "joint part", "compare releases"}
     levels = [cell["nsk_positive"] for cell in document["cells"]]
     assert levels == ["ja", "nee", "unasked"] * 4
     # The extracts are remade here; what was counted jointly is the sum over them.
     pack = load_pack(own)
     extracts = [generate(pack, seed=3, centre=centre) for centre in range(2)]
     for cell in document["cells"]:
-        own = []
+        counts = []
         for rows in extracts:
             chosen = (rows["age_band"] == cell["age_band"]) & (rows["nsk_positive"] == cell["nsk_positive"])
-            own.append(len(set(rows["person_link"][chosen].tolist())))
-        children, centres = sum(own), sum(map(bool, own))
+            counts.append(len(set(rows["person_link"][chosen].tolist())))
+        children, centres = sum(counts), sum(map(bool, counts))
         assert cell["value"] == ((children + 2) // 5 * 5 if children >= 3 and centres == 2 else None)

@@ -7,6 +7,7 @@ import html.parser
 import io
 import json
 import sys
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ from nskd.packs.pack import load_pack
 from tests.nskd.report import releases
 
 EVIL = "<script>alert(1)</script> & \x1b[31m"
-RELEASE = {
+RELEASE: dict[str, Any] = {
     "format": 1,
     "title": EVIL,
     "rows": ["age_band"],
@@ -101,8 +102,7 @@ def test_page() -> None:
         assert words in page.words
     assert "\x1b" not in page.words
     evil = PageSection(key="asked", title=EVIL, sentences=[EVIL])
-    words = _Page(sections({"en": [evil]}, "en"))
-    assert "script" not in words.tags
+    assert "script" not in _Page(sections({"en": [evil]}, "en")).tags
     assert sections({"en": [evil]}, "nl") == ""
 
 
@@ -123,7 +123,7 @@ def test_frames() -> None:
     # In the order of the codebook, in which 12-17 comes after 0-3 and V before M, whatever the alphabet says.
     assert list(pandas_frame["sex"].cat.categories) == ["V", "M", "total"]
     assert pandas_frame["sex"].cat.ordered
-    assert polars_frame["sex"].dtype.categories.to_list() == ["V", "M", "total"]
+    assert polars_frame["sex"].dtype.categories.to_list() == ["V", "M", "total"]  # type: ignore[attr-defined]
     assert arrow["sex"].type.ordered
     assert arrow["sex"].to_pylist() == polars_frame["sex"].to_list() == [cell["sex"] for cell in RELEASE["cells"]]
     wide = pandas_frame.pivot_table(index="age_band", columns="sex", values="children", observed=False)

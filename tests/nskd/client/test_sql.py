@@ -243,7 +243,7 @@ def test_the_place_is_a_line_and_a_character() -> None:
         ask("SELECT sxe, COUNT(*) FROM visits GROUP BY sxe")
 
 
-@examples(40)
+@examples(20)
 @given(request=tables())
 def test_a_request_comes_back_from_its_sql_and_from_its_text(request: Table) -> None:
     assert request.title is not None
@@ -287,7 +287,7 @@ def test_hostile_sql_is_a_request_or_one_sentence(source: str) -> None:
         assert CLIENT.sql(request.sql, title="T", purpose="research", columns=request.columns) == request
 
 
-@examples(40)
+@examples(20)
 @given(condition=conditions, space=st.sampled_from([" ", "\n", "\t \r\n"]))
 def test_a_condition_stays_as_it_was_written(condition: str, space: str) -> None:
     source = f"SELECT sex, COUNT(*) FROM visits WHERE{space}{condition}{space}GROUP{space}BY sex"

@@ -551,4 +551,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = examples(15, stateful_step_count=30)
+TestLife.settings = examples(8, stateful_step_count=30)

@@ -47,7 +47,7 @@ def reached(bounds: Bounds, values: list[float], *, ends: bool) -> None:
         assert (low, high) == (pytest.approx(min(values), abs=1e-9), pytest.approx(max(values), abs=1e-9))
 
 
-@examples(50)
+@examples(30)
 @given(histograms())
 def test_exact_counts_have_the_bounds_of_all_samples_that_fit(bins: list[Bin]) -> None:
     counts = tuple(each.count or 0 for each in bins)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import attrs
 import numpy as np
@@ -25,7 +26,7 @@ NAMES = ("age", "sex")
 GRID = [(float(age), float(sex)) for age, sex in itertools.product(range(4), range(2))]
 
 
-def theirs(cells: list[Cell], family: sm.families.Family, **more: object) -> object:
+def theirs(cells: list[Cell], family: sm.families.Family, **more: object) -> Any:
     design = sm.add_constant(np.array([cell.covariates for cell in cells]))
     outcome = [cell.total for cell in cells]
     if isinstance(family, sm.families.Binomial):
@@ -33,7 +34,7 @@ def theirs(cells: list[Cell], family: sm.families.Family, **more: object) -> obj
     return sm.GLM(np.array(outcome), design, family=family, **more).fit(tol=1e-13, tol_criterion="params", maxiter=100)
 
 
-def agree(ours: Fit, other: object, rel: float = 1e-8) -> None:
+def agree(ours: Fit, other: Any, rel: float = 1e-8) -> None:
     assert ours.converged
     assert [c.estimate.value for c in ours.coefficients] == pytest.approx(other.params, rel=rel, abs=rel)
     assert [c.error.value for c in ours.coefficients] == pytest.approx(other.bse, rel=rel)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import attrs
 import numpy as np
@@ -26,7 +27,7 @@ def series(*, spread: float = 0.0) -> list[Period]:
     return made
 
 
-def model(months: list[Period]) -> object:
+def model(months: list[Period]) -> Any:
     known = [t for t, month in enumerate(months) if month.events is not None]
     t = np.array(known, dtype=float)
     after = (t >= CHANGE).astype(float)

@@ -129,8 +129,8 @@ def judge(directory: Path, told: Told) -> None:
 
 
 def some_of(steps: int, at_length: bool) -> range:
-    """Every step at length, else one of three, beginning anywhere: over a few runs all."""
-    return range(1, steps + 1) if at_length else range(1 + secrets.randbelow(3), steps + 1, 3)
+    """Every step at length, else one of five, beginning anywhere: over some runs all."""
+    return range(1, steps + 1) if at_length else range(1 + secrets.randbelow(5), steps + 1, 5)
 
 
 def test_killed_at_every_step(tmp_path: Path, at_length: bool) -> None:
