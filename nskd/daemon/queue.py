@@ -8,6 +8,7 @@ same time, refuse each other as busy, and burn the stock that they had reserved.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from typing import Final
 
 import trio
@@ -18,47 +19,61 @@ from nskd.governance.ledger import Entry, Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.request import SignedRequest
 
-TURN_S: Final = 10.0  # a centre whose turn it is needs a second to propose, and some to pause after a failure
+TURN_S: Final = 20.0  # a centre whose turn it is needs a second to propose, and some to pause after a failure
 _DUE: Final = (State.APPROVED, State.RUNNING, State.FAILED)
 
 
-class Queue:
-    """This centre's view of it; ``turn_s`` is how long one whose turn it is has to begin."""
+def place(entry: Entry) -> tuple[int, bytes]:
+    """Where a request stands in the order in which they were asked, the same at every centre."""
+    return entry.request.submitted_at, entry.request.digest
 
-    def __init__(self, workshop: Workshop, notices: Notices, *, turn_s: float = TURN_S) -> None:
+
+class Queue:
+    """This centre's view of it.
+
+    ``under_way`` gives the requests, by digest, of which a session runs here or is being agreed on.  ``turn_s`` is how
+    long one whose turn it is has for that.
+    """
+
+    def __init__(
+        self,
+        workshop: Workshop,
+        notices: Notices,
+        under_way: Callable[[], Collection[bytes]],
+        *,
+        turn_s: float = TURN_S,
+    ) -> None:
         self._workshop = workshop
         self._notices = notices
+        self._under_way = under_way
         self._turn_s = turn_s
         self._passed_over: set[bytes] = set()  # had their turn and did not begin: not waited for again
 
     async def turn(self, request: SignedRequest) -> None:
         """Wait while another centre's request, asked before this one, runs or is about to."""
         while (before := await self._before(request)) is not None:
-            with trio.move_on_after(self._turn_s) as patience:
-                await self._until(before, begun=True)
-            if patience.cancelled_caught and (await self._entry(before)).state is not State.RUNNING:
+            with trio.move_on_after(self._turn_s):
+                await self._over(before)
+                continue
+            # What has begun ends by itself; it is then looked at again, with a turn of its own if it was cut short.
+            if before not in self._under_way() and (await self._entry(before)).state is not State.RUNNING:
                 self._passed_over.add(before)
-            else:
-                await self._until(before, begun=False)
 
     async def _before(self, request: SignedRequest) -> bytes | None:
         """The first of the others' that are due, if it was asked before this one."""
         entries = await self._workshop.ledger(Ledger.entries, states=_DUE)
-        due = [
-            (entry.request.submitted_at, entry.request.digest)
-            for entry in entries
-            if _is_due(entry) and entry.request.centre != self._workshop.own
-        ]
-        waited_for = [place for place in due if place[1] not in self._passed_over]
-        first = min(waited_for, default=None)
-        return None if first is None or first > (request.submitted_at, request.digest) else first[1]
+        due = sorted(place(entry) for entry in entries if _is_due(entry) and entry.request.centre != self._workshop.own)
+        self._passed_over &= {digest for _, digest in due}
+        for submitted_at, digest in due:
+            if digest not in self._passed_over:
+                return digest if (submitted_at, digest) < (request.submitted_at, request.digest) else None
+        return None
 
-    async def _until(self, request: bytes, *, begun: bool) -> None:
-        """Until it runs, or is over; or, once it runs, until it does not."""
+    async def _over(self, request: bytes) -> None:
+        """Wait until it has come to an end."""
         while True:
             changed = self._notices.changed
-            entry = await self._entry(request)
-            if not _is_due(entry) or (entry.state is State.RUNNING) is begun:
+            if not _is_due(await self._entry(request)):
                 return
             await changed.wait()
 

@@ -14,7 +14,7 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.history import History, pairs_of
 from nskd.daemon.notices import Notices
-from nskd.daemon.queue import Queue
+from nskd.daemon.queue import Queue, place
 from nskd.daemon.retry import Attempts
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.wanted import Wanted
@@ -62,7 +62,7 @@ class Requester:
         self._runs = runs
         self._history = history
         self._attempts = Attempts()
-        self._queue = Queue(workshop, notices)
+        self._queue = Queue(workshop, notices, lambda: {offer.proposal.request for offer in sessions.active()})
 
     def will_retry(self, request: SignedRequest) -> bool:
         """Whether a failed run of this request is going to be repeated without anybody asking."""
@@ -96,7 +96,7 @@ class Requester:
         workshop = self._workshop
         entries = await workshop.ledger(Ledger.entries, states=(State.APPROVED, State.FAILED))
         entries += [await workshop.ledger(Ledger.get, digest) for digest in self._wanted]
-        for entry in entries:
+        for entry in sorted(entries, key=place):
             ours = entry.request.centre == workshop.own
             if not ours or not self._attempts.left(entry.request.digest):
                 continue

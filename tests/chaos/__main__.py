@@ -28,6 +28,7 @@ def main() -> int:
     """Run, check, and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--requests", type=int, default=300)
+    parser.add_argument("--centres", type=int, choices=range(3, len(NAMES) + 1), default=len(NAMES))
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--every", type=float, default=EVERY_S, metavar="SECONDS", help="between faults, in the mean")
     parser.add_argument("--minutes", type=float, default=math.inf, help="ask nothing more after so long")
@@ -39,8 +40,11 @@ def main() -> int:
         f"seed {options.seed}, {options.requests} requests, a fault every {options.every:g} s, in {directory}",
         flush=True,
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # everything started is stopped then, too
-    broken = trio.run(_chaos, directory, options)
+    with site(directory, options.seed, NAMES[: options.centres], stock=STOCK) as made:
+        broken = trio.run(_until_told, made, options)
+    if broken is None:
+        print(f"stopped; all files are in {directory}", flush=True)
+        return 130
     if broken:
         print(f"\n{len(broken)} things are not as they should be (all files are in {directory}):", flush=True)
         for sentence in broken:
@@ -52,24 +56,39 @@ def main() -> int:
     return 0
 
 
-async def _chaos(directory: Path, options: argparse.Namespace) -> list[str]:
-    seed = options.seed
-    with site(directory, seed, stock=STOCK) as made:
-        if made.without:
-            print(f"no faults of the network: {made.without}", flush=True)
-        items = list(workload.drawn(seed, len(NAMES), options.requests))
-        drawn = faults.drawn(seed, len(NAMES), options.every, links=made.network is not None)
-        storm = Storm(made, items, drawn, _teller(), 60 * options.minutes)
-        await storm.run()
-        broken = [*storm.account.broken, *[sentence async for sentence in _ill(made)]]
-        asked = storm.items = [item for item in items if item.ending is not None or item.digest is not None]
-        released = await releases(made.daemons, asked)
-        peaks = {follower.daemon.name: follower.peak_kib for follower in storm.followers}
-        for daemon in made.daemons:
-            if (status := daemon.stop()) != 0:
-                broken.append(f"{daemon.name} did not stop in good order: {status}")
-        broken += _judged(made, storm, released, peaks)
-        _table(storm, options.requests, released, peaks)
+async def _until_told(made: Site, options: argparse.Namespace) -> list[str] | None:
+    """What is amiss in the end; None when it was told to stop before that."""
+    broken: list[str] | None = None
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+
+            async def obey() -> None:
+                async for _ in signals:
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(obey)
+            broken = await _chaos(made, options)
+            nursery.cancel_scope.cancel()
+    return broken
+
+
+async def _chaos(made: Site, options: argparse.Namespace) -> list[str]:
+    if made.without:
+        print(f"no faults of the network: {made.without}", flush=True)
+    items = list(workload.drawn(options.seed, options.centres, options.requests))
+    drawn = faults.drawn(options.seed, options.centres, options.every, links=made.network is not None)
+    storm = Storm(made, items, drawn, _teller(), 60 * options.minutes)
+    await storm.run()
+    broken = [*storm.account.broken, *[sentence async for sentence in _ill(made)]]
+    asked = storm.items = [item for item in items if item.ending is not None or item.digest is not None]
+    released = await releases(made.daemons, asked)
+    peaks = {follower.daemon.name: follower.peak_kib for follower in storm.followers}
+    for daemon in made.daemons:
+        daemon.running.terminate()
+        if (status := await trio.to_thread.run_sync(daemon.reap)) != 0:
+            broken.append(f"{daemon.name} did not stop in good order: {status}")
+    broken += _judged(made, storm, released, peaks)
+    _table(storm, options.requests, released, peaks)
     return broken
 
 

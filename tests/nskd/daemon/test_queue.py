@@ -13,7 +13,7 @@ from tests.nskd.daemon.centres import Seat, World, world
 from tests.nskd.governance.workshop import NOW
 
 SESSION = b"s" * 16
-LONG_S, NONE_S = 600.0, 0.0
+LONG_S, SHORT_S = 600.0, 0.01
 
 
 async def approved(here: World, by: str, number: int) -> SignedRequest:
@@ -44,7 +44,8 @@ class Waiter:
     """One centre's turn for one request; :meth:`waits` is whether it is still to come when all has been looked at."""
 
     def __init__(self, seat: Seat, request: SignedRequest, turn_s: float) -> None:
-        self.queue = Queue(seat.workshop, seat.notices, turn_s=turn_s)
+        self.under_way: set[bytes] = set()
+        self.queue = Queue(seat.workshop, seat.notices, lambda: self.under_way, turn_s=turn_s)
         self.request = request
         self.came = trio.Event()
 
@@ -62,7 +63,7 @@ async def test_the_request_asked_first_goes_first_at_every_centre(tmp_path: Path
     async with world(tmp_path) as here:
         first, second = await approved(here, "zuid", 1), await approved(here, "noord", 2)
         with trio.fail_after(30):
-            await Queue(here["zuid"].workshop, here["zuid"].notices, turn_s=LONG_S).turn(first)
+            await Queue(here["zuid"].workshop, here["zuid"].notices, set, turn_s=LONG_S).turn(first)
         waiter = Waiter(here["noord"], second, LONG_S)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(waiter)
@@ -93,17 +94,22 @@ async def test_a_request_that_failed_keeps_its_turn_while_it_will_be_tried_again
 
 async def test_who_does_not_use_its_turn_is_passed_over_and_who_runs_is_not(tmp_path: Path) -> None:
     async with world(tmp_path) as here:
-        idle, runs, ours = [await approved(here, by, k) for k, by in enumerate(("zuid", "oost", "noord"), 1)]
-        waiter = Waiter(here["noord"], ours, NONE_S)
+        idle, agreeing, runs, ours = [
+            await approved(here, by, k) for k, by in enumerate(("zuid", "west", "oost", "noord"), 1)
+        ]
+        waiter = Waiter(here["noord"], ours, SHORT_S)
+        waiter.under_way.add(agreeing.digest)
         begin(here["noord"], runs)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(waiter)
-            assert await waiter.waits()  # for oost, however long it takes, and not for zuid
+            assert await waiter.waits()  # for west, however long its session takes to be agreed on
+            waiter.under_way.clear()
+            assert await waiter.waits()  # for oost, however long it takes; not for west, and not for zuid
             here["noord"].ledger.finish(runs.digest, b"{}", now=here.now)
             here["noord"].notices.poke()
             with trio.fail_after(30):
                 await waiter.came.wait()
-        assert here["noord"].entry(idle).state == "approved"
+        assert here["noord"].entry(idle).state == here["noord"].entry(agreeing).state == "approved"
 
 
 async def test_what_was_asked_later_or_here_is_not_waited_for(tmp_path: Path) -> None:
@@ -111,7 +117,7 @@ async def test_what_was_asked_later_or_here_is_not_waited_for(tmp_path: Path) ->
         own, ours, later = [await approved(here, by, k) for k, by in enumerate(("noord", "noord", "zuid"), 1)]
         undecided = await here.submit(by="west", number=0)
         assert here["noord"].entry(undecided).state == "submitted"
-        queue = Queue(here["noord"].workshop, here["noord"].notices, turn_s=LONG_S)
+        queue = Queue(here["noord"].workshop, here["noord"].notices, set, turn_s=LONG_S)
         with trio.fail_after(30):
             await queue.turn(ours)
             await queue.turn(own)
