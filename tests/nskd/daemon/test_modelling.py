@@ -201,7 +201,7 @@ async def test_two_models_on_record_end_the_run() -> None:
         lambda part: np.frombuffer(b"[" * 100_000, dtype=np.uint8),
         lambda part: np.frombuffer(b'{"a": 1}', dtype=np.uint8),  # not in the one spelling
         lambda part: np.frombuffer(b'{"a":NaN}', dtype=np.uint8),
-        lambda part: np.frombuffer(b'{"\xff":1}', dtype=np.uint8),  # was a UnicodeDecodeError, taken for an error of ours
+        lambda part: np.frombuffer(b'{"\xff":1}', dtype=np.uint8),  # was an error of our own
         lambda part: np.frombuffer(b'{"a":"\xc3"}', dtype=np.uint8),
         lambda part: np.zeros(3, dtype=np.uint64),
         lambda part: np.zeros((3, 3), dtype=np.uint8),
