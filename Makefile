@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup test lint format attack demo bench lock clean
+.PHONY: help setup test lint format attack fuzz adversary demo bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,13 @@ format: $(READY)  ## let ruff lay out the code
 attack: $(READY)  ## attacks on releases of thousands of random workshops; ATTACK=2000 says how many
 	NSKD_ATTACK=$(or $(ATTACK),2000) $(BIN)/python -m pytest --timeout 3600 tests/attack
 
+fuzz: $(READY)  ## coverage-guided fuzzing of all that is read; FUZZ_MINUTES=60 in all, FUZZ="wire sql" for some
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.lock
+	$(BIN)/python -m tests.fuzz hunt --minutes $(or $(FUZZ_MINUTES),60) $(FUZZ)
+
+adversary: $(READY)  ## every lie in every message of every protocol; hours
+	NSKD_ADVERSARY=1 $(BIN)/python -m pytest --timeout 14400 tests/adversary
+
 demo: $(READY)  ## three hospitals on this machine, one joint table, nothing short-circuited
 	$(BIN)/nskd sandbox --centres 3 --request configs/request.toml
 
@@ -50,6 +57,8 @@ lock: $(READY)  ## renew the lock files from pyproject.toml
 	  $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	    --no-emit-options --no-header --strip-extras $$extra -o requirements/$$set.lock pyproject.toml requirements/build.in; \
 	done
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-options --no-header \
+	  -o requirements/fuzz.lock requirements/fuzz.in
 
 clean:  ## remove everything that is made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
