@@ -62,6 +62,13 @@ chaos: $(READY)  ## faults of the network, then daemons killed at random as well
 soak: $(READY)  ## whole workshops under a virtual clock and many faults; SOAK=200 hours, SOAK_SECONDS=600 of real time
 	$(BIN)/python -m tests.simulation --hours $(or $(SOAK),200) $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS))
 
+fuzz: $(READY)  ## coverage-guided fuzzing of all that is read; FUZZ_MINUTES=60 in all, FUZZ="wire sql" for some
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.lock
+	$(BIN)/python -m tests.fuzz hunt --minutes $(or $(FUZZ_MINUTES),60) $(FUZZ)
+
+adversary: $(READY)  ## every lie in every message of every protocol; hours
+	NSKD_ADVERSARY=1 $(BIN)/python -m pytest --timeout 14400 tests/adversary
+
 demo: $(READY)  ## three hospitals on this machine, one joint table, nothing short-circuited
 	$(BIN)/nskd sandbox --centres 3 --request configs/request.toml
 
@@ -78,6 +85,8 @@ lock: $(READY)  ## renew the lock files from pyproject.toml
 	  $(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url --no-emit-find-links \
 	    --no-emit-options --no-header --strip-extras $$extra -o requirements/$$set.lock pyproject.toml requirements/build.in; \
 	done
+	$(BIN)/pip-compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-options --no-header \
+	  -o requirements/fuzz.lock requirements/fuzz.in
 
 clean:  ## remove everything that is made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info dist build

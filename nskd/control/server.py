@@ -146,6 +146,7 @@ class _Connection:
         self._calls = 0
         self._line = b""  # that was begun last, and what of it has not left yet
         self._rest = memoryview(self._line)
+        self._quiet_since = trio.current_time()  # a line came, or a call ended: bytes alone are no reason to stay
         self._work = trio.Event()  # there may be something to write
         self._progress = trio.Event()  # a line went out, or a call ended; replaced each time
 
@@ -201,6 +202,7 @@ class _Connection:
             reader.receive_data(data)
             try:
                 while (line := reader.next_line()) is not None:
+                    self._quiet_since = trio.current_time()
                     slot = object()
                     await self._slots.acquire_on_behalf_of(slot)
                     self._calls += 1
@@ -214,19 +216,21 @@ class _Connection:
     async def _receive(self) -> bytes:
         """Wait for data; empty at the end, which is also when nothing is under way for too long."""
         while True:
-            with trio.move_on_after(self._bounds.idle_s):
+            with trio.move_on_at(self._quiet_since + self._bounds.idle_s):
                 try:
                     return bytes(await self._stream.receive_some(limits.READ_BYTES))
                 except _GONE:
                     return b""
             if not self._calls and self._subscription is None:
                 return b""
+            self._quiet_since = trio.current_time()
 
     async def _serve(self, line: bytes, slot: object) -> None:
         try:
             await self.send(await self._dispatcher.answer(line))
         finally:
             self._calls -= 1
+            self._quiet_since = trio.current_time()
             self._slots.release_on_behalf_of(slot)
             self._step()
 

@@ -38,10 +38,10 @@ from nskd.sessions.kinds import AgreedSession, Refusal
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal
 from nskd.stockpile import Incoming, SharedStockpile, Stockpile
-from protocol.errors import ProtocolError, RemoteProtocolError
+from protocol.errors import Fault, ProtocolError, RemoteProtocolError
 from protocol.material import BIT, SQUARE, TRIPLE
 from protocol.offline.factory import Draft, Made, Product, ciphertexts_for, ciphertexts_max, make
-from protocol.party import Party, octets
+from protocol.party import Party, fixed, octets
 from protocol.prg import labelled_hash
 
 GENERATE: Final = "generate"
@@ -343,8 +343,11 @@ class Generator:
             name = labelled_hash("batch", session, made.digest, batch.kind.encode())[:_BATCH_BYTES]
             new.append(Incoming(name, batch.kind, made.digest, batch.columns))
         await self._stock.add(new)
-        await party.broadcast("stored", octets(made.digest))
+        told = await party.broadcast("stored", octets(made.digest))
         await party.confirm()
+        for peer in party.peers:
+            if fixed(told[peer], len(made.digest), peer) != made.digest:
+                raise RemoteProtocolError(Fault.EQUIVOCATION, "stored another batch than we have", party=peer)
         await self._stock(Stockpile.unlock, *(batch.batch for batch in new))
         return sum(batch.columns.shape[1] for batch in made.batches)
 
