@@ -45,7 +45,8 @@ from protocol.wire import Message
 from tests.simulation.dealt import Bank, seal, unseal
 from tests.simulation.disk import Connection
 from tests.simulation.machine import HERE, Machine, here
-from tests.simulation.network import Network, line_over
+from tests.simulation.network import Network
+from tests.simulation.wire import line_over
 
 SLOWER: Final = 5  # what a daemon does every few seconds it does so much less often, or idle hours would cost the most
 T = TypeVar("T")

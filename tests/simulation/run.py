@@ -61,6 +61,7 @@ class Run:
     def __init__(self, setting: Setting, directory: Path, show: Callable[[str], None] | None = None) -> None:
         rng = random.Random(setting.seed)
         self._setting = setting
+        self._directory = directory  # of this process: no part of the history
         self._show = show
         self._log: deque[str] = deque(maxlen=60)
         self._digest = hashlib.sha256()
@@ -102,6 +103,7 @@ class Run:
     def _told(self, machine: Machine, event: Mapping[str, Any]) -> None:
         plain = {key: str(value) for key, value in event.items() if key not in _UNSTABLE}
         words = " ".join(f"{key}={plain[key]}" for key in sorted(plain) if key not in ("event", "level", "centre"))
+        words = words.replace(str(self._directory), "")
         self._note(f"{trio.current_time():.4f} {machine.name}/{machine.life} {plain['event']} {words}")
         self._invariants.told(machine, event)
 
