@@ -40,7 +40,6 @@ class Setting:
     faults_per_hour: float = 6.0
     calm_s: float = 3600.0
     centres: int | None = None  # as the seed has it
-    real_material: bool = False  # made by the lattice: seconds of real time for each batch
 
 
 @attrs.define
@@ -82,7 +81,7 @@ class Run:
         self._invariants.datasets = lambda: [extract_data(extract(index)) for index in range(len(names))]
         self._people = People(self._workshop, self._invariants, random.Random(rng.getrandbits(64)))
         self._faults = Faults(self._workshop, self._people, random.Random(rng.getrandbits(64)))
-        self._bank = None if setting.real_material else Bank()
+        self._bank = Bank()
         self._counts: Counter[str] = Counter()
 
     # --- what is seen -------------------------------------------------------------------------------------------
