@@ -48,7 +48,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--requests", type=float, default=1.0, help="per hour")
     parser.add_argument("--faults", type=float, default=6.0, help="per hour")
     parser.add_argument("--centres", type=int, choices=(3, 4, 5), help="by default as the seed has it, 3 or 4")
-    parser.add_argument("--real-material", action="store_true", help="make batches with the lattice: slow")
     parser.add_argument("--jobs", type=int, default=max(1, (os.cpu_count() or 1)), help="processes")
     return parser.parse_args()
 
@@ -60,7 +59,6 @@ def _setting(given: argparse.Namespace, seed: int) -> Setting:
         given.requests,
         given.faults,
         centres=given.centres,
-        real_material=given.real_material,
     )
 
 
@@ -119,7 +117,7 @@ class Total:
         children, own = resource.getrusage(resource.RUSAGE_CHILDREN), resource.getrusage(resource.RUSAGE_SELF)
         memory = max(children.ru_maxrss, own.ru_maxrss) << 10
         print(
-            f"{self.hours:,.1f} simulated workshop-hours in {self._seeds} seeds from {given.first_seed},"
+            f"{self.hours:,.1f} simulated workshop-hours in {self._seeds} seeds,"
             f" {self.counts['requests'] / max(self.hours, 1e-9):.2f} requests an hour;"
             f" {real_s:,.0f} s, {memory >> 20} MiB at most in one process"
         )
@@ -138,7 +136,6 @@ def _same(given: argparse.Namespace) -> str:
     """The settings beside the seed, as they have to be given again."""
     parts = [f"--span {given.span:g} --requests {given.requests:g} --faults {given.faults:g}"]
     parts += [f"--centres {given.centres}"] if given.centres else []
-    parts += ["--real-material"] if given.real_material else []
     return " ".join(parts)
 
 

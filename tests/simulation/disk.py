@@ -75,7 +75,7 @@ class Disk:
         self._synced[str(path)] = path.stat().st_size
 
     def _refuse(self, path: Path) -> None:
-        if self.full:
+        if self.full and path.stat().st_size > self._synced.get(str(path), 0):  # what was taken back has room
             self.refused += 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         if self.failing and self._rng.random() < 0.5:

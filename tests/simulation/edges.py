@@ -45,7 +45,8 @@ from protocol.wire import Message
 from tests.simulation.dealt import Bank, seal, unseal
 from tests.simulation.disk import Connection
 from tests.simulation.machine import HERE, Machine, here
-from tests.simulation.network import Network, line_over
+from tests.simulation.network import Network
+from tests.simulation.wire import line_over
 
 SLOWER: Final = 5  # what a daemon does every few seconds it does so much less often, or idle hours would cost the most
 T = TypeVar("T")
@@ -199,8 +200,8 @@ class _Sink:
 
 
 @contextmanager
-def edges(network: Network, bank: Bank | None, told: Told, rng: random.Random) -> Iterator[None]:
-    """Put the simulation under the daemon; without a ``bank`` material is made by the real offline phase."""
+def edges(network: Network, bank: Bank, told: Told, rng: random.Random) -> Iterator[None]:
+    """Put the simulation under the daemon."""
     from trio._core import _run  # its scheduler shuffles what is ready: from the seed, and from a known order
 
     settings = structlog.get_config()
@@ -234,11 +235,10 @@ def edges(network: Network, bank: Bank | None, told: Told, rng: random.Random) -
         put(start_module, "load_pack", _load_pack)
         put(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
         put(_run, "_r", random.Random(rng.getrandbits(64)))
-        if bank is not None:
-            put(epochs_module, "found", bank.found)
-            put(epochs_module, "seal", seal)
-            put(epochs_module, "unseal", unseal)
-            put(generation_module, "make", bank.make)
+        put(epochs_module, "found", bank.found)
+        put(epochs_module, "seal", seal)
+        put(epochs_module, "unseal", unseal)
+        put(generation_module, "make", bank.make)
         try:
             yield
         finally:

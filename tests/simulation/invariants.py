@@ -20,6 +20,7 @@ from nskd.governance.audit_file import AuditFile
 from nskd.governance.ledger import Ledger
 from nskd.peers.lanes import Lane
 from protocol import limits
+from protocol.errors import Fault
 from protocol.material import Material
 from tests.simulation.machine import HERE, Machine, here
 
@@ -52,6 +53,7 @@ class Invariants:
         self._problem = problem
         self._used: dict[tuple[str, str], set[int]] = {}
         self._segments: dict[str, tuple[str, Any]] = {}
+        self._tested: set[tuple[str, str]] = set()  # epochs whose keys somebody may have learnt something of
         self._reference: dict[str, np.ndarray] = {}
         self.asked: dict[bytes, Asked] = {}
         self.submitted_by: Counter[str] = Counter()
@@ -90,10 +92,17 @@ class Invariants:
     def told(self, machine: Machine, event: Mapping[str, Any]) -> None:
         """A line of a daemon's log."""
         if event["event"] == "stock taken":
-            what = (event["epoch"], event["segments"])
-            first = self._segments.setdefault(event["session"], what)
-            if first != what:
-                self._problem(f"centres take different stock for session {event['session'][:8]}")
+            session, epoch = event["session"][:8], event["epoch"]
+            what = (epoch, event["segments"])
+            if self._segments.setdefault(session, what) != what:
+                self._problem(f"centres take different stock for session {session}")
+            if (machine.name, epoch) in self._tested:
+                self._problem(f"{machine.name} uses epoch {epoch} again, whose MAC check has failed there")
+        if event["event"] == "session over" and event["session"] in self._segments:
+            outcome = event["outcome"]
+            if outcome.startswith(Fault.MAC_CHECK.value) and "stopped the session" not in outcome:  # its own finding
+                self._tested.add((machine.name, self._segments[event["session"]][0]))
+                self.counts["failed MAC checks seen at a centre"] += 1
         if "exc_info" in event or event.get("fault") == "internal-error":
             error = event.get("exc_info")
             self._problem(f"{machine.name} logs an error of its own: {event['event']}: {error!r}")

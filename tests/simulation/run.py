@@ -40,7 +40,6 @@ class Setting:
     faults_per_hour: float = 6.0
     calm_s: float = 3600.0
     centres: int | None = None  # as the seed has it
-    real_material: bool = False  # made by the lattice: seconds of real time for each batch
 
 
 @attrs.define
@@ -61,6 +60,7 @@ class Run:
     def __init__(self, setting: Setting, directory: Path, show: Callable[[str], None] | None = None) -> None:
         rng = random.Random(setting.seed)
         self._setting = setting
+        self._directory = directory  # of this process: no part of the history
         self._show = show
         self._log: deque[str] = deque(maxlen=60)
         self._digest = hashlib.sha256()
@@ -81,7 +81,7 @@ class Run:
         self._invariants.datasets = lambda: [extract_data(extract(index)) for index in range(len(names))]
         self._people = People(self._workshop, self._invariants, random.Random(rng.getrandbits(64)))
         self._faults = Faults(self._workshop, self._people, random.Random(rng.getrandbits(64)))
-        self._bank = None if setting.real_material else Bank()
+        self._bank = Bank()
         self._counts: Counter[str] = Counter()
 
     # --- what is seen -------------------------------------------------------------------------------------------
@@ -102,6 +102,7 @@ class Run:
     def _told(self, machine: Machine, event: Mapping[str, Any]) -> None:
         plain = {key: str(value) for key, value in event.items() if key not in _UNSTABLE}
         words = " ".join(f"{key}={plain[key]}" for key in sorted(plain) if key not in ("event", "level", "centre"))
+        words = words.replace(str(self._directory), "")
         self._note(f"{trio.current_time():.4f} {machine.name}/{machine.life} {plain['event']} {words}")
         self._invariants.told(machine, event)
 
