@@ -79,14 +79,14 @@ def known(command: str) -> str:
     program: click.Command = {"nskctl": nskctl, "nskd": nskd}[words[0]]
     name, rest = words[0], words[1:]
     while isinstance(program, click.Group):
-        with click.Context(program) as context:
+        with click.Context(program, **program.context_settings) as context:
             _, rest, _ = program.make_parser(context).parse_args(rest)
             assert rest, f"{name} takes a command"
             part, rest = rest[0], rest[1:]
             found = program.get_command(context, part)
             assert found is not None, f"{name} has no {part}"
             name, program = f"{name} {part}", found
-    with click.Context(program) as context:
+    with click.Context(program, **program.context_settings) as context:
         given, left, _ = program.make_parser(context).parse_args(rest)
     assert not left, command
     for each in program.params:

@@ -59,7 +59,7 @@ def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[t
 
 def _page(path: tuple[str, ...], command: click.Command, version: str) -> str:
     section = _SECTION[path[0]]
-    context = click.Context(command, info_name=" ".join(path))
+    context = click.Context(command, info_name=" ".join(path), **command.context_settings)
     summary, description = _described(command)
     lines = [
         f'.TH {_quoted("-".join(path).upper())} {section} "" {_quoted(f"nskd {version}")}',

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, get_args
@@ -19,20 +20,25 @@ import numpy as np
 import pytest
 import trio
 
+from nskd.analysis.populations import Populations
 from nskd.control.events import EventBus
 from nskd.daemon.auditor import Auditor
 from nskd.daemon.heads import Heads
+from nskd.daemon.history import History
 from nskd.daemon.notices import Notices
 from nskd.daemon.presence import PresenceKeeper
+from nskd.daemon.relearning import Relearning
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.governance.audit import _signed as signed_head
 from nskd.governance.audit_file import AuditFile
 from nskd.governance.ledger import Ledger
 from nskd.governance.presence import Move, Word, sign_word
+from nskd.governance.statement import Verdict
 from nskd.governance.threaded import LedgerThread
 from nskd.packs.pack import load_pack
 from nskd.peers.lanes import Lane
+from nskd.restore import Restored
 from nskd.sessions.kinds import AgreedSession, Refusal
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import Offer, Proposal, make_offer
@@ -48,7 +54,9 @@ from .lies import Lie
 
 RECEIVER, LIAR, THIRD = papers.NAMES
 KINDS: Final[tuple[type[Any], ...]] = get_args(ControlMessage)
+BEFORE: Final = NOW - 5000
 SESSION: Final = bytes(range(SESSION_BYTES))
+RESTORED_AT: Final = NOW - 100  # the receiver, from a backup; what was asked before and began it is told
 
 
 @attrs.define(eq=False)
@@ -100,11 +108,16 @@ async def receiver(directory: Path) -> AsyncIterator[Receiver]:
                 own=RECEIVER, charter=papers.CHARTER, pack=load_pack("nsk"), sign=sign, clock=lambda: NOW,
                 ledger=LedgerThread(ledger), events=EventBus(), log=node.log,
                 audit=Auditor(audit, charter=papers.CHARTER.digest, clock=lambda: NOW, log=node.log),
+                restored_at=RESTORED_AT,
             )  # fmt: skip
             notices = Notices(shop, node.mesh, Wanted(), lambda: None)
             presence = PresenceKeeper(shop, node.mesh, notices.poke)
             await presence.recover()
             heads = Heads(workshop=shop, mesh=node.mesh)
+            populations = Populations(directory / "populations", lambda label: sha256(label).digest())
+            put_back = Restored(restored_at=RESTORED_AT, made_at=NOW)
+            relearning = Relearning(shop, node.mesh, History(shop, populations), put_back)
+            relearning._asked.add(LIAR)  # it is connected, and has been asked what began
             sessions = SessionManager(node.mesh, charter_digest=papers.CHARTER.digest, log=node.log)
             here = Receiver(node, nodes[LIAR], ledger, audit, shop, heads, sessions)
             here.ledger.add_request(known_request(), now=NOW)
@@ -179,6 +192,14 @@ def _head(sequence: int = 3, fill: int = 1, *, signer: str = LIAR, centre: str =
     return m.AuditHead(centre, sequence, hashed, papers.signing_key(signer).sign(signed_head(centre, sequence, hashed)))
 
 
+def _begun(*, by: str = RECEIVER, of: bytes = b"z" * 16, now: int = BEFORE, **changes: Any) -> m.BegunNotice:
+    """A request that began before the restore, with the approval that the receiver has forgotten."""
+    sent = papers.request(centre=LIAR, nonce=b"z" * 16, now=now)
+    other = papers.request(centre=LIAR, nonce=of, now=now)
+    word = papers.approval(other.digest, by, now=now, **changes)
+    return m.BegunNotice(sent.body, sent.centre, sent.signature, word.body, word.signature)
+
+
 HONEST: Final = MappingProxyType(
     {
         m.RequestNotice: _request(),
@@ -192,6 +213,8 @@ HONEST: Final = MappingProxyType(
         m.AuditHead: _head(),
         m.AuditQuery: m.AuditQuery(0, 9),
         m.AuditProof: m.AuditProof(0, bytes(64)),
+        m.BegunQuery: m.BegunQuery(),
+        m.BegunNotice: _begun(),
         m.Ping: m.Ping(7),
         m.Pong: m.Pong(7),
         m.Bye: m.Bye("going"),
@@ -246,6 +269,19 @@ FALSE: Final = MappingProxyType(
         ),
         m.AuditQuery: (m.AuditQuery(9, 0), m.AuditQuery(1 << 40, 1 << 48), m.AuditQuery(0, 1 << 48)),
         m.AuditProof: (m.AuditProof(0, bytes(31)), m.AuditProof(1 << 48, b""), m.AuditProof(0, bytes(32 * 4096))),
+        m.BegunQuery: (),
+        m.BegunNotice: (
+            _begun(by=LIAR),
+            _begun(of=b"y" * 16),
+            _begun(signer=LIAR),
+            _begun(key=LIAR),
+            _begun(verdict=Verdict.REFUSE),
+            _begun(under=papers.OTHER_CHARTER),
+            _begun(now=NOW + 10_000),
+            msgspec.structs.replace(_begun(), approval=None, approval_signature=None),
+            msgspec.structs.replace(_begun(), signature=_request(nonce=b"y" * 16).signature),
+            msgspec.structs.replace(_begun(), centre=THIRD),
+        ),
         m.Ping: (),
         m.Pong: (m.Pong(0), m.Pong((1 << 63) - 1)),
         m.Bye: (),
@@ -266,6 +302,12 @@ NOT_HERE: Final[MappingProxyType[type[Any], dict[Lie, str]]] = MappingProxyType(
         m.AuditHead: {Lie.MISSING: "a head nobody tells is a log nobody vouches for; tests/nskd/daemon/test_heads.py"},
         m.AuditQuery: {Lie.MISSING: "nobody waits to be asked"},
         m.AuditProof: {Lie.MISSING: "tests/nskd/daemon/test_heads.py::test_a_centre_that_shows_nothing_is_noted"},
+        m.BegunQuery: {
+            Lie.MISSING: "nobody waits to be asked",
+            Lie.LENGTH: "it has no fields",
+            Lie.FALSE: "it says nothing; whom it is answered is bounded: tests/nskd/daemon/test_relearning.py",
+        },
+        m.BegunNotice: {Lie.MISSING: "12.13: what one centre does not tell, another does; one honest one is enough"},
         m.Ping: {
             Lie.MISSING: "each side sends its own",
             Lie.FALSE: "a number that comes back; no number is false",

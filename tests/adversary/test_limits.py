@@ -44,6 +44,7 @@ _HEADS = "nskd/governance/test_audit_heads.py::test_what_is_held_is_bounded"
 
 TESTED: Final = MappingProxyType(
     {
+        "flush_s": "nskd/control/test_server.py::test_the_call_that_ends_the_daemon_is_answered",
         "PARTIES_MIN": f"{HERE}::test_seats_are_bounded",
         "PARTIES_MAX": f"{HERE}::test_seats_are_bounded",
         "NOISE_MESSAGE_BYTES_MAX": "nskd/peers/test_frames.py::test_forged_lengths",

@@ -20,6 +20,7 @@ import msgspec
 import structlog
 import trio
 
+from nskd import keyring
 from nskd.config import load_config
 from nskd.credentials import CentreKeys, load_keys
 from nskd.daemon.memory import keep_buffers
@@ -123,7 +124,9 @@ async def take_part(setup: Setup) -> None:
     keys = load_keys(Path(setup.credentials))
     charter = load_charter(config.workshop.charter)
     own = config.centre.name
-    stock = await SharedStockpile.open(config.state.directory / "stock", keys.storage)
+    ring = keyring.load(config.state.directory, keys.storage)
+    assert ring is not None
+    stock = await SharedStockpile.open(config.state.directory / "stock", ring.sealing[0])
     try:
         stored = await stock(Stockpile.epoch)
         if stored is None:

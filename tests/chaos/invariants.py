@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any, Final
 import attrs
 from click.testing import CliRunner
 
+from nskd import keyring
 from nskd.analysis.populations import Populations
 from nskd.control.cli import main as nskctl
 from nskd.credentials import load_keys
@@ -124,12 +124,9 @@ def released_rightly(
 def _compared(workshop: Workshop, digest: str) -> Iterator[tuple[str, tuple[str, ...] | None]]:
     """With which earlier tables a request was compared, by centre."""
     for daemon in workshop.daemons:
-        storage = load_keys(daemon.credentials).storage.expose()
-        kept = Populations(
-            daemon.state / "populations",
-            lambda label, key=storage: hmac.digest(key, b"nskd derived key v1\0" + label, "sha256"),
-        )
-        record = kept.find(bytes.fromhex(digest))
+        ring = keyring.load(daemon.state, load_keys(daemon.credentials).storage)
+        assert ring is not None
+        record = Populations(daemon.state / "populations", ring.digests, ring.seals).find(bytes.fromhex(digest))
         yield daemon.name, None if record is None else tuple(each.hex() for each in record.earlier)
 
 

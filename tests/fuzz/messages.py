@@ -74,6 +74,8 @@ def samples() -> tuple[ControlMessage, ...]:
         m.AuditProof(1, bytes(64)),
         m.Ping(1),
         m.Pong(1),
+        m.BegunQuery(),
+        m.BegunNotice(asked.body, asked.centre, asked.signature, word.body, word.signature),
         m.Bye("stopping"),
     )
     assert {type(each) for each in found} == set(get_args(ControlMessage))

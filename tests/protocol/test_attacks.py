@@ -150,7 +150,7 @@ def _keys() -> tuple[Epochs, list[object]]:
         return
 
     quiet = SimpleNamespace(error=lambda *_, **__: None, publish=lambda *_, **__: None, note=note)
-    workshop = SimpleNamespace(log=quiet, events=quiet, audit=quiet)
+    workshop = SimpleNamespace(log=quiet, events=quiet, audit=quiet, clock=lambda: 0)
     epochs = Epochs(workshop=workshop, stock=stock)  # type: ignore[arg-type]
     epochs._epoch = SimpleNamespace(epoch_id=bytes(32))  # type: ignore[assignment]
     return epochs, asked

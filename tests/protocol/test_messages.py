@@ -20,6 +20,8 @@ from protocol.messages import (
     AuditHead,
     AuditProof,
     AuditQuery,
+    BegunNotice,
+    BegunQuery,
     Bye,
     ControlMessage,
     Ping,
@@ -51,6 +53,9 @@ GOOD = [
     AuditQuery(0, 2**48),
     AuditProof(7, b"d" * 64),
     AuditProof(7, b""),
+    BegunQuery(),
+    BegunNotice(b"r", "noord", b"s" * 64),
+    BegunNotice(b"r", "noord", b"s" * 64, b"a", b"t" * 64),
     Bye(""),
 ]
 

@@ -23,6 +23,7 @@ from nskd.daemon.daemon import serve
 from nskd.errors import OperatorError
 from nskd.governance.charter import Charter, parse_charter
 from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_charter, signatures_path
+from nskd.logs import Logging, Recent, Threshold
 from nskd.notify import Notifier
 from nskd.packs.pack import load_pack
 from nskd.packs.synthetic import generate, write_visits
@@ -177,7 +178,8 @@ class Workshop:
         try:
             with machine.scope:
                 path = machine.directory / "nskd.toml"
-                await serve(load_config(path), path, centre.keys, _Ready(machine))
+                logging = Logging(Threshold("info"), Recent())
+                await serve(load_config(path), path, centre.keys, _Ready(machine), logging)
         except BaseException as error:
             if machine.dead:
                 self._end_of_power(error)

@@ -24,6 +24,7 @@ import pytest
 import trio
 from click.testing import CliRunner
 
+from nskd import keyring
 from nskd.control.cli import main
 from nskd.credentials import load_keys
 from nskd.stockpile import accounts
@@ -260,9 +261,12 @@ def secrets_of(daemon: Daemon) -> dict[str, bytes]:
         assert row is not None
         words = np.empty((1, row.label.count), dtype=np.uint64)
         (directory,) = {path.parent for path in stock.rglob(f"{row.epoch.hex()}*")}
-        Vault(directory, keys.storage, Durability()).read(row.epoch, row.label, row.salt, 0, words)
+        ring = keyring.load(daemon.state, keys.storage)
+        assert ring is not None
+        Vault(directory, ring.sealing, Durability()).read(row.epoch, row.label, row.salt, 0, words)
     share = unseal(words.tobytes()[: row.state_bytes]).mac_key
     found["share of the MAC key"] = share.delta.to_bytes(8, "little")
+    found["sealing key"], found["digest key"] = ring.sealing[0].expose(), ring._digests.expose()
     return found
 
 
