@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,6 +62,7 @@ class Parts:
     started_at: int
     draining: Callable[[], bool]
     disk: Callable[[Path], Disk] = disk_of
+    disk_kept_s: float = 5.0  # how long a reading is good for; a thread is slow to come by on a busy machine
 
 
 class Health:
@@ -69,19 +71,24 @@ class Health:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._memory = Memory()
+        self._disk_read: tuple[float, Disk | None] = (-math.inf, None)
         self.housekeeping_problem: str | None = None  # why the last round came to nothing
 
     async def disk(self) -> Disk | None:
         """How full the disk is; None where it cannot be told."""
-        try:
-            return await trio.to_thread.run_sync(self._parts.disk, self._parts.state)
-        except OSError:
-            return None
+        read_at, found = self._disk_read
+        if trio.current_time() - read_at >= self._parts.disk_kept_s:
+            try:
+                found = await trio.to_thread.run_sync(self._parts.disk, self._parts.state)
+            except OSError:
+                found = None
+            self._disk_read = trio.current_time(), found
+        return found
 
     async def findings(self) -> list[Finding]:
         """All that is wrong, the worst first."""
         parts = self._parts
-        stock = (await parts.generator.stock_answer()).rows
+        stock = (await parts.generator.stock_answer()).rows if self._is_quiet(parts.workshop.clock()) else []
         disk = await self.disk()
         now = parts.workshop.clock()
         found = [
@@ -93,7 +100,7 @@ class Health:
             *parts.key_watch.findings(),
             *self._records(),
             *(self._disk(disk) if disk is not None else ()),
-            *self._stock(stock, now),
+            *self._stock(stock),
             *self._checks(now),
             *self._documents(now),
         ]
@@ -130,14 +137,20 @@ class Health:
         elif disk.free < limits.DISK_LOW_BYTES:
             yield Finding(Name.DISK_LOW, what, "Make room, or lower [stock] in nskd.toml.")
 
-    def _stock(self, rows: list[answers.StockRow], now: int) -> Iterator[Finding]:
-        """What is short though all are connected and none was made for long."""
+    def _quiet_s(self, now: int) -> float:
+        """For how long nothing was made."""
+        made_at = self._parts.generator.made_at
+        return now - self._parts.started_at if made_at is None else trio.current_time() - made_at
+
+    def _is_quiet(self, now: int) -> bool:
+        """Whether nothing was made for long, though all are connected."""
+        absent = bool(self._parts.workshop.attendance.left) or not self._parts.mesh.connected()
+        return not absent and self._quiet_s(now) >= limits.STOCK_PATIENCE_S
+
+    def _stock(self, rows: list[answers.StockRow]) -> Iterator[Finding]:
+        """What is short although nobody is missing; no rows are looked at before it is quiet."""
         parts = self._parts
-        made_at = parts.generator.made_at
-        quiet_s = now - parts.started_at if made_at is None else trio.current_time() - made_at
-        absent = bool(parts.workshop.attendance.left) or not parts.mesh.connected()
-        if absent or quiet_s < limits.STOCK_PATIENCE_S:
-            return
+        quiet_s = self._quiet_s(parts.workshop.clock())
         for row in rows:
             if row.level < max(row.low or 0, row.requested):
                 what = f"{row.level:,} items of {row.kind!r} are left, none made for {quiet_s / 60:.0f} min"

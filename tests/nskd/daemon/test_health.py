@@ -184,6 +184,7 @@ def made(here: World, directory: Path) -> Centre:
         started_at=here.now,
         draining=lambda: centre.draining,
         disk=lambda _: Disk(centre.free, 100 * GIGABYTE),
+        disk_kept_s=0,
     )
     health = Health(parts)
     metrics = Metrics(parts, health, clients=lambda: Clients(1, 0), version="1")
