@@ -74,7 +74,7 @@ class Receiver:
 
     def state(self) -> tuple[Any, ...]:
         """All that a peer can change, but what is written about it."""
-        entries = self.ledger.entries()
+        entries = sorted(self.ledger.entries(), key=lambda entry: entry.request.digest)
         return (
             [(entry.request.digest, entry.state) for entry in entries],
             [approval.body for entry in entries for approval in self.ledger.approvals(entry.request.digest)],
