@@ -142,9 +142,9 @@ class Daemon:
             config_path = _laid_out(self._directory)
             config = parse_config(config_path.read_bytes(), str(config_path))
             keys = load_keys(self._directory / "keys")
-            logs.configure(level="critical", format="auto", stream=sys.stderr)
+            logging = logs.configure(level="critical", format="auto", stream=sys.stderr)
             program.trio.open_signal_receiver = no_signals  # only the main thread is sent any
-            trio.run(program.serve, config, config_path, keys, Notifier.from_environment({}))
+            trio.run(program.serve, config, config_path, keys, Notifier.from_environment({}), logging)
         except BaseException as error:
             self._error = error
             raise
