@@ -15,6 +15,7 @@ from nskd.errors import OperatorError
 from nskd.governance.approval import ApprovalError, read_approval
 from nskd.governance.charter import Charter
 from nskd.governance.ledger import Ledger
+from nskd.governance.limits import CLOCK_SKEW_MAX_S
 from nskd.governance.request import SignedRequest, charter_named, receive_begun
 from nskd.governance.statement import Verdict
 from nskd.governance.verification import verify
@@ -77,8 +78,8 @@ class Relearning:
         now = workshop.clock()
         charter = workshop.charter_of(charter_named(notice.request) or b"") or workshop.charter
         request = receive_begun(notice.request, notice.centre, notice.signature, charter=charter, now=now)
-        if not workshop.too_old(request):
-            return  # what came after the restore we know by ourselves
+        if request.submitted_at > self._restored.restored_at + CLOCK_SKEW_MAX_S:
+            return  # what came after the restore, by whatever clock, we know by ourselves
         if workshop.own in charter.contributors:
             self._check_approval(notice, request, charter, peer)
         try:

@@ -19,7 +19,6 @@ from nskd.data.months import months_selected
 from nskd.governance.attendance import Attendance
 from nskd.governance.charter import Charter
 from nskd.governance.lifecycle import State
-from nskd.governance.limits import CLOCK_SKEW_MAX_S
 from nskd.governance.permit import Permits, Use
 from nskd.governance.policy import PolicyError, check_request, day_of
 from nskd.governance.question import TableRequest
@@ -64,11 +63,8 @@ class Workshop:
         return next((each for each in (self.charter, *self.former) if each.digest == digest), None)
 
     def too_old(self, request: SignedRequest) -> bool:
-        """Whether a request may be from before this centre was restored; another's clock may be ahead of ours."""
-        if self.restored_at is None:
-            return False
-        skew = 0 if request.centre == self.own else CLOCK_SKEW_MAX_S
-        return request.submitted_at <= self.restored_at + skew
+        """Whether a request is from before this centre was restored."""
+        return self.restored_at is not None and request.submitted_at <= self.restored_at
 
     @property
     def codebook(self) -> Codebook:

@@ -16,6 +16,7 @@ from nskd.analysis.populations import Populations
 from nskd.daemon.endings import over_by_now
 from nskd.daemon.history import History
 from nskd.daemon.relearning import ANSWER_EVERY_S, Relearning
+from nskd.governance.lifecycle import State
 from nskd.governance.limits import CLOCK_SKEW_MAX_S
 from nskd.governance.policy import Rule
 from nskd.governance.request import SignedRequest
@@ -129,6 +130,15 @@ async def test_what_began_is_learnt_and_never_runs(scene: Scene) -> None:
     entry = scene.midden.seat.ledger.get(first.digest)
     over = over_by_now(attrs.evolve(scene.midden.seat.workshop, restored_at=LATER), entry)
     assert over is not None and over.rule is Rule.RESTORED
+
+
+async def test_what_a_clock_ahead_dates_after_the_restore_is_learnt_too(scene: Scene) -> None:
+    scene.before.now = LATER + CLOCK_SKEW_MAX_S
+    postdated = await scene.began(1)
+    for notice in await scene.told():
+        await scene.midden.hear("noord", notice)
+    assert scene.knows(postdated)
+    assert scene.midden.seat.ledger.get(postdated.digest).state is State.EXPIRED
 
 
 async def test_a_requester_cannot_make_up_what_began(scene: Scene) -> None:
