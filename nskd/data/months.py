@@ -33,9 +33,12 @@ def months_selected(condition: Filter, codebook: Codebook) -> tuple[str, ...] | 
     """The months that are not excluded, in codebook order; None for a codebook without a month."""
     if codebook.month is None:
         return None
-    tree = sqlglot.parse_one(condition.sql, read="duckdb")
     months = codebook.variables[codebook.month].keys
-    return tuple(month for month in months if _truth(tree, _known(month, codebook)) is not False)
+    try:
+        tree = sqlglot.parse_one(condition.sql, read="duckdb")
+        return tuple(month for month in months if _truth(tree, _known(month, codebook)) is not False)
+    except RecursionError:  # nested too deeply to be looked into: no month is certainly excluded
+        return tuple(months)
 
 
 def _known(month: str, codebook: Codebook) -> Mapping[str, str]:

@@ -116,7 +116,7 @@ class Database:
                 where=self._where,
                 remedy="Is another daemon using it? Stop that one.",
             ) from None
-        except sqlite3.DatabaseError as exc:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as exc:  # SQLite quotes a damaged schema as it stands
             raise self.damaged(str(exc)) from None
         steps = _steps(found, schema, version, migrations)
         if steps is None:

@@ -139,6 +139,12 @@ class Ledger:
         )
 
     def _prepare(self) -> None:
+        try:
+            self._take()
+        except UnicodeDecodeError as exc:  # SQLite quotes a damaged schema as it stands
+            raise self.damaged(str(exc)) from None
+
+    def _take(self) -> None:
         with self.reading() as connection:
             # Exclusive: a second process fails here whatever happened to the lock file, and no shared memory
             # is needed.

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from nskd.data.errors import RequestError
 from nskd.data.load import Dataset, load_visits
+from nskd.data.months import months_selected
 from nskd.data.where import EVERYTHING, parse_where
 from nskd.data.where_tokens import DEPTH_MAX, WHERE_CHARS_MAX
 from nskd.packs.synthetic import generate, write_visits
@@ -205,3 +206,12 @@ _WORDS = st.sampled_from(_ALLOWED.split()) | st.sampled_from(_FORBIDDEN.split())
 def test_any_text_is_accepted_or_refused_and_what_is_accepted_runs(data: Dataset, source: str) -> None:
     with contextlib.suppress(RequestError):
         selected(data, parse_where(source, BOOK).sql)
+
+
+def test_a_condition_too_deep_to_be_looked_into_excludes_no_month(monkeypatch: pytest.MonkeyPatch) -> None:
+    def too_deep(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr("nskd.data.months.sqlglot.parse_one", too_deep)
+    found = months_selected(EVERYTHING, BOOK)
+    assert BOOK.month is not None and found == tuple(BOOK.variables[BOOK.month].keys)
