@@ -14,6 +14,7 @@ start of the daemon, or of the command, goes on where it stopped.
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from pathlib import Path
 
 import attrs
@@ -24,6 +25,7 @@ from nskd.analysis.populations import Populations
 from nskd.credentials import CentreKeys, StorageKey
 from nskd.errors import OperatorError
 from nskd.keyring import Keyring, KeyringError
+from nskd.restore import mark
 from nskd.stockpile import Durability, Stockpile
 
 
@@ -47,14 +49,14 @@ def rekey(
         )
     begun = _begun(state, keys.storage, new)
     ring = begun or keyring.load_or_make(state, keys.storage)
-    with contextlib.closing(_open_stock(state, ring, disk)) as stock:
+    with contextlib.closing(_open_stock(state, ring, now, disk)) as stock:
         # These are known to be the right keys now.  What is to be destroyed is first, whatever cuts short the rest.
         if end_epoch:
             stock.destroy_epoch("the storage key it was sealed under was given up")
     if begun is None:
         ring = ring.turned().using(attrs.evolve(keys, storage=new), now=now)
         ring.store(state, new)
-    return finish(state, ring, new, disk=disk)
+    return finish(state, ring, new, now=now, disk=disk)
 
 
 def _begun(state: Path, old: StorageKey, new: StorageKey) -> Keyring | None:
@@ -67,12 +69,12 @@ def _begun(state: Path, old: StorageKey, new: StorageKey) -> Keyring | None:
     return None
 
 
-def finish(state: Path, ring: Keyring, storage: StorageKey, *, disk: Durability | None = None) -> Keyring:
+def finish(state: Path, ring: Keyring, storage: StorageKey, *, now: int, disk: Durability | None = None) -> Keyring:
     """Seal anew whatever is not sealed under the first key, and forget the others.  Raises an ``OperatorError``.
 
     A backup in the state directory is removed: it opens to the key that was given up.
     """
-    with contextlib.closing(_open_stock(state, ring, disk)) as stock:
+    with contextlib.closing(_open_stock(state, ring, now, disk)) as stock:
         stock.renew(ring.sealing[0])
     Populations(state / "populations", ring.digests, ring.seals).renew()
     Contributions(state / "contributions", ring.digests, ring.seals).renew()
@@ -82,5 +84,6 @@ def finish(state: Path, ring: Keyring, storage: StorageKey, *, disk: Durability 
     return settled
 
 
-def _open_stock(state: Path, ring: Keyring, disk: Durability | None) -> Stockpile:
-    return Stockpile.open(state / "stock", ring.sealing[0], former=ring.sealing[1:], disk=disk)
+def _open_stock(state: Path, ring: Keyring, now: int, disk: Durability | None) -> Stockpile:
+    marking = partial(mark, state, restored_at=now, made_at=0)
+    return Stockpile.open(state / "stock", ring.sealing[0], former=ring.sealing[1:], disk=disk, on_copy=marking)

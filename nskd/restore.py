@@ -62,16 +62,14 @@ def restored(state: Path) -> Restored | None:
         ) from None
 
 
-def mark(state: Path, *, restored_at: int, made_at: int) -> Restored:
+def mark(state: Path, *, restored_at: int, made_at: int) -> None:
     """Note in a state directory that it was put back, durably; raises :class:`~nskd.backup.BackupError`."""
-    noted = Restored(restored_at=restored_at, made_at=made_at)
     try:
-        write_durably(state / MARK, msgspec.json.encode(noted))
+        write_durably(state / MARK, msgspec.json.encode(Restored(restored_at=restored_at, made_at=made_at)))
     except OSError as error:
         raise BackupError(
             f"it cannot be written: {error.strerror}", where=str(state / MARK), remedy="Check free space and the disk."
         ) from error
-    return noted
 
 
 def restore(
@@ -82,14 +80,14 @@ def restore(
     Raises an ``OperatorError``; what is in place by then keeps a daemon from starting.
     """
     state, name = config.state.directory, config.centre.name
-    if any(each.name != "lost+found" for each in state.iterdir()):  # which a file system of its own has
+    if _holds_anything(state):
         raise BackupError(
             "the state directory is not empty, and nothing was changed",
             where=str(state),
             remedy="Stop the daemon and move what is in it away; a newer state is worth more than a backup.",
         )
     unpacked = state / UNDER_WAY
-    unpacked.mkdir(mode=0o700)  # by one process only
+    _make(unpacked)
     try:
         manifest = backup.read(file, former or keys.storage, unpacked)
         if manifest.centre != name:
@@ -130,6 +128,27 @@ def restore(
             remedy="Mend the disk, empty the directory and run nskd restore again.",
         ) from error
     return manifest
+
+
+def _holds_anything(state: Path) -> bool:
+    try:
+        return any(each.name != "lost+found" for each in state.iterdir())  # which a file system of its own has
+    except OSError as error:
+        raise BackupError(
+            f"it cannot be read: {error.strerror}", where=str(state), remedy="Make it, for the user of the daemon."
+        ) from error
+
+
+def _make(unpacked: Path) -> None:
+    """By one process only: another that restores at the same time finds it, and goes."""
+    try:
+        unpacked.mkdir(mode=0o700)
+    except OSError as error:
+        raise BackupError(
+            f"it cannot be written to: {error.strerror}",
+            where=str(unpacked.parent),
+            remedy="See whether the disk is full or read-only, or another restore is under way.",
+        ) from error
 
 
 def _put_on_record(state: Path, name: str, keys: CentreKeys, manifest: Manifest, now: int) -> None:

@@ -117,10 +117,15 @@ class Contributions:
         for path in sorted(self._directory.glob(f"*{_CASE_MIX}")):
             try:
                 renewed = self._seal.renewed(path.read_bytes(), bytes.fromhex(path.name.removesuffix(_CASE_MIX)))
-                if renewed is not None:
-                    self._first(path, renewed, anew=True)
+            except OSError as error:
+                raise ContributionError(
+                    f"it cannot be read: {error.strerror}", where=str(path), remedy="Check its owner and the disk."
+                ) from error
             except (InvalidTag, ValueError):
                 path.unlink(missing_ok=True)
+                continue
+            if renewed is not None:
+                self._first(path, renewed, anew=True)
 
     def _case_mix(self, request: bytes) -> Path:
         return self._directory / f"{request.hex()}{_CASE_MIX}"

@@ -409,15 +409,16 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
     state = state_directory(config.state.directory)
     dataset = await _open_data(papers, log)
     try:
-        put_back = await trio.to_thread.run_sync(restored, state)
+        await trio.to_thread.run_sync(restored, state)  # refuses one that was cut short
         ring = await trio.to_thread.run_sync(partial(_open_keyring, state, keys, log))
-        stock = await SharedStockpile.open(state / "stock", ring.sealing[0])
+        # When the backup was made that somebody copied here, nobody knows.
+        marking = partial(mark, state, restored_at=_clock(), made_at=0)
+        stock = await SharedStockpile.open(state / "stock", ring.sealing[0], on_copy=marking)
         try:
             ring = await trio.to_thread.run_sync(_keep_keyring, state, ring, keys)
             for note in stock.recovery.notes():
                 log.warning("stock recovered", note=note)
-            if stock.recovery.restored:  # by whatever means; when that of a backup was made, nobody knows
-                put_back = await trio.to_thread.run_sync(partial(mark, state, restored_at=_clock(), made_at=0))
+            put_back = await trio.to_thread.run_sync(restored, state)
             with (
                 await trio.to_thread.run_sync(
                     partial(Ledger.open, state / "ledger.sqlite", now=int(time.time()))
@@ -468,8 +469,8 @@ def _open_keyring(state: Path, keys: CentreKeys, log: structlog.typing.Filtering
     """The keys under the storage key; a change of it that was cut short is seen through first."""
     ring = keyring.load_or_make(state, keys.storage)
     if len(ring.sealing) > 1:
-        log.warning("a change of the storage key was cut short; sealing the rest anew")
-        ring = rekey.finish(state, ring, keys.storage)
+        log.warning("what a former key sealed is sealed anew")  # after a change that was cut short, or a restore
+        ring = rekey.finish(state, ring, keys.storage, now=_clock())
     return ring
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nskd.credentials import StorageKey
 from nskd.stockpile import accounts, anchor
@@ -15,8 +15,13 @@ from nskd.stockpile.sealing import key_check
 from nskd.stockpile.vault import Vault
 
 
-def recover(ledger: Ledger, vault: Vault, keys: Sequence[StorageKey], disk: Durability) -> Recovery:
-    """Check the keys, of which the first seals, then the place, then bring ledger and files to agreement."""
+def recover(
+    ledger: Ledger, vault: Vault, keys: Sequence[StorageKey], disk: Durability, on_copy: Callable[[], None]
+) -> Recovery:
+    """Check the keys, of which the first seals, then the place, then bring ledger and files to agreement.
+
+    ``on_copy`` is called where the directory is a copy, before the ledger forgets that it is.
+    """
     directory = ledger.path.parent
     check = ledger.meta("key check", lambda: key_check(keys[0]))
     if not any(hmac.compare_digest(check, key_check(key)) for key in keys):
@@ -30,6 +35,7 @@ def recover(ledger: Ledger, vault: Vault, keys: Sequence[StorageKey], disk: Dura
         restored = ledger.meta("place", lambda: place) != place
         epoch_damaged, burnt, damaged, known = _settle(ledger, vault, restored)
         if restored:
+            on_copy()
             ledger.set_meta("place", place)
             ledger.truncate_log()
         removed = vault.sweep(known)

@@ -40,10 +40,16 @@ class SharedStockpile:
 
     @classmethod
     async def open(
-        cls, directory: Path, storage_key: StorageKey, *, former: Sequence[StorageKey] = ()
+        cls,
+        directory: Path,
+        storage_key: StorageKey,
+        *,
+        former: Sequence[StorageKey] = (),
+        on_copy: Callable[[], None] = lambda: None,
     ) -> SharedStockpile:
         """Open the stock, see :meth:`Stockpile.open`."""
-        return await trio.to_thread.run_sync(lambda: cls(Stockpile.open(directory, storage_key, former=former)))
+        open_ = partial(Stockpile.open, directory, storage_key, former=former, on_copy=on_copy)
+        return await trio.to_thread.run_sync(lambda: cls(open_()))
 
     async def __call__(self, method: Callable[Concatenate[Stockpile, P], T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call ``method`` on the stock; it raises what the method raises."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -59,10 +59,12 @@ class Stockpile:
         *,
         former: Sequence[StorageKey] = (),
         disk: Durability | None = None,
+        on_copy: Callable[[], None] = lambda: None,
     ) -> Self:
         """Open or create the stock in ``directory``, alone; put right what a crash left (see ``recovery``).
 
-        ``former`` keys open what was sealed under them, until :meth:`renew` has sealed all of it anew.
+        ``former`` keys open what was sealed under them, until :meth:`renew` has sealed all of it anew.  ``on_copy`` is
+        called if the directory was put back or copied here; if it raises, the next opening finds that anew.
 
         Raises :class:`StockInUseError` if another process has it, :class:`StockError` for a wrong storage key
         or an unusable disk, :class:`StockDamagedError` for a ledger that cannot be read.
@@ -80,7 +82,7 @@ class Stockpile:
             undo.callback(ledger.close)
             keys = (storage_key, *former)
             vault = Vault(sealed, keys, disk)
-            recovery = recover(ledger, vault, keys, disk)
+            recovery = recover(ledger, vault, keys, disk, on_copy)
             undo.pop_all()
         return cls(lock, ledger, vault, recovery)
 

@@ -238,6 +238,13 @@ def test_the_pause_counts_for_more_than_what_was_said_before(tmp_path: Path) -> 
         assert (word.number, word.move) == (NOW + 501, Move.PAUSE)
 
 
+def test_a_state_directory_that_is_not_there(tmp_path: Path) -> None:
+    path, settings = lived(tmp_path), config(tmp_path)
+    (tmp_path / "state").rmdir()
+    with pytest.raises(BackupError, match="cannot be read: No such file"):
+        restore(settings, keys(), path, now=NOW)
+
+
 def test_a_mount_point_counts_as_empty(tmp_path: Path) -> None:
     path = lived(tmp_path)
     settings = config(tmp_path)

@@ -22,6 +22,7 @@ from nskd.daemon.key_watch import KeyWatch
 from nskd.key_age import DAY_S, key_ages
 from nskd.keyring import Keyring, KeyringError
 from nskd.rekey import RekeyError, finish, rekey
+from nskd.restore import Restored, restored
 from nskd.stockpile import StockError, Stockpile
 from tests.nskd.stockpile.world import EPOCH, STATE, Crash, ScriptedDisk, add, expected, fail_at, session_id
 
@@ -179,7 +180,7 @@ def test_a_daemon_sees_through_what_was_cut_short(tmp_path: Path) -> None:
     before = made(tmp_path / "s")
     turned = before.turned()
     turned.store(tmp_path / "s", NEW)
-    judge(tmp_path / "s", before, finish(tmp_path / "s", turned, NEW))
+    judge(tmp_path / "s", before, finish(tmp_path / "s", turned, NEW, now=NOW))
 
 
 def test_a_stolen_key_takes_the_stock_with_it(tmp_path: Path) -> None:
@@ -218,7 +219,7 @@ def test_a_stolen_key_takes_the_stock_with_it_whatever_cuts_that_short(
             continue
         assert ring is not None
         cut += 1
-        ring = finish(state, ring, NEW)  # as a daemon does that is started now
+        ring = finish(state, ring, NEW, now=NOW)  # as a daemon does that is started now
         with Stockpile.open(state / "stock", ring.sealing[0]) as stock:
             assert stock.epoch() is None
     assert cut > 3
@@ -230,6 +231,23 @@ def test_what_was_begun_without_ending_the_epoch_ends_with_it(tmp_path: Path) ->
     ring = rekey(state, KEYS, NEW, now=NOW, end_epoch=True)
     with Stockpile.open(state / "stock", ring.sealing[0]) as stock:
         assert stock.epoch() is None
+
+
+def test_a_copy_is_marked_whichever_opens_it_first(tmp_path: Path) -> None:
+    """So that the daemon knows that it was put back, though its stock no longer tells."""
+    made(tmp_path / "s")
+    shutil.copytree(tmp_path / "s", tmp_path / "copy")
+    rekey(tmp_path / "copy", KEYS, NEW, now=NOW, end_epoch=False)
+    rekey(tmp_path / "s", KEYS, NEW, now=NOW, end_epoch=False)
+    assert restored(tmp_path / "copy") == Restored(restored_at=NOW, made_at=0)
+    assert restored(tmp_path / "s") is None
+
+
+def test_what_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+    made(tmp_path / "s")
+    (tmp_path / "s" / "contributions" / f"{'ab' * 32}.case-mix").mkdir()
+    with pytest.raises(ContributionError, match="cannot be read"):
+        rekey(tmp_path / "s", KEYS, NEW, now=NOW, end_epoch=False)
 
 
 def test_no_backup_stays_that_the_old_key_opens(tmp_path: Path) -> None:

@@ -160,6 +160,9 @@ async def test_results_are_erased_after_their_retention_and_the_trail_stays(tmp_
         sent = await here.submit(TEXT.encode())
         await here.approve_all(sent)
         await run(here, sent)
+        backup = tmp_path / "backup" / "noord.backup"
+        backup.parent.mkdir()
+        backup.write_bytes(b"which holds the result too")
         for day, erased in ((11, False), (20, False), (21, True)):
             here.now = NOW + day * DAY_S
             for seat in here.seats.values():
@@ -167,6 +170,7 @@ async def test_results_are_erased_after_their_retention_and_the_trail_stays(tmp_
                 assert (seat.ledger.result(sent.digest) is None) is erased
                 assert (files(tmp_path, seat) == []) is erased
                 assert (b"the rarest words" not in on_disk(tmp_path, seat.workshop.own)) is erased
+        assert not backup.exists()
         for seat in here.seats.values():
             await seat.keeper.apply()
             (body,) = events(seat, Event.RESULT_ERASED)

@@ -532,6 +532,29 @@ async def test_every_centre_refuses_a_run_while_one_is_absent(tmp_path: Path) ->
                 assert f"rule {rule}: " in on_record(seat, Event.RUN_REFUSED)[-1].details["reason"]
 
 
+async def test_a_centre_that_was_restored_repeats_nothing_of_before(tmp_path: Path) -> None:
+    """Not even for one that lacks the release: how often it ran is among what was forgotten."""
+    async with world(tmp_path) as here:
+        sent = await here.submit()
+        await here.approve_all(sent)
+        seat = here["zuid"]
+        seat.ledger.start(sent.digest, bytes(16), charter=here.charter, now=here.now)
+        seat.ledger.finish(sent.digest, b"{}", now=here.now)
+        offer = cast(Offer, SimpleNamespace(sender="noord", proposal=SimpleNamespace(request=sent.digest)))
+
+        async def record() -> None: ...
+
+        for restored_at, refused in ((None, False), (here.now - 1, False), (here.now, True)):
+            workshop = attrs.evolve(seat.workshop, restored_at=restored_at)
+            runs = taking_part(attrs.evolve(seat, workshop=workshop), failures=SimpleNamespace(record=record))
+            try:
+                await runs.judge(offer)
+            except Refusal as refusal:
+                assert ("restored from a backup" in refusal.reason) is refused
+            except AttributeError:  # it went on to what is not there in this test
+                assert not refused
+
+
 async def test_a_pause_is_in_time_up_to_the_moment_at_which_data_enters(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,23 @@ def test_another_storage_key(tmp_path: Path) -> None:
         assert stock.level("triple") == 200
 
 
+def test_a_copy_is_told_of_before_it_is_forgotten(tmp_path: Path) -> None:
+    """Whoever has to note it may be cut short; the next opening then tells it again."""
+    make(tmp_path / "stock")
+    shutil.copytree(tmp_path / "stock", tmp_path / "copy")
+    told = []
+
+    def cut_short() -> None:
+        told.append("first")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Stockpile.open(tmp_path / "copy", KEY, on_copy=cut_short)
+    Stockpile.open(tmp_path / "copy", KEY, on_copy=lambda: told.append("second")).close()
+    Stockpile.open(tmp_path / "copy", KEY, on_copy=lambda: told.append("third")).close()
+    assert told == ["first", "second"]
+
+
 def test_a_restored_copy_is_destroyed(tmp_path: Path) -> None:
     make(tmp_path / "stock")
     shutil.copytree(tmp_path / "stock", tmp_path / "backup")
