@@ -28,6 +28,7 @@ from protocol.offline.factory import Batch, Made, Product, make
 from protocol.online.arithmetic import Evaluator
 from protocol.online.differences import Differences
 from protocol.online.disclosure import disclosure_cost, release
+from protocol.online.regression import Sizes
 from protocol.online.rules import Dominance, Rules
 from protocol.party import Party, octets
 from tests.cluster import Cluster, Outcome
@@ -100,7 +101,7 @@ async def _regression(cluster: Cluster, place: Path) -> list[Outcome]:
     pooled = test_regression.rows(600, 2, seed=3)
     model = test_regression.Public.of(pooled)
     own = test_regression.parts(pooled, PARTIES)
-    return await test_regression.outcomes(own, model, test_regression.Sizes(2, 1, None), cluster)
+    return await test_regression.outcomes(own, model, Sizes(2, 1, None), cluster)
 
 
 async def _turn(cluster: Cluster, place: Path) -> list[Outcome]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -44,7 +44,7 @@ async def tell(here: Receiver, message: Message) -> None:
         await here.liar.mesh.wait_connected()
         await here.node.mesh.wait_connected()
         link = await here.liar.mesh.wait_link(RECEIVER, Lane.CONTROL)
-        link._pipe._message_bytes_max = 1 << 30  # a liar keeps to no bound
+        cast(Any, link._pipe)._message_bytes_max = 1 << 30  # a liar keeps to no bound
         with contextlib.suppress(RemoteProtocolError):  # it is let go before all is said
             await link.send(message)
         await trio.sleep(1)  # of a clock that jumps when nothing else can happen

@@ -143,7 +143,7 @@ class Daemon:
             config = parse_config(config_path.read_bytes(), str(config_path))
             keys = load_keys(self._directory / "keys")
             logging = logs.configure(level="critical", format="auto", stream=sys.stderr)
-            program.trio.open_signal_receiver = no_signals  # only the main thread is sent any
+            setattr(trio, "open_signal_receiver", no_signals)  # noqa: B010 - only the main thread is sent any
             trio.run(program.serve, config, config_path, keys, Notifier.from_environment({}), logging)
         except BaseException as error:
             self._error = error

@@ -269,11 +269,9 @@ def test_only_config_errors_come_out(table: dict[str, object]) -> None:
     def read(_raw: bytes, **_more: object) -> dict[str, object]:
         return table
 
-    original = module.read_document
-    module.read_document = read  # type: ignore[assignment]
-    try:
-        parse_config(b"", "nskd.toml")
-    except ConfigError as error:
-        assert "nskd.toml: " in str(error)
-    finally:
-        module.read_document = original
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "read_document", read)
+        try:
+            parse_config(b"", "nskd.toml")
+        except ConfigError as error:
+            assert "nskd.toml: " in str(error)

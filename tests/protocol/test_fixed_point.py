@@ -131,7 +131,9 @@ async def test_opened_tails_look_uniform_even_for_values_out_of_range() -> None:
     for value in (-REACH, REACH - 1, field.P // 2):
         opened: list[np.ndarray] = []
 
-        async def spied(evaluator: Evaluator, masks: FieldMasks, x: Shared, opened=opened) -> Shared:
+        async def spied(
+            evaluator: Evaluator, masks: FieldMasks, x: Shared, opened: list[np.ndarray] = opened
+        ) -> Shared:
             original = evaluator.open_masked
 
             async def spy(label: str, shared: Shared) -> np.ndarray:

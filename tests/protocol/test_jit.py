@@ -13,7 +13,7 @@ import pytest
 
 from protocol import field
 from protocol._jit import fingerprint
-from protocol.lattice import arithmetic, butterflies, kernels, packing, transform
+from protocol.lattice import arithmetic, butterflies, kernels, packing, params, transform
 
 rounding = cast(FunctionType, kernels.rounding.py_func)  # type: ignore[attr-defined]
 
@@ -66,7 +66,7 @@ def test_what_emits_a_kernel_changes_it(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(butterflies.Residues, "centre", lambda self, x: x)
     assert fingerprint(forward) != before
     monkeypatch.undo()
-    monkeypatch.setattr(butterflies, "FACTOR_MAX", butterflies.FACTOR_MAX - 1)
+    monkeypatch.setattr(butterflies, "FACTOR_MAX", params.FACTOR_MAX - 1)
     assert fingerprint(forward) != before
 
 

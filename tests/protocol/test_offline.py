@@ -12,7 +12,7 @@ from protocol import field
 from protocol.checking import Checker
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
 from protocol.field import Elements
-from protocol.lattice import PARAMETERS, reply, reply_scaled
+from protocol.lattice import PARAMETERS, encrypt, reply, reply_scaled
 from protocol.offline import ciphertexts, products, triples
 from protocol.offline.epoch import Epoch, found, seal, unseal
 from protocol.offline.factory import Made, Product, ciphertexts_for, ciphertexts_max, make
@@ -380,7 +380,7 @@ async def test_one_seed_gives_one_trace() -> None:
 async def test_a_delta_that_is_not_constant_is_refused() -> None:
     """The liar encrypts different Δ in different slots, and proves that ciphertext as well as it can."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        original = ciphertexts.encrypt
+        original = encrypt
         calls = 0
 
         def uneven(key: object, slots: np.ndarray, seed: bytes, *, constant: bool = False) -> object:

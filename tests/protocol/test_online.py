@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import attrs
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from protocol import field
 from protocol.errors import Fault, LocalProtocolError, RemoteProtocolError
-from protocol.material import Cost
+from protocol.material import Cost, Material
 from protocol.online import arithmetic
 from protocol.online.arithmetic import Evaluator
 from protocol.online.comparison import WIDTH_MAX, comparison_cost, is_negative, statistical_bits
@@ -114,7 +115,9 @@ async def test_masked_comparisons_look_uniform() -> None:
         material = dealer.material(triples=cost.triples, bits=cost.bits)
         shares = dealer.share(field.elements(np.full(count, value)))
 
-        async def seat(party: Party, dealer=dealer, material=material, shares=shares) -> np.ndarray:
+        async def seat(
+            party: Party, dealer: Dealer = dealer, material: Sequence[Material] = material, shares: Any = shares
+        ) -> np.ndarray:
             evaluator = evaluator_for(party, dealer, material)
             captured = {}
             original = evaluator.open_masked
@@ -161,7 +164,9 @@ async def test_exactly_the_safe_cells_are_opened(parties: int, insider: bool) ->
         cost = disclosure_cost(rules, parties, cells)
         material = dealer.material(cost.triples, cost.bits, cost.masks)
 
-        async def seat(party: Party, v=values, c=children, r=rules, d=dealer, m=material) -> Release:
+        async def seat(
+            party: Party, v: Any = values, c: Any = children, r: Rules = rules, d: Dealer = dealer, m: Any = material
+        ) -> Release:
             evaluator = evaluator_for(party, d, m)
             own, kids = v[party.index].astype(np.uint64), c[party.index].astype(np.uint64)
             result = await release(evaluator, own, kids, r, lambda primary: primary)

@@ -65,8 +65,8 @@ class Faults:
         network = self._workshop.network
         for pair in tuple(network.apart):
             network.rejoin(*pair)
-        for pair in tuple(network.slow):
-            network.slow_down(*pair, 0.0)
+        for one, other in tuple(network.slow):
+            network.slow_down(one, other, 0.0)
         for wire in network.wires:
             wire.breaks_at = None
         for centre in self._workshop.centres.values():

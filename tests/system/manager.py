@@ -297,8 +297,8 @@ class Manager:
     def start(self, name: str) -> None:
         service = self.service(name)
         unit = read_unit(service.name)
-        for other in " ".join(unit.get("Conflicts", [])).split():
-            self.service(other).stop()
+        for conflict in " ".join(unit.get("Conflicts", [])).split():
+            self.service(conflict).stop()
         for other in self.services.values():  # a conflict works both ways
             if f"{service.name}.service" in " ".join(other.unit.get("Conflicts", [])):
                 other.stop()

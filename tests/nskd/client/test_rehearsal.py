@@ -100,7 +100,14 @@ counts = st.integers(0, 25)
 @example([([9, 1, 0], False)], 1, False, 1, False, Dominance(90, 100, 0))
 @example([([8, 1, 1], False)], 1, False, 1, False, Dominance(100, 90, 0))
 @example([([10, 5, 1], False)], 1, False, 1, False, Dominance(100, 100, 10))
-def test_every_rule_in_the_clear_is_its_definition(cells, threshold, insider, centres, zeros, dominance) -> None:
+def test_every_rule_in_the_clear_is_its_definition(
+    cells: list[tuple[list[int], bool]],
+    threshold: int,
+    insider: bool,
+    centres: int,
+    zeros: bool,
+    dominance: Dominance | None,
+) -> None:
     rules = Rules(threshold, insider, centres, show_zeros=zeros, dominance=dominance)
     children = [column for column, _ in cells]
     values = [[3 * count if more else count for count in column] for column, more in cells]

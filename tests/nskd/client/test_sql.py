@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from nskd.analysis.table import plan_table
 from nskd.client import Client, SqlError, Table
 from nskd.client.sql_gate import SQL_CHARS_MAX, TOKENS_MAX
 from nskd.client.table_sql import TableQuery, read_table, write_table
-from nskd.data.load import load_visits
+from nskd.data.load import Dataset, load_visits
 from nskd.data.query import local_table
 from nskd.data.where_tokens import DEPTH_MAX
 from nskd.errors import OperatorError
@@ -295,7 +296,7 @@ def test_a_condition_stays_as_it_was_written(condition: str, space: str) -> None
 
 
 @pytest.fixture(scope="module")
-def visits(tmp_path_factory: pytest.TempPathFactory):
+def visits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dataset]:
     path = tmp_path_factory.mktemp("sql") / "visits.parquet"
     write_visits(generate(PACK, seed=5, visits=400), path)
     with load_visits(path, BOOK) as dataset:
@@ -304,7 +305,7 @@ def visits(tmp_path_factory: pytest.TempPathFactory):
 
 @examples(25)
 @given(request=tables())
-def test_sql_means_on_an_extract_what_the_request_means(visits, request: Table) -> None:
+def test_sql_means_on_an_extract_what_the_request_means(visits: Dataset, request: Table) -> None:
     """The SQL of a request, run as it is by an engine that knows nothing of requests, gives the request's numbers."""
     plan = plan_table(
         BOOK,

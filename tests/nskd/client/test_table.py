@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 
 import attrs
 import pytest
@@ -77,7 +78,7 @@ def test_a_step_leaves_the_former_request_as_it_was() -> None:
         (lambda: Client(language="fr"), "Choose nl or en"),  # type: ignore[arg-type]
     ],
 )
-def test_a_slip_is_one_sentence(make, words: str) -> None:
+def test_a_slip_is_one_sentence(make: Callable[[], object], words: str) -> None:
     with pytest.raises(OperatorError) as caught:
         make()
     assert words in str(caught.value)

@@ -14,7 +14,8 @@ from nskd.credentials import generate
 from nskd.governance.charter_signatures import signatures_path
 from tests.nskd.governance import workshop as papers
 
-from .test_cli import Running, nskctl, running  # noqa: F401  (a fixture)
+from .fake import Running
+from .test_cli import nskctl, running  # noqa: F401  (a fixture)
 
 NAMES = ("noord", "midden", "zuid")
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import shlex
+import webbrowser
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from nskd.control import cli_report
 from tests.nskd.report import releases
 from tests.nskd.report.wellformed import read
 
-from .fake import DIGEST, RELEASE
-from .test_cli import Running, nskctl, running  # noqa: F401  (a fixture)
+from .fake import DIGEST, RELEASE, Running
+from .test_cli import nskctl, running  # noqa: F401  (a fixture)
 
 RESULTS = (Path(__file__).parents[3] / "docs" / "results.md").read_text().splitlines()
 
@@ -41,7 +41,7 @@ async def test_a_page_and_the_same_numbers_for_programs(running: Running, tmp_pa
 
 async def test_only_what_is_asked_for(running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     opened: list[str] = []
-    monkeypatch.setattr(cli_report.webbrowser, "open", opened.append)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
     await nskctl(
         running, "report", DIGEST[:8], "--out", str(tmp_path), "--format", "html", "--language", "en", "--open"
     )
@@ -87,7 +87,7 @@ async def test_the_commands_of_the_document_on_results(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr(cli_report.webbrowser, "open", opened.append)
+    monkeypatch.setattr(webbrowser, "open", opened.append)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     running.service.release = releases.cascade()

@@ -16,6 +16,7 @@ from nskd.governance.amendment import amended_text
 from nskd.governance.charter import Charter, parse_charter
 from nskd.governance.lifecycle import State
 from nskd.governance.policy import Rule
+from nskd.governance.request import SignedRequest
 from nskd.governance.statement import Verdict
 from nskd.stockpile import Stockpile
 from protocol.offline.epoch import Epoch, found, seal
@@ -31,7 +32,7 @@ def under(seat: Seat, charter: Charter) -> Seat:
     return attrs.evolve(seat, workshop=workshop, decisions=Decisions(workshop, seat.notices, None))
 
 
-async def in_every_state(here: World) -> dict[State, papers.SignedRequest]:
+async def in_every_state(here: World) -> dict[State, SignedRequest]:
     """A request in each state from which something may still come, and two for which all is over."""
     requests = {state: await here.submit(number=number) for number, state in enumerate(State)}
     for state in (State.APPROVED, State.FAILED, State.DONE):

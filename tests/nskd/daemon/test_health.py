@@ -33,7 +33,8 @@ from nskd.governance.audit import AuditError, Event, Head
 from nskd.governance.audit_file import AuditFile
 from nskd.governance.audit_heads import Contradiction
 from nskd.governance.charter import Purpose
-from nskd.governance.ledger import Ledger, LedgerError
+from nskd.governance.database import LedgerError
+from nskd.governance.ledger import Ledger
 from nskd.keyring import Age
 from nskd.monitor import limits
 from nskd.monitor.findings import Name, verdict
@@ -182,14 +183,14 @@ def made(here: World, directory: Path) -> Centre:
         own_policy=None,
         state=directory,
         started_at=here.now,
-        draining=lambda: centre.draining,
-        disk=lambda _: Disk(centre.free, 100 * GIGABYTE),
+        draining=lambda: whole.draining,
+        disk=lambda _: Disk(whole.free, 100 * GIGABYTE),
         disk_kept_s=0,
     )
     health = Health(parts)
     metrics = Metrics(parts, health, clients=lambda: Clients(1, 0), version="1")
-    centre = Centre(here, seat, parts, health, metrics, network, stock, directory, ages, endings=endings)
-    return centre
+    whole = Centre(here, seat, parts, health, metrics, network, stock, directory, ages, endings=endings)
+    return whole
 
 
 # --- how each state comes about ---------------------------------------------------------------------------------

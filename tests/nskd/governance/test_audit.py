@@ -257,7 +257,7 @@ def test_an_end_in_doubt_takes_nothing_more(tmp_path: Path, monkeypatch: pytest.
     with opened(tmp_path / "log") as log:
         with monkeypatch.context() as patch:
             patch.setattr(audit_file, "_write", broken)
-            patch.setattr(audit_file.os, "ftruncate", broken)
+            patch.setattr(os, "ftruncate", broken)
             with pytest.raises(AuditError, match="Input/output error"):
                 log.append(Event.RUN_RELEASED, now=NOW)
         with pytest.raises(AuditError, match="Restart the daemon"):

@@ -7,8 +7,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from protocol.lattice.digest import DIGEST_BYTES, STREAMS, digests
+from protocol.lattice.digest import DIGEST_BYTES, digests
 from protocol.lattice.packing import PACKED_BYTES
+from protocol.lattice.sha256 import STREAMS
 from protocol.prg import Prg
 
 

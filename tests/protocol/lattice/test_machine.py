@@ -11,6 +11,7 @@ from typing import Any
 
 import llvmlite.binding
 import pytest
+from numba.core import config
 
 from protocol.lattice import machine
 from protocol.lattice.machine import PORTABLE, kernel_path
@@ -99,8 +100,8 @@ def test_both_ways_of_hashing_give_the_same_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_the_environment_decides(monkeypatch: pytest.MonkeyPatch, name: str | None, features: str, path: str) -> None:
-    monkeypatch.setattr(machine.config, "CPU_NAME", name)
-    monkeypatch.setattr(machine.config, "CPU_FEATURES", features)
+    monkeypatch.setattr(config, "CPU_NAME", name)
+    monkeypatch.setattr(config, "CPU_FEATURES", features)
     assert kernel_path() == path
 
 

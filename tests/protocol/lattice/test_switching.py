@@ -283,14 +283,14 @@ def test_an_anomaly_is_noticed_exactly_beyond_the_bound(keys: Keys, sign: int) -
 def test_an_anomaly_does_not_tell_its_place(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whichever reply of a call is wrong, and however many: all are decrypted first, and one thing is said."""
     good, wrong = (_with_phase(value) for value in (0, PARAMETERS.kept // 2))
-    decode, decoded, said = switching.kernels.decode, 0, set[str]()
+    decode, decoded, said = kernels.decode, 0, set[str]()
 
     def counted(*arguments: object) -> object:
         nonlocal decoded
         decoded += 1
         return decode(*arguments)
 
-    monkeypatch.setattr(switching.kernels, "decode", counted)
+    monkeypatch.setattr(kernels, "decode", counted)
     for places in ({0}, {1}, {2}, {0, 2}, {0, 1, 2}):
         replies = np.concatenate([wrong if place in places else good for place in range(3)])
         with pytest.raises(RemoteProtocolError) as error:
