@@ -183,7 +183,8 @@ class Faults:
 
     async def _off(self) -> None:
         centre = self._centre()
-        centre.wanted_up, centre.back = False, trio.Event()
+        if centre.wanted_up:  # else it is off already, and waits for the event it has
+            centre.wanted_up, centre.back = False, trio.Event()
         if centre.machine is not None:
             centre.machine.cut()
         await trio.sleep(self._rng.uniform(60, 3600))
