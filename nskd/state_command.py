@@ -46,6 +46,7 @@ def rekey(config_path: Path, credentials: Path | None, new: Path | None, end_epo
     from nskd.governance.audit import Event
     from nskd.governance.audit_file import AuditFile
     from nskd.owner import become_owner
+    from nskd.state_lock import locked
 
     try:
         config = load_config(config_path)
@@ -54,13 +55,16 @@ def rekey(config_path: Path, credentials: Path | None, new: Path | None, end_epo
         fresh = load_storage_key(new or directory / "storage.key.new")
         state = config.state.directory
         become_owner(state)
-        with AuditFile.open(
-            state / "audit.ndjson",
-            centre=config.centre.name,
-            sign=keys.signing.signer(),
-            now=int(time.time()),
-            entropy=os.urandom,
-        ) as audit:  # which also keeps a daemon from starting meanwhile
+        with (
+            locked(state),
+            AuditFile.open(
+                state / "audit.ndjson",
+                centre=config.centre.name,
+                sign=keys.signing.signer(),
+                now=int(time.time()),
+                entropy=os.urandom,
+            ) as audit,
+        ):
             rekeying.rekey(state, keys, fresh, now=int(time.time()), end_epoch=end_epoch)
             audit.append(
                 Event.STORAGE_REKEYED, now=int(time.time()), details={"stock": "ended" if end_epoch else "kept"}
@@ -89,6 +93,7 @@ def restore(config_path: Path, credentials: Path | None, storage_key: Path | Non
     from nskd.config import load_config
     from nskd.credentials import credentials_directory, load_keys, load_storage_key
     from nskd.owner import become_owner
+    from nskd.state_lock import locked
 
     try:
         config = load_config(config_path)
@@ -96,7 +101,8 @@ def restore(config_path: Path, credentials: Path | None, storage_key: Path | Non
         former = None if storage_key is None else load_storage_key(storage_key)
         with _opened(file) as source:  # which only root may be able to read
             become_owner(config.state.directory)
-            manifest = restoring.restore(config, keys, source, now=int(time.time()), former=former)
+            with locked(config.state.directory):
+                manifest = restoring.restore(config, keys, source, now=int(time.time()), former=former)
     except OperatorError as error:
         _refuse("restore", error)
     made = datetime.datetime.fromtimestamp(manifest.made_at, datetime.UTC)

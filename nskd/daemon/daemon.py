@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -76,6 +77,7 @@ from nskd.peers.link import Link
 from nskd.peers.mesh import Mesh
 from nskd.restore import Restored, mark, restored
 from nskd.sessions.manager import SessionManager
+from nskd.state_lock import locked
 from nskd.stockpile import SharedStockpile
 from protocol.lattice.selftest import selftest
 
@@ -353,6 +355,7 @@ class Daemon:
                     self.notices.poke()
                 await self.notices.tell_again()
                 await self.heads.refresh()
+                self.relearning.ask_again()
                 await self.health.findings()  # so that it is known since when, though nobody asks
                 self.health.housekeeping_problem = None
                 self.key_watch.remind()
@@ -403,48 +406,43 @@ async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: N
     """Open everything, run the daemon, close everything.  Raises an ``OperatorError`` when it cannot start."""
     log = structlog.get_logger().bind(centre=config.centre.name)
     papers = await trio.to_thread.run_sync(gather, config, keys)
-    notifier.status("testing the kernels")
-    await trio.to_thread.run_sync(selftest)
-    notifier.status("reading and checking the data")
     state = state_directory(config.state.directory)
-    dataset = await _open_data(papers, log)
-    try:
+    async with AsyncExitStack() as opened:
+        opened.enter_context(locked(state))
+        notifier.status("testing the kernels")
+        await trio.to_thread.run_sync(selftest)
+        notifier.status("reading and checking the data")
+        dataset = await _open_data(papers, log)
+        if dataset is not None:
+            opened.callback(dataset.close)
         await trio.to_thread.run_sync(restored, state)  # refuses one that was cut short
-        ring = await trio.to_thread.run_sync(partial(_open_keyring, state, keys, log))
+        audit = opened.enter_context(await trio.to_thread.run_sync(_open_audit, papers, state))
+        ring = await trio.to_thread.run_sync(_open_keyring, state, keys, audit, log)
         # When the backup was made that somebody copied here, nobody knows.
         marking = partial(mark, state, restored_at=_clock(), made_at=0)
         stock = await SharedStockpile.open(state / "stock", ring.sealing[0], on_copy=marking)
-        try:
-            ring = await trio.to_thread.run_sync(_keep_keyring, state, ring, keys)
-            for note in stock.recovery.notes():
-                log.warning("stock recovered", note=note)
-            put_back = await trio.to_thread.run_sync(restored, state)
-            with (
-                await trio.to_thread.run_sync(
-                    partial(Ledger.open, state / "ledger.sqlite", now=int(time.time()))
-                ) as ledger,
-                await trio.to_thread.run_sync(partial(_open_audit, papers, state)) as audit,
-            ):
-                daemon = Daemon(
-                    papers,
-                    config_path=config_path,
-                    dataset=dataset,
-                    ledger=LedgerThread(ledger),
-                    audit=audit,
-                    stock=stock,
-                    listeners=await _listen(config.network.address, "[network] listen"),
-                    scrapes=await _listen(config.metrics.address, "[metrics] listen"),
-                    logging=logging,
-                    ring=ring,
-                    restored=put_back,
-                    log=log,
-                )
-                await daemon.run(notifier)
-        finally:
-            await stock.aclose()
-    finally:
-        if dataset is not None:
-            dataset.close()
+        opened.push_async_callback(stock.aclose)
+        ring = await trio.to_thread.run_sync(_keep_keyring, state, ring, keys)
+        for note in stock.recovery.notes():
+            log.warning("stock recovered", note=note)
+        put_back = await trio.to_thread.run_sync(restored, state)
+        opening = partial(Ledger.open, state / "ledger.sqlite", now=int(time.time()))
+        ledger = opened.enter_context(await trio.to_thread.run_sync(opening))
+        daemon = Daemon(
+            papers,
+            config_path=config_path,
+            dataset=dataset,
+            ledger=LedgerThread(ledger),
+            audit=audit,
+            stock=stock,
+            listeners=await _listen(config.network.address, "[network] listen"),
+            scrapes=await _listen(config.metrics.address, "[metrics] listen"),
+            logging=logging,
+            ring=ring,
+            restored=put_back,
+            log=log,
+        )
+        await daemon.run(notifier)
 
 
 async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger) -> Dataset | None:
@@ -465,11 +463,14 @@ async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger)
     return dataset
 
 
-def _open_keyring(state: Path, keys: CentreKeys, log: structlog.typing.FilteringBoundLogger) -> Keyring:
+def _open_keyring(
+    state: Path, keys: CentreKeys, audit: AuditFile, log: structlog.typing.FilteringBoundLogger
+) -> Keyring:
     """The keys under the storage key; a change of it that was cut short is seen through first."""
     ring = keyring.load_or_make(state, keys.storage)
     if len(ring.sealing) > 1:
         log.warning("what a former key sealed is sealed anew")  # after a change that was cut short, or a restore
+        audit.append(Event.STORAGE_REKEYED, now=_clock(), details={"stock": "kept", "by": "the daemon at its start"})
         ring = rekey.finish(state, ring, keys.storage, now=_clock())
     return ring
 

@@ -25,7 +25,10 @@ from protocol.errors import Fault, RemoteProtocolError
 from protocol.messages import BegunNotice, BegunQuery
 
 ANSWER_EVERY_S: Final = 60
-"""A peer that asks more often is not answered: an answer is some hundred messages."""
+"""A peer that asks more often on one connection is not answered: an answer is some hundred messages."""
+
+ASK_EVERY_S: Final = 3600
+"""So that an answer of which some was lost, or that a disk would not take, is made good."""
 
 
 class Relearning:
@@ -37,18 +40,26 @@ class Relearning:
         self._mesh = mesh
         self._restored = restored
         self._answered: dict[str, int] = {}
-        self._asked: set[str] = set()
+        self._asked: dict[str, int] = {}
         mesh.register(BegunQuery, self._take_query)
         mesh.register(BegunNotice, self._take_begun)
 
     def greet(self, peer: str) -> None:
-        """Ask a centre that has just connected."""
+        """Ask a centre that has just connected, and answer it anew: the last connection took some with it, perhaps."""
+        self._answered.pop(peer, None)
         if self._restored is not None and self._mesh.post_control(peer, BegunQuery()):
-            self._asked.add(peer)
+            self._asked[peer] = self._workshop.clock()
+
+    def ask_again(self) -> None:
+        """Ask those whose last answer is an hour old, or later by a clock that was set back."""
+        now = self._workshop.clock()
+        for peer, asked_at in tuple(self._asked.items()):
+            if abs(now - asked_at) >= ASK_EVERY_S and self._mesh.post_control(peer, BegunQuery()):
+                self._asked[peer] = now
 
     async def _take_query(self, peer: str, query: BegunQuery) -> None:
         now = self._workshop.clock()
-        if now - self._answered.get(peer, now - ANSWER_EVERY_S) < ANSWER_EVERY_S:
+        if abs(now - self._answered.get(peer, now - ANSWER_EVERY_S)) < ANSWER_EVERY_S:
             return
         self._answered[peer] = now
         try:

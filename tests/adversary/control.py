@@ -117,7 +117,7 @@ async def receiver(directory: Path) -> AsyncIterator[Receiver]:
             populations = Populations(directory / "populations", lambda label: sha256(label).digest())
             put_back = Restored(restored_at=RESTORED_AT, made_at=NOW)
             relearning = Relearning(shop, node.mesh, History(shop, populations), put_back)
-            relearning._asked.add(LIAR)  # it is connected, and has been asked what began
+            relearning._asked[LIAR] = NOW  # it is connected, and has been asked what began
             sessions = SessionManager(node.mesh, charter_digest=papers.CHARTER.digest, log=node.log)
             here = Receiver(node, nodes[LIAR], ledger, audit, shop, heads, sessions)
             here.ledger.add_request(known_request(), now=NOW)

@@ -74,7 +74,6 @@ async def test_a_small_run_of_the_benchmark_fits_the_protocol(tmp_path: Path) ->
     assert figures["mults_per_s@200000"] > figures["mults_per_s@5000"]
 
 
-@pytest.mark.long
 async def test_arithmetic_on_real_stock_fits_the_protocol(tmp_path: Path) -> None:
     """The smallest batches that there are, and no table."""
     async with workshop(tmp_path, 2) as running:

@@ -15,7 +15,9 @@ import pytest
 from nskd.analysis.populations import Populations
 from nskd.daemon.endings import over_by_now
 from nskd.daemon.history import History
-from nskd.daemon.relearning import ANSWER_EVERY_S, Relearning
+from nskd.daemon.relearning import ANSWER_EVERY_S, ASK_EVERY_S, Relearning
+from nskd.errors import OperatorError
+from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.limits import CLOCK_SKEW_MAX_S
 from nskd.governance.policy import Rule
@@ -29,6 +31,11 @@ from tests.nskd.daemon.centres import MemoryMesh, Seat, World, world
 from tests.nskd.governance.workshop import NOW
 
 LATER = NOW + 1000
+
+
+def refused(*_: object, **__: object) -> None:
+    """In place of what a disk does."""
+    raise OperatorError("the disk is full", where="ledger", remedy="Make room.")
 
 
 class Post(MemoryMesh):
@@ -78,6 +85,7 @@ class Scene:
     """Before: all five centres with their memory.  After: midden again, with none."""
 
     before: World
+    after: World
     noord: Teller
     midden: Teller
 
@@ -115,9 +123,8 @@ async def both(directory: Path) -> AsyncIterator[Scene]:
     async with world(directory / "before") as before, world(directory / "after") as after:
         after.now = LATER
         noord = teller(before["noord"], directory / "before")
-        yield Scene(
-            before, noord, teller(after["midden"], directory / "after", Restored(restored_at=LATER, made_at=NOW))
-        )
+        restored = Restored(restored_at=LATER, made_at=NOW)
+        yield Scene(before, after, noord, teller(after["midden"], directory / "after", restored))
 
 
 async def test_what_began_is_learnt_and_never_runs(scene: Scene) -> None:
@@ -210,6 +217,28 @@ async def test_an_answer_cut_short_is_given_anew(scene: Scene) -> None:
     assert await scene.told() == []  # not at once again
     scene.before.now += ANSWER_EVERY_S
     assert len(await scene.told()) == 1
+    scene.noord.relearning.greet("midden")  # a new connection: who knows what became of the answer on the last
+    assert len(await scene.told()) == 1
+
+
+async def test_what_was_lost_is_asked_for_again_within_the_hour(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = await scene.began(1)
+    (notice,) = await scene.told()
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "learn", refused)
+        await scene.midden.hear("noord", notice)
+    assert not scene.knows(sent)
+    scene.midden.relearning.ask_again()
+    assert scene.midden.mesh.sent == []  # not yet
+    scene.after.now += ASK_EVERY_S
+    scene.before.now += ASK_EVERY_S
+    scene.midden.relearning.ask_again()
+    (question,) = scene.midden.mesh.sent
+    await scene.noord.hear("midden", question)
+    await scene.midden.hear("noord", scene.noord.mesh.sent.pop())
+    assert scene.knows(sent)
+    scene.midden.relearning.ask_again()
+    assert scene.midden.mesh.sent == [question]
 
 
 async def test_a_centre_that_was_not_restored_asks_nothing_and_believes_nothing(scene: Scene, tmp_path: Path) -> None:
