@@ -112,11 +112,13 @@ class Requester:
         workshop, digest = self._workshop, entry.request.digest
         try:
             await self._ready(entry)
-            plan = workshop.check(entry.request.table, entry.request.centre)
-            listed = await self._history.listed(digest)
-            need = workshop.need(plan, pairs_of(workshop, plan, await self._history.earlier(listed)))
-            if not await self._turn(entry, need):
-                return
+            listed, need = await self._asked(entry)
+            while True:
+                if not await self._turn(entry, need):
+                    return
+                planned, (listed, need) = listed, await self._asked(entry)
+                if listed == planned:  # else others have begun while this one waited
+                    break
             segments = await self._stock(Stockpile.plan, need)
             await self._sessions.propose(self._proposal(digest, listed, segments))
         except (OperatorError, ProtocolError, Refusal) as error:
@@ -130,6 +132,13 @@ class Requester:
             self._attempts.forget(digest)
         finally:
             self._notices.poke()
+
+    async def _asked(self, entry: Entry) -> tuple[tuple[bytes, ...], dict[str, int]]:
+        """The earlier tables that it would be compared with if it began now, and the stock that it would use."""
+        workshop = self._workshop
+        plan = workshop.check(entry.request.table, entry.request.centre)
+        listed = await self._history.listed(entry.request.digest)
+        return listed, workshop.need(plan, pairs_of(workshop, plan, await self._history.earlier(listed)))
 
     async def _turn(self, entry: Entry, need: Mapping[str, int]) -> bool:
         """Wait until all is there and nobody's turn comes before; False when the request has come to another end."""

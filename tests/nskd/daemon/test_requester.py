@@ -1,0 +1,91 @@
+"""A centre's own request, from its turn to what is proposed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import trio
+
+from nskd.analysis.populations import joined
+from nskd.daemon.epochs import Epochs
+from nskd.daemon.failures import Failures
+from nskd.daemon.history import History
+from nskd.daemon.requester import Requester
+from nskd.daemon.runs import Runs
+from nskd.daemon.wanted import Wanted
+from nskd.peers.mesh import Mesh
+from nskd.sessions.manager import SessionManager
+from nskd.sessions.proposal import Proposal
+from nskd.stockpile import Level, SharedStockpile
+from tests.nskd.daemon.centres import Seat, world
+from tests.nskd.daemon.test_queue import approved, begin
+
+PLENTY = 1 << 40
+
+
+class Stock:
+    """As much of everything as anybody wants."""
+
+    levels = SimpleNamespace(get=lambda kind, default: Level(PLENTY))
+
+    async def wait_for(self, need: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def __call__(self, function: object, need: object) -> dict[str, list[object]]:
+        return {}
+
+
+class Scene:
+    """A requester on a seat, all parts around it so that nothing but the others' requests can hold it up."""
+
+    def __init__(self, seat: Seat) -> None:
+        self.begun: list[bytes] = []  # of others, as history has them
+        self.proposed: list[Proposal] = []
+        self.came = trio.Event()
+        self.looked = trio.Event()
+        self.requester = Requester(
+            workshop=seat.workshop,
+            mesh=cast(Mesh, SimpleNamespace(connected=lambda: True, wait_connected=trio.lowlevel.checkpoint)),
+            sessions=cast(SessionManager, SimpleNamespace(active=lambda: (), propose=self.propose)),
+            stock=cast(SharedStockpile, Stock()),
+            epochs=cast(Epochs, SimpleNamespace(current_id=lambda: b"e" * 32)),
+            notices=seat.notices,
+            wanted=Wanted(),
+            failures=cast(Failures, SimpleNamespace(record=trio.lowlevel.checkpoint, pending=False)),
+            runs=cast(Runs, SimpleNamespace(draining=False)),
+            history=cast(History, SimpleNamespace(listed=self.listed, earlier=self.earlier)),
+        )
+
+    async def listed(self, request: bytes) -> tuple[bytes, ...]:
+        self.looked.set()
+        return tuple(self.begun)
+
+    async def earlier(self, listed: object) -> list[Any]:
+        return []
+
+    async def propose(self, proposal: Proposal) -> None:
+        self.proposed.append(proposal)
+        self.came.set()
+        await trio.sleep_forever()
+
+
+async def test_what_began_while_a_request_waited_its_turn_is_in_its_list(tmp_path: Path) -> None:
+    async with world(tmp_path) as here, trio.open_nursery() as nursery:
+        first, ours = await approved(here, "zuid", 1), await approved(here, "noord", 2)
+        seat = here["noord"]
+        scene = Scene(seat)
+        nursery.start_soon(scene.requester.drive)
+        with trio.fail_after(30):
+            await scene.looked.wait()
+        begin(seat, first)
+        scene.begun.append(first.digest)
+        seat.ledger.finish(first.digest, b"{}", now=here.now)
+        seat.notices.poke()
+        with trio.fail_after(30):
+            await scene.came.wait()
+        nursery.cancel_scope.cancel()
+    (proposal,) = scene.proposed
+    assert proposal.request == ours.digest
+    assert proposal.extra == joined([first.digest])
