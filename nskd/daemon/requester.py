@@ -127,11 +127,23 @@ class Requester:
             else:
                 self._attempts.failed(digest)
             workshop.log.warning("a run did not succeed", request=digest.hex(), reason=str(error))
+            if not self._attempts.left(digest):
+                await self._give_up(digest, error)
             workshop.events.publish("run.failed", request=digest.hex(), reason=str(error))
         else:
             self._attempts.forget(digest)
         finally:
             self._notices.poke()
+
+    async def _give_up(self, digest: bytes, error: Exception) -> None:
+        """Have it on record why it is not tried again, where a run that broke off has not said so already."""
+        workshop = self._workshop
+        try:
+            state = await workshop.ledger(Ledger.give_up, digest, detail=str(error), now=workshop.clock())
+        except OperatorError as trouble:
+            workshop.log.error("a failure could not be recorded", request=digest.hex(), reason=str(trouble))
+        else:
+            workshop.publish_state(digest, state)
 
     async def _asked(self, entry: Entry) -> tuple[tuple[bytes, ...], dict[str, int]]:
         """The earlier tables that it would be compared with if it began now, and the stock that it would use."""

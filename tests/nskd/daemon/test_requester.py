@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import trio
 
 from nskd.analysis.populations import joined
@@ -13,9 +14,13 @@ from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.history import History
 from nskd.daemon.requester import Requester
+from nskd.daemon.retry import ATTEMPTS_MAX
 from nskd.daemon.runs import Runs
 from nskd.daemon.wanted import Wanted
+from nskd.governance.ledger import NOT_BEGUN
+from nskd.governance.lifecycle import State
 from nskd.peers.mesh import Mesh
+from nskd.sessions.kinds import SessionRefused
 from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import Proposal
 from nskd.stockpile import Level, SharedStockpile
@@ -42,6 +47,7 @@ class Scene:
 
     def __init__(self, seat: Seat) -> None:
         self.begun: list[bytes] = []  # of others, as history has them
+        self.refusals = 0  # still to come
         self.proposed: list[Proposal] = []
         self.came = trio.Event()
         self.looked = trio.Event()
@@ -67,6 +73,9 @@ class Scene:
 
     async def propose(self, proposal: Proposal) -> None:
         self.proposed.append(proposal)
+        if self.refusals:
+            self.refusals -= 1
+            raise SessionRefused(bytes(16), {"zuid": "its data is of another year"})
         self.came.set()
         await trio.sleep_forever()
 
@@ -89,3 +98,30 @@ async def test_what_began_while_a_request_waited_its_turn_is_in_its_list(tmp_pat
     (proposal,) = scene.proposed
     assert proposal.request == ours.digest
     assert proposal.extra == joined([first.digest])
+
+
+async def test_a_request_that_others_go_on_refusing_is_given_up_with_their_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked is told that it failed and why, instead of waiting for ever; asked for again, it is proposed again."""
+    monkeypatch.setattr("nskd.daemon.retry.FIRST_PAUSE_S", 0.0)
+    async with world(tmp_path) as here, trio.open_nursery() as nursery:
+        ours, seat = await approved(here, "noord", 1), here["noord"]
+        scene = Scene(seat)
+        scene.refusals = ATTEMPTS_MAX
+        nursery.start_soon(scene.requester.drive)
+        with trio.fail_after(30):
+            while seat.entry(ours).state is not State.FAILED:
+                await seat.notices.changed.wait()
+        entry = seat.entry(ours)
+        assert len(scene.proposed) == ATTEMPTS_MAX
+        assert entry.fault == NOT_BEGUN
+        assert entry.retryable
+        assert "zuid: its data is of another year" in (entry.detail or "")
+        assert not scene.requester.will_retry(ours)
+        scene.requester.forget_failures(ours.digest)  # an operator asks for it
+        seat.notices.poke()
+        with trio.fail_after(30):
+            await scene.came.wait()
+        assert seat.entry(ours).state is State.APPROVED
+        nursery.cancel_scope.cancel()
