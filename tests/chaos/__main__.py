@@ -19,7 +19,7 @@ import trio
 
 from tests.chaos import faults, invariants, workload
 from tests.chaos.site import NAMES, STOCK, Site, site
-from tests.chaos.storm import Storm, releases
+from tests.chaos.storm import FAULTS_LOG, Storm, releases
 
 EVERY_S: Final = 7.0  # between faults, in the mean
 MINUTES: Final = 120.0  # 300 requests take about half of that on two cores with nothing else to do
@@ -51,7 +51,7 @@ def main() -> int:
         print(f"\nFAILED: {len(broken)} things are not as they should be:", flush=True)
         for sentence in broken:
             print(f"  {sentence}")
-        print(f"all files are in {directory}: of each centre its `log`, and its `state` with ledger and audit log")
+        print(f"all files are in {directory}: {FAULTS_LOG}, and of each centre its `log` and `state`")
         print(f"the same requests and faults: {again}", flush=True)
         return 1
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ QUICK_START_S: Final = 15.0  # in which five daemons start on two cores with not
 LULL_AFTER_S: Final = 40.0  # without any request coming to an end: no further fault until one has
 SETTLE_S: Final = 900.0  # for all to come to an end once nothing goes wrong any more
 PROGRESS_S: Final = 60.0
+FAULTS_LOG: Final = "faults.log"
 _LOOK_S: Final = 1.0
 _OPEN: Final = ["submitted", "approved", "running", "failed"]
 
@@ -183,6 +185,8 @@ class Storm:
         network = self.site.network
         assert network is not None
         self.account.faults[fault.kind] += 1
+        names = ", ".join(self.daemons[place].name for place in fault.places)
+        self._note(f"{fault.number}: {fault.kind}: {names}, for {fault.lasts_s:.1f} s")
         if fault.kind is Kind.MOVE:
             network.move(fault.places[0], names=True)
             return
@@ -192,6 +196,7 @@ class Storm:
             await trio.sleep(fault.lasts_s)
         finally:
             network.router.set(fault.ways, CLEAR)
+            self._note(f"{fault.number}: over")
 
     async def _kill(self, fault: Fault) -> None:
         (place,) = fault.places
@@ -206,11 +211,18 @@ class Storm:
         self.account.phases[follower.phase] += 1
         with trio.CancelScope(shield=True):  # whatever ends, it is started again
             daemon.kill()
+            self._note(f"{fault.number}: {fault.kind}: {daemon.name}, at {follower.phase}, for {fault.lasts_s:.1f} s")
             self.book.read(daemon)
             await trio.sleep(fault.lasts_s)
             daemon.start()
         self.account.restarts[daemon.name] += 1
         self._expected_down.discard(place)
+
+    def _note(self, words: str) -> None:
+        """In a log of the faults, with times as in the daemons' own."""
+        now = datetime.datetime.now(datetime.UTC)
+        with (self.site.workshop.directory / FAULTS_LOG).open("a") as log:
+            log.write(f"{now:%Y-%m-%dT%H:%M:%S.%f}Z {words}\n")
 
     def _still(self) -> None:
         if self.site.network is not None:
