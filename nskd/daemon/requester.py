@@ -153,44 +153,39 @@ class Requester:
         return listed, workshop.need(plan, pairs_of(workshop, plan, await self._history.earlier(listed)))
 
     async def _turn(self, entry: Entry, need: Mapping[str, int]) -> bool:
-        """Wait until all is there and nobody's turn comes before; False when the request has come to another end."""
-        digest = entry.request.digest
-        while await self._provided(digest, need):
-            await self._queue.turn(entry.request)
-            now = await self._workshop.ledger(Ledger.get, digest)
-            if self._held_up or not (now.state is State.APPROVED or self._is_wanted(now)):
-                return False
-            if self._mesh.connected() and self._in_stock(need):  # also after those that came before
-                return True
-        return False
+        """Wait until all is there and nobody's turn comes before; False when this one is not next here any more.
+
+        However long a centre is away: that is no failure, and the status says who it is.  Whatever else has become due
+        here and was asked before goes first: that one the others wait for.
+        """
+        came = False
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                nonlocal came
+                while not came:
+                    await self._stock.wait_for(need)
+                    await self._mesh.wait_connected()
+                    if self._in_stock(need):
+                        await self._queue.turn(entry.request)
+                        came = self._mesh.connected() and self._in_stock(need)  # also after those that came before
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait)
+            while True:
+                changed = self._notices.changed
+                if not await self._is_next(entry):
+                    came = False
+                    nursery.cancel_scope.cancel()
+                await changed.wait()
+        return came
+
+    async def _is_next(self, entry: Entry) -> bool:
+        due = None if self._held_up else await self._next_due()
+        return due is not None and due.request.digest == entry.request.digest
 
     def _in_stock(self, need: Mapping[str, int]) -> bool:
         return all(self._stock.levels.get(kind, Level()).ready >= items for kind, items in need.items())
-
-    async def _provided(self, digest: bytes, need: Mapping[str, int]) -> bool:
-        """Wait for all centres and for material enough; False when the request has meanwhile come to another end.
-
-        However long a centre is away: that is no failure, and the status says who it is.
-        """
-        ready = False
-        async with trio.open_nursery() as nursery:
-
-            async def watch() -> None:
-                nonlocal ready
-                while not ready:
-                    await self._stock.wait_for(need)
-                    await self._mesh.wait_connected()
-                    ready = self._in_stock(need)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(watch)
-            while True:
-                changed = self._notices.changed
-                entry = await self._workshop.ledger(Ledger.get, digest)
-                if not (entry.state is State.APPROVED or self._is_wanted(entry)) or self._held_up:
-                    nursery.cancel_scope.cancel()
-                await changed.wait()
-        return ready
 
     async def _ready(self, entry: Entry) -> None:
         if entry.state is State.FAILED:

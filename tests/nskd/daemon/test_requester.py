@@ -125,3 +125,20 @@ async def test_a_request_that_others_go_on_refusing_is_given_up_with_their_reaso
             await scene.came.wait()
         assert seat.entry(ours).state is State.APPROVED
         nursery.cancel_scope.cancel()
+
+
+async def test_a_request_that_becomes_due_goes_before_one_asked_later_that_waits(tmp_path: Path) -> None:
+    """The others wait for the one asked first; were its own centre to wait with another, nobody would run."""
+    async with world(tmp_path) as here, trio.open_nursery() as nursery:
+        first, second = await here.submit(by="noord", number=1), await approved(here, "zuid", 2)
+        third = await approved(here, "noord", 3)
+        scene = Scene(here["noord"])
+        nursery.start_soon(scene.requester.drive)
+        with trio.fail_after(30):
+            await scene.looked.wait()  # at the third, which waits for the second
+        await here.approve_all(first)
+        with trio.fail_after(10):  # less than a turn
+            await scene.came.wait()
+        assert {here["noord"].state(request) for request in (second, third)} == {State.APPROVED}
+        nursery.cancel_scope.cancel()
+    assert [proposal.request for proposal in scene.proposed] == [first.digest]
