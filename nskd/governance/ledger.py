@@ -273,6 +273,11 @@ class Ledger:
             words.keep(db, approval, now=now)
             return self._settle(db, approval.request, charter, now)
 
+    def holds(self, approval: SignedApproval) -> bool:
+        """Whether this very word is on record: it was verified then."""
+        with self._database.reading() as db:
+            return words.holds(db, approval)
+
     def approved_by_policy(self, centre: str, policy: bytes, at: int) -> int:
         """Count the requests that a centre's standing policy, by its digest, has approved in the month of ``at``."""
         with self._database.reading() as db:
