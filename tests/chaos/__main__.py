@@ -21,7 +21,7 @@ from tests.chaos import faults, invariants, workload
 from tests.chaos.site import NAMES, STOCK, Site, site
 from tests.chaos.storm import FAULTS_LOG, Storm, releases
 
-EVERY_S: Final = 7.0  # between faults, in the mean
+EVERY_S: Final = 6.0  # between faults, in the mean
 MINUTES: Final = 120.0  # 300 requests take about half of that on two cores with nothing else to do
 
 
