@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from nskd.daemon import notices
 from nskd.governance.request import SignedRequest
+from nskd.governance.verification import receive_approval
 from tests.nskd.daemon.centres import Seat, World, world
 from tests.nskd.daemon.test_queue import approved, begin, fail
 
@@ -68,10 +68,9 @@ async def test_an_approval_told_again_is_not_verified_again(tmp_path: Path, monk
 
         def verify(*words: Any, **more: Any) -> Any:
             verified.append(words[1])
-            return receive(*words, **more)
+            return receive_approval(*words, **more)
 
-        receive = notices.receive_approval
-        monkeypatch.setattr(notices, "receive_approval", verify)
+        monkeypatch.setattr("nskd.daemon.notices.receive_approval", verify)
         await here.greet("noord", "zuid")
         assert verified == []
         other = await approved(here, "noord", 2)
