@@ -54,7 +54,7 @@ format: $(READY)  ## let ruff lay out the code
 attack: $(READY)  ## attacks on releases of thousands of random workshops; ATTACK=2000 says how many
 	NSKD_ATTACK=$(or $(ATTACK),2000) $(BIN)/python -m pytest --timeout 3600 tests/attack
 
-chaos: $(READY)  ## faults of the network, then daemons killed at random as well; CHAOS_REQUESTS=300 CHAOS_SEED=1 CHAOS_MINUTES=60
+chaos: $(READY)  ## faults of the network, then daemons killed at random as well; CHAOS_REQUESTS=300 CHAOS_CENTRES=5 CHAOS_SEED=1 CHAOS_MINUTES=120
 	$(BIN)/python -m pytest tests/chaos/cases.py
 	$(BIN)/python -m tests.chaos --requests $(or $(CHAOS_REQUESTS),300) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED)) \
 	  $(if $(CHAOS_CENTRES),--centres $(CHAOS_CENTRES)) $(if $(CHAOS_MINUTES),--minutes $(CHAOS_MINUTES))

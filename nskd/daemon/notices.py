@@ -6,7 +6,7 @@ approval tells of its request first, on the same connection, so no approval arri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 
 import trio
 
@@ -14,7 +14,7 @@ from nskd.daemon.auditor import rules
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
-from nskd.governance.approval import SignedApproval
+from nskd.governance.approval import ApprovalError, SignedApproval, read_approval
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
@@ -24,7 +24,8 @@ from nskd.peers.mesh import Mesh
 from protocol.errors import RemoteProtocolError
 from protocol.messages import ApprovalNotice, RequestNotice
 
-_TELL = (State.SUBMITTED, State.APPROVED, State.RUNNING, State.FAILED)
+# Nothing that runs: all know of it, and one that has just connected has no part in the run, which so fails and is told.
+_TELL = (State.SUBMITTED, State.APPROVED, State.FAILED)
 
 
 def request_notice(request: SignedRequest) -> RequestNotice:
@@ -65,13 +66,14 @@ class Notices:
     async def tell_again(self) -> None:
         """Tell all peers of what waits for approvals or a run: one whose disk was full may have missed it."""
         for peer in self._mesh.peers:
-            await self.tell_all(peer, (State.SUBMITTED, State.APPROVED))
+            await self.tell_all(peer)
 
-    async def tell_all(self, peer: str, states: Collection[State] = _TELL) -> None:
+    async def tell_all(self, peer: str) -> None:
         """Tell one peer of everything open: it has just connected."""
         ledger = self._workshop.ledger
-        for entry in await ledger(Ledger.entries, states=states):
-            if entry.state is State.FAILED and not entry.retryable:
+        for listed in await ledger(Ledger.entries, states=_TELL):
+            entry = await ledger(Ledger.get, listed.request.digest)  # telling takes time, and what is over is not told
+            if entry.state not in _TELL or (entry.state is State.FAILED and not entry.retryable):
                 continue
             try:
                 await self._mesh.send_control(peer, request_notice(entry.request))
@@ -110,9 +112,19 @@ class Notices:
             self._wanted.note(digest, {peer})
             self.poke()
 
+    async def _is_kept(self, notice: ApprovalNotice) -> bool:
+        """Whether this very word was verified and kept before: after every reconnection all is told again."""
+        try:
+            told = read_approval(notice.approval, notice.centre, notice.signature)
+        except ApprovalError:
+            return False  # who verifies it says what is wrong
+        return await self._workshop.ledger(Ledger.holds, told)
+
     async def _take_approval(self, peer: str, notice: ApprovalNotice) -> None:
         workshop = self._workshop
         now = workshop.clock()
+        if await self._is_kept(notice):
+            return
         try:
             approval = receive_approval(
                 notice.approval, notice.centre, notice.signature, charter=workshop.charter, now=now

@@ -112,11 +112,13 @@ class Requester:
         workshop, digest = self._workshop, entry.request.digest
         try:
             await self._ready(entry)
-            plan = workshop.check(entry.request.table, entry.request.centre)
-            listed = await self._history.listed(digest)
-            need = workshop.need(plan, pairs_of(workshop, plan, await self._history.earlier(listed)))
-            if not await self._turn(entry, need):
-                return
+            listed, need = await self._asked(entry)
+            while True:
+                if not await self._turn(entry, need):
+                    return
+                planned, (listed, need) = listed, await self._asked(entry)
+                if listed == planned:  # else others have begun while this one waited
+                    break
             segments = await self._stock(Stockpile.plan, need)
             await self._sessions.propose(self._proposal(digest, listed, segments))
         except (OperatorError, ProtocolError, Refusal) as error:
@@ -125,51 +127,65 @@ class Requester:
             else:
                 self._attempts.failed(digest)
             workshop.log.warning("a run did not succeed", request=digest.hex(), reason=str(error))
+            if not self._attempts.left(digest):
+                await self._give_up(digest, error)
             workshop.events.publish("run.failed", request=digest.hex(), reason=str(error))
         else:
             self._attempts.forget(digest)
         finally:
             self._notices.poke()
 
+    async def _give_up(self, digest: bytes, error: Exception) -> None:
+        """Have it on record why it is not tried again, where a run that broke off has not said so already."""
+        workshop = self._workshop
+        try:
+            state = await workshop.ledger(Ledger.give_up, digest, detail=str(error), now=workshop.clock())
+        except OperatorError as trouble:
+            workshop.log.error("a failure could not be recorded", request=digest.hex(), reason=str(trouble))
+        else:
+            workshop.publish_state(digest, state)
+
+    async def _asked(self, entry: Entry) -> tuple[tuple[bytes, ...], dict[str, int]]:
+        """The earlier tables that it would be compared with if it began now, and the stock that it would use."""
+        workshop = self._workshop
+        plan = workshop.check(entry.request.table, entry.request.centre)
+        listed = await self._history.listed(entry.request.digest)
+        return listed, workshop.need(plan, pairs_of(workshop, plan, await self._history.earlier(listed)))
+
     async def _turn(self, entry: Entry, need: Mapping[str, int]) -> bool:
-        """Wait until all is there and nobody's turn comes before; False when the request has come to another end."""
-        digest = entry.request.digest
-        while await self._provided(digest, need):
-            await self._queue.turn(entry.request)
-            now = await self._workshop.ledger(Ledger.get, digest)
-            if self._held_up or not (now.state is State.APPROVED or self._is_wanted(now)):
-                return False
-            if self._mesh.connected() and self._in_stock(need):  # also after those that came before
-                return True
-        return False
+        """Wait until all is there and nobody's turn comes before; False when this one is not next here any more.
+
+        However long a centre is away: that is no failure, and the status says who it is.  Whatever else has become due
+        here and was asked before goes first: that one the others wait for.
+        """
+        came = False
+        async with trio.open_nursery() as nursery:
+
+            async def wait() -> None:
+                nonlocal came
+                while not came:
+                    await self._stock.wait_for(need)
+                    await self._mesh.wait_connected()
+                    if self._in_stock(need):
+                        await self._queue.turn(entry.request)
+                        came = self._mesh.connected() and self._in_stock(need)  # also after those that came before
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(wait)
+            while True:
+                changed = self._notices.changed
+                if not await self._is_next(entry):
+                    came = False
+                    nursery.cancel_scope.cancel()
+                await changed.wait()
+        return came
+
+    async def _is_next(self, entry: Entry) -> bool:
+        due = None if self._held_up else await self._next_due()
+        return due is not None and due.request.digest == entry.request.digest
 
     def _in_stock(self, need: Mapping[str, int]) -> bool:
         return all(self._stock.levels.get(kind, Level()).ready >= items for kind, items in need.items())
-
-    async def _provided(self, digest: bytes, need: Mapping[str, int]) -> bool:
-        """Wait for all centres and for material enough; False when the request has meanwhile come to another end.
-
-        However long a centre is away: that is no failure, and the status says who it is.
-        """
-        ready = False
-        async with trio.open_nursery() as nursery:
-
-            async def watch() -> None:
-                nonlocal ready
-                while not ready:
-                    await self._stock.wait_for(need)
-                    await self._mesh.wait_connected()
-                    ready = self._in_stock(need)
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(watch)
-            while True:
-                changed = self._notices.changed
-                entry = await self._workshop.ledger(Ledger.get, digest)
-                if not (entry.state is State.APPROVED or self._is_wanted(entry)) or self._held_up:
-                    nursery.cancel_scope.cancel()
-                await changed.wait()
-        return ready
 
     async def _ready(self, entry: Entry) -> None:
         if entry.state is State.FAILED:

@@ -312,6 +312,7 @@ class Runs:
             await self._check_same(entry, released)
             party.record("release", octets(release_digest(released)))
             await party.confirm()
+            self._wanted.take(entry.request.digest)  # who lacked it until now says so anew, should it not keep it
             # A model made again comes out alike whatever the steps on its way have told: such a run stays counted.
             if "model" not in outcome.further or entry.state is not State.DONE:
                 self._contributions.end_venture(entry.request.digest)

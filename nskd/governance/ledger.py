@@ -32,6 +32,9 @@ RESTORED: Final = "restored"
 """Stands in place of a fault where a request is known of by what others told after a restore."""
 
 INTERRUPTED: Final = "interrupted"
+NOT_BEGUN: Final = "not-begun"
+"""The fault of a request that was proposed in vain, and is no more."""
+
 """The fault of a run that ended with the daemon."""
 
 ERASED: Final = "erased"
@@ -270,6 +273,11 @@ class Ledger:
             words.keep(db, approval, now=now)
             return self._settle(db, approval.request, charter, now)
 
+    def holds(self, approval: SignedApproval) -> bool:
+        """Whether this very word is on record: it was verified then."""
+        with self._database.reading() as db:
+            return words.holds(db, approval)
+
     def approved_by_policy(self, centre: str, policy: bytes, at: int) -> int:
         """Count the requests that a centre's standing policy, by its digest, has approved in the month of ``at``."""
         with self._database.reading() as db:
@@ -339,6 +347,18 @@ class Ledger:
                 (fault[:64], detail[: limits.DETAIL_CHARS_MAX], int(retryable), digest),
             )
             return self._settle(db, digest, charter, now)
+
+    def give_up(self, digest: bytes, *, detail: str, now: int) -> State:
+        """Record that no run of an approved request begins, and why, until somebody asks for it: its state after."""
+        with self._database.writing() as db:
+            state = self._state(db, digest)
+            if state is not State.APPROVED:
+                return state
+            db.execute(
+                "UPDATE request SET fault = ?, detail = ?, retryable = 1 WHERE digest = ?",
+                (NOT_BEGUN, detail[: limits.DETAIL_CHARS_MAX], digest),
+            )
+            return self._move(db, digest, Event.GIVE_UP, now)
 
     def retry(self, digest: bytes, *, charter: Charter, now: int) -> State:
         """Make a failed request ready to run again, if the failure allows it and the approvals still hold."""

@@ -1,12 +1,13 @@
 """The life of a request at one centre, as one table.
 
     submitted ──approvals complete──▶ approved ──start──▶ running ──finish──▶ done
-        ▲  └──────── refuse, expire ◀────┘ │                 └──fail──▶ failed ──retry──▶ approved
-        └───────────── lapse ◀─────────────┘
+        ▲  └──────── refuse, expire ◀────┘ │ │               └──fail──▶ failed ──retry──▶ approved
+        └───────────── lapse ◀─────────────┘ └───────give up──────────────▲
 
 Each centre keeps its own; nothing here asks the others.  ``done``, ``refused`` and ``expired`` are final, and
 so is ``failed`` when the failure was not retryable (a peer cheated).  What a daemon killed in the middle of a
-run finds as ``running`` when it starts again becomes ``failed``, retryable.
+run finds as ``running`` when it starts again becomes ``failed``, retryable; so does one that the centre which asked has
+proposed in vain so often that it proposes it no more.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class Event(enum.StrEnum):
     START = "start"
     FINISH = "finish"
     FAIL = "fail"
+    GIVE_UP = "give up"
     RETRY = "retry"
     REFUSE = "refuse"
     EXPIRE = "expire"
@@ -52,6 +54,7 @@ TRANSITIONS: Final = MappingProxyType(
         (State.APPROVED, Event.REFUSE): State.REFUSED,
         (State.APPROVED, Event.EXPIRE): State.EXPIRED,
         (State.APPROVED, Event.START): State.RUNNING,
+        (State.APPROVED, Event.GIVE_UP): State.FAILED,
         # No refusal while it runs: an approval can be taken back until the run starts, not after.
         (State.RUNNING, Event.FINISH): State.DONE,
         (State.RUNNING, Event.FAIL): State.FAILED,

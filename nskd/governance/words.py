@@ -55,6 +55,15 @@ def keep(db: sqlite3.Connection, approval: SignedApproval, *, now: int) -> None:
     )
 
 
+def holds(db: sqlite3.Connection, approval: SignedApproval) -> bool:
+    """Whether it is recorded, to the byte."""
+    found = db.execute(
+        "SELECT 1 FROM approval WHERE request = ? AND centre = ? AND body = ? AND signature = ?",
+        (approval.request, approval.centre, approval.body, approval.signature),
+    )
+    return found.fetchone() is not None
+
+
 def kept(db: sqlite3.Connection, request: bytes) -> tuple[SignedApproval, ...]:
     """Return all words on a request, by centre; ``ApprovalError`` for a row that cannot be read."""
     rows = db.execute(

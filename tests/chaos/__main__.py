@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import math
+import resource
 import secrets
 import shutil
 import signal
@@ -19,9 +19,10 @@ import trio
 
 from tests.chaos import faults, invariants, workload
 from tests.chaos.site import NAMES, STOCK, Site, site
-from tests.chaos.storm import Storm, releases
+from tests.chaos.storm import FAULTS_LOG, Storm, releases
 
-EVERY_S: Final = 8.0  # between faults, in the mean
+EVERY_S: Final = 6.0  # between faults, in the mean
+MINUTES: Final = 120.0  # 300 requests take about half of that on two cores with nothing else to do
 
 
 def main() -> int:
@@ -31,26 +32,33 @@ def main() -> int:
     parser.add_argument("--centres", type=int, choices=range(3, len(NAMES) + 1), default=len(NAMES))
     parser.add_argument("--seed", type=int, default=secrets.randbits(32))
     parser.add_argument("--every", type=float, default=EVERY_S, metavar="SECONDS", help="between faults, in the mean")
-    parser.add_argument("--minutes", type=float, default=math.inf, help="ask nothing more after so long")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="give up after so long")
     parser.add_argument("--keep", type=Path, help="work in this new directory, and keep it")
     options = parser.parse_args()
     directory = options.keep or Path(tempfile.mkdtemp(prefix="nskd-chaos-"))
     directory.mkdir(parents=True, exist_ok=True)
-    print(
-        f"seed {options.seed}, {options.requests} requests, a fault every {options.every:g} s, in {directory}",
-        flush=True,
+    again = (
+        f"python -m tests.chaos --seed {options.seed} --requests {options.requests} --centres {options.centres}"
+        f" --every {options.every:g}"
     )
+    print(f"{again}\nat most {options.minutes:g} minutes, in {directory}", flush=True)
     with site(directory, options.seed, NAMES[: options.centres], stock=STOCK) as made:
         broken = trio.run(_until_told, made, options)
     if broken is None:
         print(f"stopped; all files are in {directory}", flush=True)
         return 130
     if broken:
-        print(f"\n{len(broken)} things are not as they should be (all files are in {directory}):", flush=True)
+        print(f"\nFAILED: {len(broken)} things are not as they should be:", flush=True)
         for sentence in broken:
             print(f"  {sentence}")
+        print(f"all files are in {directory}: {FAULTS_LOG}, and of each centre its `log` and `state`")
+        print(f"the same requests and faults: {again}", flush=True)
         return 1
-    print("\nnothing lost, nothing released twice or wrongly, no stock used twice, every log in order", flush=True)
+    print(
+        "\nPASSED: nothing lost, nothing released twice or wrongly, every request done or refused with a reason, no"
+        " stock used twice, every log in order",
+        flush=True,
+    )
     if options.keep is None:
         shutil.rmtree(directory)
     return 0
@@ -80,15 +88,16 @@ async def _chaos(made: Site, options: argparse.Namespace) -> list[str]:
     storm = Storm(made, items, drawn, _teller(), 60 * options.minutes)
     await storm.run()
     broken = [*storm.account.broken, *[sentence async for sentence in _ill(made)]]
-    asked = storm.items = [item for item in items if item.ending is not None or item.digest is not None]
+    asked = [item for item in items if item.digest is not None]
     released = await releases(made.daemons, asked)
+    storm.tell(f"checking {len(released)} releases against plain counting, and all logs")
     peaks = {follower.daemon.name: follower.peak_kib for follower in storm.followers}
     for daemon in made.daemons:
         daemon.running.terminate()
         if (status := await trio.to_thread.run_sync(daemon.reap)) != 0:
             broken.append(f"{daemon.name} did not stop in good order: {status}")
     broken += _judged(made, storm, released, peaks)
-    _table(storm, options.requests, released, peaks)
+    _table(storm, released, peaks)
     return broken
 
 
@@ -113,13 +122,12 @@ def _judged(
     yield from invariants.released_rightly(made.workshop, storm.items, released)
 
 
-def _table(storm: Storm, count: int, released: Mapping[str, dict[str, Any]], peaks: Mapping[str, int]) -> None:
+def _table(storm: Storm, released: Mapping[str, dict[str, Any]], peaks: Mapping[str, int]) -> None:
     account = storm.account
     print()
-    if len(storm.items) < count:
-        print(f"only {len(storm.items)} of {count} requests were asked in the time given")
     _counts("requests, at the centre that asked", Counter(_ending(item) for item in storm.items))
     again = Counter({"asked again by an operator": sum(item.asked_again for item in storm.items)})
+    again["withdrawn, and submitted once more"] = sum(item.withdrawn for item in storm.items)
     again["releases checked against plain counting"] = len(released)
     again["cells shown"] = sum(cell["value"] is not None for each in released.values() for cell in each["cells"])
     _counts("of these", again)
@@ -127,11 +135,17 @@ def _table(storm: Storm, count: int, released: Mapping[str, dict[str, Any]], pea
     _counts("killed while at", account.phases)
     _counts("started again", account.restarts)
     _counts("most memory of a process, MiB", Counter({name: kib // 1024 for name, kib in peaks.items()}))
-    _counts("time", Counter({"lulls, for want of progress": account.lulls, "seconds": round(account.seconds)}))
+    times = {"lulls, for want of progress": account.lulls, "seconds in all": round(account.seconds)}
+    daemons = resource.getrusage(resource.RUSAGE_CHILDREN)  # those that have ended, as all have
+    times["seconds of processor, daemons"] = round(daemons.ru_utime + daemons.ru_stime)
+    times["seconds of processor, packets and checks"] = round(time.process_time())
+    _counts("time", Counter(times))
 
 
 def _ending(item: workload.Item) -> str:
     reason = item.reason.partition(";")[0][:70]
+    if item.ending == "refused" and not item.withdrawn:
+        return "refused by a steward"
     return item.ending + (f": {reason}" if reason and item.ending != "done" else "") if item.ending else "open"
 
 

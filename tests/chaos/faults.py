@@ -43,13 +43,13 @@ MOMENTS: Final = (
     "compare releases",
 )
 _WEIGHTS: Final = {
-    Kind.KILL: 9,
-    Kind.PARTITION: 4,
-    Kind.ONE_WAY_LOSS: 3,
-    Kind.LOSS: 2,
-    Kind.DELAY: 3,
-    Kind.NARROW: 3,
-    Kind.MOVE: 2,
+    Kind.KILL: 18,
+    Kind.PARTITION: 10,
+    Kind.ONE_WAY_LOSS: 8,
+    Kind.LOSS: 6,
+    Kind.DELAY: 8,
+    Kind.NARROW: 8,
+    Kind.MOVE: 1,  # seldom: up to 45 s in which nothing can be done, and other faults are wasted
 }
 _PATHS: Final = {
     Kind.PARTITION: Path(up=False),
@@ -58,8 +58,8 @@ _PATHS: Final = {
     Kind.DELAY: Path(delay_s=0.2),
     Kind.NARROW: Path(bytes_per_s=30_000),
 }
-_SHORT_S, _LONG_S = (1.0, 12.0), (37.0, 45.0)  # the longer outlast the patience with a silent peer
-_LONG_SHARE: Final = 0.1
+_SHORT_S, _LONG_S = (1.0, 8.0), (37.0, 45.0)  # the longer outlast the patience with a silent peer
+_LONG_SHARE: Final = 0.03  # as seldom, for the same reason
 _DOWN_S: Final = (0.0, 6.0)  # until systemd starts a daemon that was killed
 
 

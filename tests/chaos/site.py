@@ -35,7 +35,7 @@ DIFFERENCING: Final = 1  # earlier table; each more costs some ten thousand bits
 POLICY_PER_MONTH: Final = 100  # the most that a standing policy may approve
 STOCK: Final = "".join(
     f'{kind} = {{ low = "{low}", high = "{high}" }}\n'
-    for kind, low, high in (("triples", "20k", "60k"), ("bits", "60k", "240k"), ("masks", "1k", "10k"))
+    for kind, low, high in (("triples", "25k", "75k"), ("bits", "100k", "300k"), ("masks", "1k", "10k"))
 )
 
 

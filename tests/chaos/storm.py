@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import time
 from collections import Counter
@@ -20,14 +21,16 @@ from tests.chaos.watch import Follower
 from tests.chaos.workload import Item
 from tests.system.workshop import Daemon, StockBook
 
-OPEN_MAX: Final = 10  # requests under way at once
-SERIAL_PATIENCE_S: Final = 240.0  # until an operator asks again for one that does not move
+OPEN_MAX: Final = 40  # requests under way at once: stock is made for all that wait, and a large batch costs little more
+SERIAL_PATIENCE_S: Final = 900.0  # until an operator asks again for one that does not move
 MOMENT_PATIENCE_S: Final = 8.0  # for the moment at which a daemon is to be killed
 QUICK_START_S: Final = 15.0  # in which five daemons start on two cores with nothing else to do: sets the pace of faults
 LULL_AFTER_S: Final = 40.0  # without any request coming to an end: no further fault until one has
 SETTLE_S: Final = 900.0  # for all to come to an end once nothing goes wrong any more
+PROGRESS_S: Final = 60.0
+FAULTS_LOG: Final = "faults.log"
 _LOOK_S: Final = 1.0
-_OPEN: Final = ["submitted", "approved", "running"]
+_OPEN: Final = ["submitted", "approved", "running", "failed"]
 
 
 @attrs.define(eq=False)
@@ -48,19 +51,21 @@ class Account:
 
 @attrs.define(eq=False)
 class Storm:
-    """Nothing more is asked after ``asking_s``; ``tell`` prints a line."""
+    """Nothing goes wrong any more once everything has ended, or after ``at_most_s``; ``tell`` prints a line."""
 
     site: Site
     items: list[Item]
     faults: Iterator[Fault]
     tell: Callable[[str], None]
-    asking_s: float = math.inf
+    at_most_s: float = math.inf
     account: Account = attrs.field(factory=Account)
     book: StockBook = attrs.field(factory=StockBook)
     followers: list[Follower] = attrs.field(factory=list)
+    _by_title: dict[str, Item] = attrs.field(factory=dict)
     _pace: float = 1.0
     _expected_down: set[int] = attrs.field(factory=set)
     _last_end_s: float = math.inf  # on trio's clock; nothing is missed before all has begun
+    _all_ended: trio.Event = attrs.field(factory=trio.Event)
     _ended: trio.Event = attrs.field(factory=trio.Event)  # of the next request that comes to an end
     _weather: trio.CancelScope = attrs.field(factory=trio.CancelScope)
 
@@ -71,20 +76,22 @@ class Storm:
     async def run(self) -> None:
         """Start, ask everything, wait until all is settled; daemons run on."""
         self.followers = [Follower(daemon) for daemon in self.daemons]
+        self._by_title = {item.title: item for item in self.items}
         self.site.workshop.start()
         async with trio.open_nursery() as nursery:
             for place, (daemon, follower) in enumerate(zip(self.daemons, self.followers, strict=True)):
                 nursery.start_soon(follower.follow)
                 nursery.start_soon(follower.measure)
                 nursery.start_soon(self._guard, place)
-                titles = {item.title: item for item in self.items}
-                nursery.start_soon(workload.steward, daemon, place, titles)
+                nursery.start_soon(workload.steward, daemon, place, self._by_title)
             await self._connected()
             self._pace = max(1.0, self.account.seconds / QUICK_START_S)
             self.tell(f"all are connected; everything goes wrong {self._pace:.1f} times more slowly for this machine")
             nursery.start_soon(self._blow)
             nursery.start_soon(self._progress)
-            await self._ask()
+            with trio.move_on_after(self.at_most_s):
+                nursery.start_soon(self._ask)
+                await self._all_ended.wait()
             self._weather.cancel()
             await self._settle()
             nursery.cancel_scope.cancel()
@@ -95,11 +102,10 @@ class Storm:
         self._last_end_s = trio.current_time()
         room = trio.CapacityLimiter(OPEN_MAX)
         async with trio.open_nursery() as nursery:
-            for item in self.items:
+            for item in tuple(self.items):  # those that replace others come in their room
                 await room.acquire_on_behalf_of(item)
-                if self.account.seconds > self.asking_s:
-                    break
                 nursery.start_soon(self._see_through, item, room)
+        self._all_ended.set()
 
     async def _see_through(self, item: Item, room: trio.CapacityLimiter) -> None:
         daemon = self.daemons[item.asking]
@@ -112,24 +118,32 @@ class Storm:
         self._ended.set()
         self._ended = trio.Event()
         room.release_on_behalf_of(item)
+        if item.withdrawn:
+            other = workload.once_more(item, len(self.items) + 1)
+            self.items.append(other)
+            self._by_title[other.title] = other
+            await room.acquire_on_behalf_of(other)
+            await self._see_through(other, room)
 
     async def _settle(self) -> None:
-        """Until nothing is open anywhere; an operator asks again where nothing moves, and for what failed at some."""
+        """Until everything has ended everywhere; what is open at a centre is still seen through by those who asked."""
         self.tell("nothing goes wrong any more; waiting until all is settled")
         self._still()
-        by_digest = {item.digest: item for item in self.items}
-        asked_s = -math.inf
+        unsettled: set[str] = set()
         with trio.move_on_after(SETTLE_S):
             await self._connected()
-            while unsettled := await self._unsettled():
-                if trio.current_time() - asked_s > 60:
-                    asked_s = trio.current_time()
-                    for item in filter(None, map(by_digest.get, sorted(unsettled))):
-                        if math.isfinite(asked_s) and item.asked_again < 3:
-                            await workload.run_again(self.daemons[item.asking], item)
+            await self._all_ended.wait()
+            while True:
+                unsettled = await self._unsettled()
+                if not unsettled:
+                    return
                 await trio.sleep(_LOOK_S)
-            return
-        self.account.broken.append(f"{len(unsettled)} requests did not settle in {SETTLE_S:.0f} s")
+        asked = sum(item.digest is not None for item in self.items)
+        ended = sum(item.ending is not None for item in self.items)
+        self.account.broken.append(
+            f"it did not come to its end: {asked} of {len(self.items)} requests asked, {ended} ended at the centre that"
+            f" asked, {len(unsettled)} not at another"
+        )
 
     async def _connected(self) -> None:
         """All of them, however slowly they start on a machine that has other things to do."""
@@ -141,12 +155,12 @@ class Storm:
                 await trio.sleep(_LOOK_S)
 
     async def _unsettled(self) -> set[str]:
-        """Open somewhere; or failed at one centre while another has the release."""
+        """What some centre does not hold to be done, refused or failed for good: it may still be repeated there."""
         found: set[str] = set()
         for daemon in self.daemons:
             listed = await workload.persist(daemon, "request.list", states=_OPEN, limit=500)
             found |= {row["request"] for row in listed["requests"]}
-        return found
+        return found - {item.digest for item in self.items if item.ending == "failed"}
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
@@ -171,6 +185,8 @@ class Storm:
         network = self.site.network
         assert network is not None
         self.account.faults[fault.kind] += 1
+        names = ", ".join(self.daemons[place].name for place in fault.places)
+        self._note(f"{fault.number}: {fault.kind}: {names}, for {fault.lasts_s:.1f} s")
         if fault.kind is Kind.MOVE:
             network.move(fault.places[0], names=True)
             return
@@ -180,6 +196,7 @@ class Storm:
             await trio.sleep(fault.lasts_s)
         finally:
             network.router.set(fault.ways, CLEAR)
+            self._note(f"{fault.number}: over")
 
     async def _kill(self, fault: Fault) -> None:
         (place,) = fault.places
@@ -194,11 +211,18 @@ class Storm:
         self.account.phases[follower.phase] += 1
         with trio.CancelScope(shield=True):  # whatever ends, it is started again
             daemon.kill()
+            self._note(f"{fault.number}: {fault.kind}: {daemon.name}, at {follower.phase}, for {fault.lasts_s:.1f} s")
             self.book.read(daemon)
             await trio.sleep(fault.lasts_s)
             daemon.start()
         self.account.restarts[daemon.name] += 1
         self._expected_down.discard(place)
+
+    def _note(self, words: str) -> None:
+        """In a log of the faults, with times as in the daemons' own."""
+        now = datetime.datetime.now(datetime.UTC)
+        with (self.site.workshop.directory / FAULTS_LOG).open("a") as log:
+            log.write(f"{now:%Y-%m-%dT%H:%M:%S.%f}Z {words}\n")
 
     def _still(self) -> None:
         if self.site.network is not None:
@@ -220,12 +244,16 @@ class Storm:
 
     async def _progress(self) -> None:
         while True:
-            await trio.sleep(10)
+            await trio.sleep(PROGRESS_S)
             ended = Counter(item.ending for item in self.items if item.ending is not None)
-            words = ", ".join(f"{count} {ending}" for ending, count in sorted(ended.items())) or "none yet"
-            faults = sum(self.account.faults.values())
-            at = " ".join(f"{f.daemon.name}: {f.phase};" for f in self.followers)
-            self.tell(f"{sum(ended.values())} of {len(self.items)} ended ({words}); {faults} faults; {at}")
+            asked = sum(item.digest is not None and item.ending is None for item in self.items)
+            words = "".join(f", {count} {ending}" for ending, count in sorted(ended.items()))
+            kills, faults = self.account.faults[Kind.KILL], sum(self.account.faults.values())
+            at = "; ".join(f"{follower.daemon.name}: {follower.phase}" for follower in self.followers)
+            self.tell(
+                f"{ended.total()} of {len(self.items)} ended{words}, {asked} open; {kills} kills, {faults - kills} link"
+                f" faults, {self.account.lulls} lulls ({at})"
+            )
 
 
 async def releases(daemons: list[Daemon], items: list[Item]) -> dict[str, dict[str, Any]]:

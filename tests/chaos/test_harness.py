@@ -167,22 +167,25 @@ def item(number: int) -> Item:
     return made
 
 
-def lost(end: End | None) -> list[str]:
+def lost(end: End | None, refused_by: int | None = None) -> list[str]:
     """What is said where one of three centres has a request so."""
     found = {"a": {"01": DONE}, "b": {"01": DONE}, "c": {} if end is None else {"01": end}}
-    return list(invariants.nothing_lost([item(1)], found))
+    asked = item(1)
+    asked.refused_by = refused_by
+    return list(invariants.nothing_lost([asked], found))
 
 
 def test_requests_that_are_lost_are_seen() -> None:
     assert lost(DONE) == []
-    assert lost(End("failed", "disconnected: west is gone", True, None)) == []
-    assert lost(End("refused", "", False, None)) == []
+    assert lost(End("refused", "refused by c", False, None), refused_by=2) == []
+    assert "no steward was to refuse it" in lost(End("refused", "refused by c", False, None))[0]
+    assert "no reason" in lost(End("refused", "", False, None), refused_by=2)[0]
+    assert "failed at c: disconnected: west is gone" in lost(End("failed", "disconnected: west is gone", True, None))[0]
     assert "not known at c" in lost(None)[0]
     for state in ("submitted", "approved", "running"):
         assert f"still {state} at c" in lost(End(state, "", False, None))[0]
     assert "nobody says why" in lost(End("failed", "", False, None))[0]
     assert "without a result" in lost(End("done", "", False, None))[0]
-    assert "mistake of our own" in lost(End("failed", "internal-error: KeyError", False, None))[0]
     asked = item(2)
     asked.digest = None
     assert "neither taken nor turned away" in next(invariants.nothing_lost([asked], {}))

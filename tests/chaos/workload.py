@@ -11,14 +11,17 @@ import numpy as np
 import trio
 
 from nskd.control.client import DaemonError, UnreachableError
+from nskd.control.codes import Code
 from nskd.governance.statement import Verdict
 from nskd.sandbox.drive import decide
 from tests.chaos.site import POLICY_PER_MONTH
 from tests.system.oracle import Question, random_question
 from tests.system.workshop import THRESHOLD, Daemon, EndedError
 
-CELLS_MAX: Final = 12
+CELLS_MAX: Final = 8  # small tables: what a request needs of the stock grows with their square
 _REFUSED_SHARE: Final = 0.03  # by a steward, of requests that the standing policy leaves to people
+_AGAIN_MAX: Final = 3  # times that a failed request is run again before its people submit another in its stead
+_ASK_ANEW: Final = "submit the request again"  # the remedy of a failure of which running it again is none
 _LOOK_S: Final = 0.5  # between looks at what there is to decide: a daemon that comes back tells nobody of it
 TITLE: Final = "Chaos"
 
@@ -35,11 +38,14 @@ class Item:
     turned_away: str | None = None  # when it was submitted: why
     ending: str | None = None
     reason: str = ""
-    asked_again: int = 0  # by an operator, after the daemon had given up
+    replaces: int | None = None  # the number of one that its own people withdrew, as nothing came of it
+    failures: int = 0  # that the daemon did not go on from by itself
+    withdrawn: bool = False
+    asked_again: int = 0  # by an operator, after the daemon had given up, or where nothing moved
 
     @property
     def title(self) -> str:
-        return f"{TITLE} {self.number}"
+        return f"{TITLE} {self.number}" if self.replaces is None else f"{TITLE} {self.replaces} once more"
 
     @property
     def text(self) -> str:
@@ -47,8 +53,8 @@ class Item:
 
     @property
     def by_policy(self) -> bool:
-        """The standing policy covers it; what has a filter is for people."""
-        return self.question.condition[0] is None
+        """The standing policy covers it, until its month is full; what has a filter is for people."""
+        return self.question.condition[0] is None and self.replaces is None
 
 
 def drawn(seed: int, centres: int, count: int) -> Iterator[Item]:
@@ -76,6 +82,11 @@ async def persist(daemon: Daemon, method: str, **params: Any) -> Any:
         await trio.sleep(_LOOK_S)
 
 
+def once_more(item: Item, number: int) -> Item:
+    """What is asked in its stead."""
+    return Item(number, item.question, item.asking, refused_by=None, replaces=item.number)
+
+
 async def submit(daemon: Daemon, item: Item) -> None:
     """Ask; a daemon that dies over it is looked at before it is asked again, so that nothing is asked twice."""
     while item.digest is None and item.turned_away is None:
@@ -91,32 +102,55 @@ async def submit(daemon: Daemon, item: Item) -> None:
 
 
 async def see_through(daemon: Daemon, item: Item, patience_s: float) -> None:
-    """Wait until the centre that asked has done with it; an operator there asks again when the daemon has given up."""
+    """Wait until the centre that asked has done with it.
+
+    Its people have a failed run repeated, and ask again for what does not move.  What goes on failing they refuse
+    themselves; another is to be asked in its stead.
+    """
     assert item.digest is not None
     began_s = trio.current_time()
     while item.ending is None:
         answer = await persist(daemon, "result.wait", request=item.digest, timeout_s=5.0)
-        state, began = answer["state"], trio.current_time()
-        if state in ("done", "refused", "expired") or (state == "failed" and await _is_over(daemon, item)):
-            item.ending, item.reason = state, answer["detail"] or answer["fault"] or ""
-        elif began - began_s > patience_s:
+        state, now_s = answer["state"], trio.current_time()
+        over = state in ("done", "refused", "expired")
+        if state == "failed" and await _is_over(daemon, item):
+            item.failures += 1
+            if item.failures <= _AGAIN_MAX and _ASK_ANEW not in (answer["detail"] or "").lower():
+                over = not await run_again(daemon, item)
+            else:
+                item.reason = f"{answer['fault']}: {answer['detail']}"
+                await _withdraw(daemon, item)
+        elif not over and now_s - began_s > patience_s:
             await run_again(daemon, item)
-            began_s = began
+            began_s = now_s
+        if over:
+            item.ending, item.reason = state, item.reason or answer["detail"] or answer["fault"] or ""
 
 
 async def _is_over(daemon: Daemon, item: Item) -> bool:
-    """Whether a failure stands: it would be waited for if the daemon were to try again by itself."""
+    """Whether the daemon has given up: a failure is waited for if it is going to try again by itself."""
     with trio.move_on_after(3.0):
         answer = await persist(daemon, "result.wait", request=item.digest)
         return bool(answer["state"] == "failed")
     return False
 
 
-async def run_again(daemon: Daemon, item: Item) -> None:
-    """As an operator does where nothing moves."""
+async def _withdraw(daemon: Daemon, item: Item) -> None:
+    assert item.digest is not None
+    item.refused_by, item.withdrawn = item.asking, True
+    with contextlib.suppress(UnreachableError, EndedError, trio.TooSlowError, DaemonError):  # it is looked at again
+        async with daemon.client() as client:
+            await decide(client, item.digest, Verdict.REFUSE, daemon.steward_key)
+
+
+async def run_again(daemon: Daemon, item: Item) -> bool:
+    """As an operator does; False for a failure that stands."""
     item.asked_again += 1
-    with contextlib.suppress(DaemonError):  # it has come to an end meanwhile
+    try:
         await persist(daemon, "request.run", request=item.digest)
+    except DaemonError as error:
+        return error.code == Code.CONFLICT  # it has come to an end meanwhile
+    return True
 
 
 # --- deciding ---------------------------------------------------------------------------------------------------------
@@ -135,8 +169,8 @@ async def steward(daemon: Daemon, place: int, items: dict[str, Item]) -> None:
                         if item is None or item.by_policy or row["request"] in decided:
                             continue
                         verdict = Verdict.REFUSE if item.refused_by == place else Verdict.APPROVE
-                        with contextlib.suppress(DaemonError):  # it is settled already
+                        with contextlib.suppress(DaemonError):  # it is settled already, or is looked at again
                             await decide(client, row["request"], verdict, daemon.steward_key)
-                        decided.add(row["request"])
+                            decided.add(row["request"])
                     await trio.sleep(_LOOK_S)
         await trio.sleep(_LOOK_S)

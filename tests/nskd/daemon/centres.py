@@ -81,6 +81,7 @@ class Seat:
     workshop: Workshop
     ledger: Ledger
     notices: Notices
+    wanted: Wanted
     decisions: Decisions
     mesh: MemoryMesh
     heard: list[dict[str, Any]]
@@ -246,7 +247,8 @@ def _seat(
         audit=Auditor(audit, charter=here.charter.digest, clock=lambda: here.now, log=log),
     )
     mesh = MemoryMesh(name, here.post)
-    notices = Notices(workshop, cast(Mesh, mesh), Wanted(), lambda: None)
+    wanted = Wanted()
+    notices = Notices(workshop, cast(Mesh, mesh), wanted, lambda: None)
     own = None
     if policy is not None:
         own = OwnPolicy(parse_standing_policy(policy), (papers.signed_by(name, policy, namespace=NAMESPACE),))
@@ -256,6 +258,7 @@ def _seat(
         workshop,
         ledger,
         notices,
+        wanted,
         Decisions(workshop, notices, own),
         mesh,
         heard,

@@ -688,7 +688,7 @@ async def test_a_requester_that_waits_for_stock_stops_waiting_when_a_centre_paus
         outcome: list[bool] = []
 
         async def wait() -> None:
-            outcome.append(await requester._provided(sent.digest, {}))
+            outcome.append(await requester._turn(seat.entry(sent), {}))
             stopped.set()
 
         async with trio.open_nursery() as nursery:

@@ -1,0 +1,78 @@
+"""What a centre tells one that has just connected, and what that one makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nskd.governance.request import SignedRequest
+from nskd.governance.verification import receive_approval
+from tests.nskd.daemon.centres import Seat, World, world
+from tests.nskd.daemon.test_queue import approved, begin, fail
+
+
+def finish(here: World, seat: Seat, request: SignedRequest) -> None:
+    seat.ledger.finish(request.digest, b"{}", now=here.now)
+
+
+async def test_only_a_centre_whose_run_failed_is_taken_to_lack_the_release(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        sent = await approved(here, "noord", 1)
+        noord, zuid = here["noord"], here["zuid"]
+        for seat in (noord, zuid):
+            begin(seat, sent)
+        await here.greet("noord", "zuid")
+        assert sent.digest not in noord.wanted
+        finish(here, noord, sent)
+        await here.greet("noord", "zuid")  # zuid is a moment behind
+        assert sent.digest not in noord.wanted
+        fail(zuid, sent, retryable=True)
+        await zuid.notices.tell_again()
+        await here.settle()
+        assert sent.digest in noord.wanted
+
+
+async def test_what_came_to_an_end_while_it_was_to_be_told_is_not_told(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        first, second = await approved(here, "noord", 1), await approved(here, "noord", 2)
+        noord, zuid = here["noord"], here["zuid"]
+        for seat in (noord, zuid):
+            for sent in (first, second):
+                begin(seat, sent)
+        finish(here, noord, first)
+        finish(here, noord, second)
+        for sent in (first, second):
+            fail(zuid, sent, retryable=True)
+        send = zuid.mesh.send_control
+
+        async def send_slowly(name: str, message: Any) -> None:
+            await send(name, message)
+            if zuid.entry(second).state == "failed":  # it is run again while the first is told
+                zuid.ledger.retry(second.digest, charter=here.charter, now=here.now)
+                begin(zuid, second)
+                finish(here, zuid, second)
+
+        setattr(zuid.mesh, "send_control", send_slowly)  # noqa: B010 - what a test does to it
+        await zuid.notices.tell_all("noord")
+        await here.settle()
+        assert set(noord.wanted) == {first.digest}
+
+
+async def test_an_approval_told_again_is_not_verified_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a reconnection everything open is told; a proposal stands behind all of it."""
+    async with world(tmp_path) as here:
+        sent = await approved(here, "noord", 1)
+        verified: list[str] = []
+
+        def verify(*words: Any, **more: Any) -> Any:
+            verified.append(words[1])
+            return receive_approval(*words, **more)
+
+        monkeypatch.setattr("nskd.daemon.notices.receive_approval", verify)
+        await here.greet("noord", "zuid")
+        assert verified == []
+        other = await approved(here, "noord", 2)
+        assert len(verified) == len(here.seats) * (len(here.seats) - 1)
+        assert here.states(sent) == here.states(other) == {"approved"}
