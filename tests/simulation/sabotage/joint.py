@@ -9,6 +9,7 @@ from unittest import mock
 
 import attrs
 
+from nskd.analysis.release import release_bytes
 from nskd.daemon import runs as runs_module
 from nskd.daemon.epochs import Epochs
 from nskd.governance import ledger as ledger_module
@@ -94,8 +95,6 @@ def _withdrawals_ignored() -> Iterator[None]:
 
 @contextmanager
 def _off_by_one() -> Iterator[None]:
-    release_bytes = runs_module.release_bytes
-
     def released(plan: Any, shown: Any, values: Any, *rest: Any, **options: Any) -> bytes:
         spoilt = values.copy()
         if shown.any():
