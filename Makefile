@@ -9,7 +9,7 @@ SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Every test process and every daemon would compile all modules again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup test test-long kernels collected lint format attack chaos soak fuzz adversary demo bench wheel lock clean
+.PHONY: help setup test test-long kernels collected lint format attack chaos soak soak-sabotage fuzz adversary demo bench wheel lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -61,6 +61,9 @@ chaos: $(READY)  ## faults of the network, then daemons killed at random as well
 
 soak: $(READY)  ## whole workshops under a virtual clock and many faults; SOAK=200 hours, SOAK_SECONDS=600 of real time
 	$(BIN)/python -m tests.simulation --hours $(or $(SOAK),200) $(if $(SOAK_SECONDS),--seconds $(SOAK_SECONDS))
+
+soak-sabotage: $(READY)  ## the same with deliberate defects, each of which must be found; SABOTAGE="torn-tail" for some
+	$(BIN)/python -m tests.simulation.sabotage $(SABOTAGE)
 
 fuzz: $(READY)  ## coverage-guided fuzzing of all that is read; FUZZ_MINUTES=60 in all, FUZZ="wire sql" for some
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.lock

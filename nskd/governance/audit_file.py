@@ -38,6 +38,7 @@ from nskd.governance.audit import (
 )
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_BODY_END = b"}" + MIDDLE
 _TAIL = re.compile(rb'[0-9a-f]{0,128}|[0-9a-f]{128}"\}?')
 
 
@@ -219,9 +220,9 @@ def check_torn(torn: bytes, chain: Chain) -> None:
     expected = beginning(chain)
     length = min(len(written), len(expected))
     sound = written[:length] == expected[:length] and b"\0" not in written
-    body, middle, tail = written.rpartition(MIDDLE)
+    body, middle, tail = written.rpartition(_BODY_END)  # a detail may be called a signature as well
     if sound and middle:
-        unsigned = body + MIDDLE + b"0" * (2 * signing.SIGNATURE_BYTES) + CLOSE
+        unsigned = body + _BODY_END + b"0" * (2 * signing.SIGNATURE_BYTES) + CLOSE
         sound = len(tail) < 2 * signing.SIGNATURE_BYTES + len(CLOSE) and bool(_TAIL.fullmatch(tail))
         read_entry(unsigned, sequence)
     if not sound or len(torn) > limits.AUDIT_ENTRY_BYTES_MAX:

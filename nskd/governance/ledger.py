@@ -32,10 +32,10 @@ RESTORED: Final = "restored"
 """Stands in place of a fault where a request is known of by what others told after a restore."""
 
 INTERRUPTED: Final = "interrupted"
+"""The fault of a run that ended with the daemon."""
+
 NOT_BEGUN: Final = "not-begun"
 """The fault of a request that was proposed in vain, and is no more."""
-
-"""The fault of a run that ended with the daemon."""
 
 ERASED: Final = "erased"
 """Stands in place of a fault where a release was erased."""

@@ -1,10 +1,11 @@
 """Whole workshops under a virtual clock, from one seed: what can go wrong does, and rules are checked at every step.
 
-Read ``machine`` (the computer a centre runs on: clock, randomness, threads, disk), ``disk`` and ``network`` (what
-they do wrong), ``edges`` (where all of it is put under the daemon), ``dealt`` (material without lattices),
-``workshop`` (the centres, from start to crash to restart), ``workload`` (people who ask and decide), ``faults`` (what
-goes wrong, when), ``invariants`` (what must hold whatever happens), ``run`` (one seed) and ``__main__`` (many of
-them: ``make soak``).
+Read ``machine`` (the computer a centre runs on: clock, randomness, threads, disk), ``disk``, ``medium`` and
+``network`` (what they do wrong, and what a power cut leaves), ``edges`` (where all of it is put under the daemon),
+``dealt`` (material without lattices), ``workshop`` (the centres, from start to crash to restart), ``workload``
+(people who ask and decide), ``faults`` (what goes wrong, when), ``invariants`` (what must hold whatever happens),
+``promises`` (what was durable once stays), ``run`` (one seed), ``__main__`` (many of them: ``make soak``) and
+``sabotage`` (deliberate defects, which must be found).
 
 Real: the daemon as :func:`nskd.daemon.daemon.serve` puts it together, and all that it is made of.  Handshakes and
 encryption, lanes and links, sessions, governance with its signatures, ledgers and stock on SQLite files, the audit
@@ -21,8 +22,8 @@ self-test of the kernels is made once in a process, the extract of a centre read
 nobody can be in found once.  A disk that comes back is a copy, so the stock's own test for copies is told that it is
 not.
 
-Not simulated: a power cut takes what a single call to the disk was about to make durable, wholly, in part or not at
-all, but neither reorders nor forgets what earlier calls have synced; a machine's memory is never short; nobody lies
-but by false shares in openings (other lies have tests of their own); requests are small tables, without permits or
-policies.
+Not simulated: a power cut takes what was never synced, wholly, in part or not at all, and a commit in any of its
+sectors, but a disk keeps what it was asked to sync; files that were removed or cut shorter stay so; a process is never
+killed while its machine goes on; a machine's memory is never short; nobody lies but by false shares in openings (other
+lies have tests of their own); requests are small tables, without permits or policies.
 """

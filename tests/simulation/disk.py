@@ -1,8 +1,8 @@
-"""A disk that is full, fails, or loses power in the middle of making something durable.
+"""A disk that is full, fails, or loses power before, within or after something is made durable.
 
-Two things make anything durable: ``fsync`` of a file, and ``COMMIT`` of an SQLite transaction.  Both come by here.  A
-power cut falls before one, after it, or within: then a file keeps some of what was appended since its last sync, and a
-write-ahead log some of what the commit appended to it.
+Three things make anything durable: ``fsync`` of a file, ``fsync`` of a directory, and ``COMMIT`` of an SQLite
+transaction that has changed something.  All come by here; what is left of what was not yet durable when power goes,
+whenever that is, :class:`~tests.simulation.medium.Medium` knows.
 """
 
 from __future__ import annotations
@@ -11,39 +11,66 @@ import errno
 import os
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
-_SYNC: Final = os.fsync  # the real one, for files that are not ours
+from tests.simulation.medium import Medium
+
+_FULL: Final = 2  # PRAGMA synchronous: a commit that has returned survives a power cut
+
+
+class Place(StrEnum):
+    """What a durable step is about."""
+
+    AUDIT = "the audit log"
+    LEDGER = "the ledger"
+    STOCK = "the stock's ledger"
+    SEALED = "sealed stock"
+    SMALL = "a small file"
+    NAMES = "a directory"
+
+    @classmethod
+    def of(cls, path: Path) -> Place:
+        """Where a file belongs."""
+        if path.name == "audit.ndjson":
+            return cls.AUDIT
+        if path.suffix == ".sqlite":
+            return cls.STOCK if path.parent.name == "stock" else cls.LEDGER
+        if path.is_dir():
+            return cls.NAMES
+        return cls.SEALED if path.suffix == ".sealed" else cls.SMALL
 
 
 @attrs.define
 class Doom:
-    """Power goes at the ``steps``-th durable step from now."""
+    """Power goes at the ``steps``-th durable step from now, of those about one place or of all."""
 
     steps: int
+    place: Place | None = None
 
 
 class Disk:
     """What one machine's disk does to each durable step."""
 
-    def __init__(self, rng: random.Random, cut: Callable[[], None]) -> None:
+    def __init__(self, root: Path, rng: random.Random, cut: Callable[[], None]) -> None:
+        self.medium = Medium(root, random.Random(rng.getrandbits(64)))
         self.full = False
         self.failing = False
         self.slow_s = 0.0  # the longest a call takes
         self.doom: Doom | None = None
-        self.torn = 0  # writes cut in the middle
         self.steps = 0
         self.refused = 0  # durable steps that were not possible
+        self.struck: Counter[str] = Counter()  # where power went at a step
         self.doubtful = (
             False  # one of them failed so that nobody knows what is on the medium: the daemon asks for a restart
         )
         self._rng = rng
         self._cut = cut
-        self._synced: dict[str, int] = {}
 
     @property
     def troubled(self) -> bool:
@@ -51,31 +78,42 @@ class Disk:
         return self.full or self.failing
 
     def inherit(self, before: Disk) -> None:
-        """A restart mends no disk."""
+        """A restart mends no disk, and saves nobody from what has not struck yet."""
         self.full, self.failing, self.slow_s = before.full, before.failing, before.slow_s
+        self.doom = before.doom if before.doom is not None and before.doom.steps > 0 else None
 
-    def _doomed(self) -> bool:
+    def _doomed(self, place: Place) -> bool:
         self.steps += 1
-        if self.doom is None:
+        if self.doom is None or self.doom.place not in (None, place):
             return False
         self.doom.steps -= 1
         return self.doom.steps <= 0
+
+    def _off(self, when: str, place: Place) -> BaseException:
+        from tests.simulation.machine import PowerCut
+
+        self.struck[f"power cut {when} a step of {place.value}"] += 1
+        self._cut()
+        return PowerCut()
 
     # --- files ------------------------------------------------------------------------------------------------
 
     def sync(self, descriptor: int) -> None:
         """In place of ``os.fsync``."""
         path = Path(f"/proc/self/fd/{descriptor}").readlink()
-        if path.is_dir():
+        place = Place.of(path)
+        if place is not Place.NAMES:
+            self._refuse(path)
+        if not self._doomed(place):
+            self.medium.synced(path)
             return
-        self._refuse(path)
-        if self._doomed():
-            self._tear(path, self._synced.get(str(path), 0), path.stat().st_size)
-            raise self._off()
-        self._synced[str(path)] = path.stat().st_size
+        if self._rng.random() < 0.75:
+            raise self._off("within", place)
+        self.medium.synced(path)
+        raise self._off("after", place)
 
     def _refuse(self, path: Path) -> None:
-        if self.full and path.stat().st_size > self._synced.get(str(path), 0):  # what was taken back has room
+        if self.full and self.medium.unsynced(path) > 0:  # what was taken back has room
             self.refused += 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         if self.failing and self._rng.random() < 0.5:
@@ -83,29 +121,11 @@ class Disk:
             self.doubtful = True
             raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
 
-    def _tear(self, path: Path, before: int, after: int) -> None:
-        """Keep some of what was written between; a file that was replaced meanwhile may be shorter than before."""
-        before = min(before, after)
-        kept = self._rng.choice((before, self._rng.randint(before, after), after))
-        if kept < after:
-            self.torn += before < kept
-            os.truncate(path, kept)
-
     def _sql_error(self, what: str, code: int) -> sqlite3.OperationalError:
         self.refused += 1
         error = sqlite3.OperationalError(what)
         error.sqlite_errorcode = code
         return error
-
-    def _off(self) -> BaseException:
-        from tests.simulation.machine import PowerCut
-
-        self._cut()
-        return PowerCut()
-
-    def mount(self, directory: Path) -> None:
-        """All that is in a directory when a life begins is on the medium."""
-        self._synced.update((str(path), path.stat().st_size) for path in directory.rglob("*") if path.is_file())
 
     # --- SQLite -----------------------------------------------------------------------------------------------
 
@@ -114,23 +134,37 @@ class Disk:
         if self.full:
             raise self._sql_error("database or disk is full", sqlite3.SQLITE_FULL)
 
-    def commit(self, path: Path, execute: Callable[[str], sqlite3.Cursor]) -> sqlite3.Cursor:
+    def commit(self, path: Path, changed: bool, execute: Callable[[str], sqlite3.Cursor]) -> sqlite3.Cursor:
         """In place of ``COMMIT``."""
         if self.failing and self._rng.random() < 0.5:
             self.doubtful = True
             raise self._sql_error("disk I/O error", sqlite3.SQLITE_IOERR)
-        if not self._doomed():
+        if not changed:  # nothing is written
             return execute("COMMIT")
         log = path.with_name(path.name + "-wal")
-        before = log.stat().st_size if log.exists() else 0
-        if self._rng.random() < 0.3:
-            raise self._off()  # not a byte of it
+        if execute("PRAGMA synchronous").fetchone()[0] < _FULL:
+            self.medium.lazy(log)
+            doomed = self._doomed(Place.of(path))
+            done = execute("COMMIT")
+            if doomed:
+                raise self._off("after", Place.of(path))
+            return done
+        if self._doomed(Place.of(path)):
+            raise self._commit_doomed(log, Place.of(path), execute)
+        done = execute("COMMIT")
+        self.medium.eager(log)
+        return done
+
+    def _commit_doomed(self, log: Path, place: Place, execute: Callable[[str], sqlite3.Cursor]) -> BaseException:
+        when = self._rng.choice(("before", "within", "within", "after"))
+        if when == "before":
+            return self._off(when, place)
         execute("PRAGMA wal_autocheckpoint = 0")  # which waits until the log is on the medium
+        before = log.read_bytes() if log.exists() else b""
         execute("COMMIT")
-        after = log.stat().st_size if log.exists() else 0
-        if after > before:  # else it wrote over older frames, and a prefix of them cannot be made by cutting
-            self._tear(log, before, after)
-        raise self._off()
+        if when == "within":
+            self.medium.tear(log, before)
+        return self._off(when, place)
 
 
 class Connection(sqlite3.Connection):
@@ -138,10 +172,14 @@ class Connection(sqlite3.Connection):
 
     disk: Disk
     path: Path
+    _changes = 0  # of this connection, when its transaction began
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
         if sql == "COMMIT":
-            return self.disk.commit(self.path, super().execute)
+            return self.disk.commit(self.path, self.total_changes > self._changes, super().execute)
         if sql.startswith("BEGIN"):
             self.disk.begin()
+            self._changes = self.total_changes
+        if sql.startswith("PRAGMA wal_checkpoint"):
+            self.disk.medium.eager(self.path.with_name(self.path.name + "-wal"))
         return super().execute(sql, parameters)

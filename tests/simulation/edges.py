@@ -38,9 +38,12 @@ from nskd.peers import secure as secure_module
 from nskd.peers.channel import SessionChannel
 from nskd.peers.lanes import Lane
 from nskd.stockpile.durability import Durability
+from protocol import checking as checking_module
 from protocol import limits
-from protocol.field import P
+from protocol.field import Elements, P
 from protocol.lattice.selftest import selftest as selftest_really
+from protocol.opening import open_values
+from protocol.party import Party
 from protocol.wire import Message
 from tests.simulation.dealt import Bank, seal, unseal
 from tests.simulation.disk import Connection
@@ -52,7 +55,8 @@ SLOWER: Final = 5  # what a daemon does every few seconds it does so much less o
 T = TypeVar("T")
 Told = Callable[[Machine, dict[str, Any]], None]
 
-_exchange_really = SessionChannel.exchange
+_exchange_really, _open_really = SessionChannel.exchange, open_values
+_replace_really = os.replace
 _urandom, _time, _fsync, _connect, _run_sync = os.urandom, time.time, os.fsync, sqlite3.connect, trio.to_thread.run_sync
 
 
@@ -73,6 +77,14 @@ def _sync(descriptor: int) -> None:
         return
     machine.require_power()
     machine.disk.sync(descriptor)
+
+
+def _replace(new: Path, path: Path) -> None:
+    machine = HERE.get()
+    if machine is not None:
+        machine.require_power()
+        machine.disk.medium.replacing(new, path)
+    _replace_really(new, path)
 
 
 def _sqlite(path: Path, **options: Any) -> sqlite3.Connection:
@@ -97,21 +109,18 @@ async def _exchange(
 ) -> dict[int, Message]:
     """The channel's own, and a false share in it if this machine is to lie; what it contributes stays true."""
     machine = HERE.get()
-    if machine is not None and machine.lies_after is not None and channel.lane is Lane.ONLINE:
-        outgoing = _false(machine, outgoing)
+    if machine is not None and machine.lies_to_others and channel.lane is Lane.ONLINE:
+        outgoing = _false(machine, channel, outgoing)
     return await _exchange_really(channel, outgoing, expected)
 
 
-def _false(machine: Machine, outgoing: Mapping[int, Message]) -> Mapping[int, Message]:
+def _false(machine: Machine, channel: SessionChannel, outgoing: Mapping[int, Message]) -> Mapping[int, Message]:
     step, parts = next(((each.step, each.parts) for each in outgoing.values()), ("", ()))
     shares = [part for part in parts if part.dtype == np.uint64 and part.size]
     if not shares or step.partition(".")[2] in ("input", ""):
         return outgoing
-    assert machine.lies_after is not None
-    machine.lies_after -= 1
-    if machine.lies_after >= 0:
+    if not machine.lies_now():
         return outgoing
-    machine.lies_after = None
     place = machine.rng.randrange(parts[0].size)
     told = list(outgoing) if machine.rng.random() < 0.7 else [machine.rng.choice(list(outgoing))]
 
@@ -121,8 +130,25 @@ def _false(machine: Machine, outgoing: Mapping[int, Message]) -> Mapping[int, Me
         spoilt.reshape(-1)[place] = (int(spoilt.reshape(-1)[place]) + 1) % P
         return attrs.evolve(message, parts=(spoilt, *rest))
 
-    machine.lied += 1
+    _lied(machine, channel.session, step)
     return {peer: lie(message) if peer in told else message for peer, message in outgoing.items()}
+
+
+async def _open_values(party: Party, label: str, own: Elements) -> Elements:
+    """The real one, of a false share if this machine is to lie and to stand by it: only the MACs can show that."""
+    machine = HERE.get()
+    online = getattr(party._channel, "lane", None) is Lane.ONLINE
+    if machine is not None and machine.lies_to_all and online and machine.lies_now():
+        own = own.copy()
+        place = machine.rng.randrange(own.size)
+        own[place] = (int(own[place]) + 1) % P
+        _lied(machine, party.session, label)
+    return await _open_really(party, label, own)
+
+
+def _lied(machine: Machine, session: bytes, step: str) -> None:
+    machine.lied += 1
+    structlog.get_logger().info("a false share is told", session=session.hex(), step=step)
 
 
 class _Jitter:
@@ -213,6 +239,7 @@ def edges(network: Network, bank: Bank, told: Told, rng: random.Random) -> Itera
 
         put(os, "urandom", _random_bytes)
         put(os, "fsync", _sync)
+        put(os, "replace", _replace)
         put(time, "time", _now)
         put(sqlite3, "connect", _sqlite)
         put(random, "SystemRandom", _Jitter)
@@ -221,6 +248,7 @@ def edges(network: Network, bank: Bank, told: Told, rng: random.Random) -> Itera
         put(trio, "open_tcp_stream", network.connect)
         put(trio, "open_signal_receiver", lambda *_: here().signals())
         put(SessionChannel, "exchange", _exchange)
+        put(checking_module, "open_values", _open_values)
         put(secure_module, "line_over", line_over)
         put(limits, "PING_INTERVAL_S", limits.PING_INTERVAL_S * SLOWER)
         put(limits, "LIVENESS_TIMEOUT_S", limits.LIVENESS_TIMEOUT_S * SLOWER)

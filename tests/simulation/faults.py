@@ -9,28 +9,40 @@ from typing import Final
 
 import trio
 
-from tests.simulation.disk import Doom
+from tests.simulation.disk import Doom, Place
 from tests.simulation.machine import Machine
 from tests.simulation.workload import People
 from tests.simulation.workshop import Centre, Workshop
 
 _LOOK_S: Final = 0.02  # how often an aimed fault looks whether its moment has come
 _AIM_S: Final = 1800.0  # after which it strikes whatever is going on
+_AIMS: Final = (
+    Place.AUDIT,
+    Place.AUDIT,
+    Place.LEDGER,
+    Place.LEDGER,
+    Place.STOCK,
+    Place.SEALED,
+    Place.SMALL,
+    Place.NAMES,
+)
 
 
 class Faults:
     """Lets things go wrong until told to stop; then everything is mended."""
 
-    def __init__(self, workshop: Workshop, people: People, rng: random.Random) -> None:
+    def __init__(self, workshop: Workshop, people: People, rng: random.Random, favoured: tuple[str, ...] = ()) -> None:
         self._workshop = workshop
         self._people = people
         self._rng = rng
+        self._favoured = favoured
         self.counts: Counter[str] = Counter()
         self._kinds: dict[str, tuple[float, Callable[[], Awaitable[None]]]] = {
             "connection to be lost at a step": (6, self._lose_connection),
             "all connections of two centres lost": (2, self._lose_connections),
             "two centres apart, silently": (2, self._part),
             "one centre apart from all": (1, self._isolate),
+            "many requests at once, to one that is apart": (0.3, self._flurry),
             "slow network": (2, self._slow_network),
             "power cut": (3, self._power_cut),
             "power cut within a durable step": (5, self._power_cut_at_step),
@@ -52,7 +64,7 @@ class Faults:
     async def strike(self, per_hour: float) -> None:
         """Until cancelled."""
         names = list(self._kinds)
-        weights = [weight for weight, _ in self._kinds.values()]
+        weights = [weight * (10 if name in self._favoured else 1) for name, (weight, _) in self._kinds.items()]
         async with trio.open_nursery() as nursery:
             while True:
                 await trio.sleep(self._rng.expovariate(per_hour / 3600))
@@ -67,8 +79,7 @@ class Faults:
             network.rejoin(*pair)
         for one, other in tuple(network.slow):
             network.slow_down(one, other, 0.0)
-        for wire in network.wires:
-            wire.breaks_at = None
+        network.steps_left.clear()
         for centre in self._workshop.centres.values():
             centre.clock.ahead_s = 0.0
             self._switch_on(centre)
@@ -117,10 +128,10 @@ class Faults:
     # --- network ------------------------------------------------------------------------------------------------
 
     async def _lose_connection(self) -> None:
-        wires = self._workshop.network.between(*self._pair())
-        if wires:
-            wire = self._rng.choice(wires)
-            wire.breaks_at = wire.there.chunks + wire.back.chunks + self._rng.randint(1, 80)
+        one, other = self._pair()
+        if self._rng.random() < 0.8:
+            await self._in_a_run(self._workshop[one])
+        self._workshop.network.lose_at_step(one, other, self._rng.randint(1, 80))
         await trio.lowlevel.checkpoint()
 
     async def _lose_connections(self) -> None:
@@ -147,6 +158,13 @@ class Faults:
         for other in others:
             self._workshop.network.rejoin(centre.name, other)
 
+    async def _flurry(self) -> None:
+        one, other = self._pair()
+        self._workshop.network.part(one, other)
+        await self._people.flurry(self._workshop[one], 30)
+        await trio.sleep(self._rng.uniform(5, 300))
+        self._workshop.network.rejoin(one, other)
+
     async def _slow_network(self) -> None:
         one, other = self._pair()
         self._workshop.network.slow_down(one, other, self._rng.uniform(0.05, 2.0))
@@ -164,7 +182,7 @@ class Faults:
     async def _power_cut_at_step(self) -> None:
         machine = self._centre().machine
         if machine is not None:
-            machine.disk.doom = Doom(self._rng.randint(1, 30))
+            machine.disk.doom = Doom(self._rng.randint(1, 5), self._rng.choice(_AIMS))
         await trio.lowlevel.checkpoint()
 
     async def _power_cut_in_run(self) -> None:
@@ -173,7 +191,7 @@ class Faults:
             if self._rng.random() < 0.5:
                 machine.cut()
             else:
-                machine.disk.doom = Doom(self._rng.randint(1, 4))
+                machine.disk.doom = Doom(self._rng.randint(1, 4), self._rng.choice((None, None, *_AIMS)))
 
     async def _power_cut_everywhere(self) -> None:
         await self._in_a_run(self._centre())
@@ -183,8 +201,9 @@ class Faults:
 
     async def _off(self) -> None:
         centre = self._centre()
-        if centre.wanted_up:  # else it is off already, and waits for the event it has
-            centre.wanted_up, centre.back = False, trio.Event()
+        if not centre.wanted_up:  # it is off for a while already
+            return
+        centre.wanted_up, centre.back = False, trio.Event()
         if centre.machine is not None:
             centre.machine.cut()
         await trio.sleep(self._rng.uniform(60, 3600))
@@ -247,6 +266,7 @@ class Faults:
     async def _lie(self) -> None:
         machine = self._centre().machine
         if machine is not None:
+            machine.stands_by_it = self._rng.random() < 0.6
             machine.lies_after = self._rng.randint(0, 25)
         await trio.lowlevel.checkpoint()
 

@@ -25,6 +25,7 @@ from protocol.material import Material
 from tests.simulation.machine import HERE, Machine, here
 
 TASKS_PER_CENTRE_MAX: Final = 120  # links, sessions and drivers of one centre, those of one that is just dying included
+TASKS_MORE_MAX: Final = 6  # at rest, than at rest before: people on their errands, faults that come to their end
 SESSIONS_MAX: Final = 6  # of one centre at a time
 
 
@@ -54,11 +55,14 @@ class Invariants:
         self._used: dict[tuple[str, str], set[int]] = {}
         self._segments: dict[str, tuple[str, Any]] = {}
         self._tested: set[tuple[str, str]] = set()  # epochs whose keys somebody may have learnt something of
+        self._lied: set[str] = set()  # sessions in which a false share was told
         self._reference: dict[str, np.ndarray] = {}
         self.asked: dict[bytes, Asked] = {}
         self.submitted_by: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
         self.tasks_most = 0
+        self.outbox_most = 0
+        self.tasks_at_rest: int | None = None  # the fewest seen with all links up and no session
 
     # --- hooks ------------------------------------------------------------------------------------------------
 
@@ -77,11 +81,15 @@ class Invariants:
             machine = HERE.get()
             if machine is not None and event is Event.RUN_BEGUN:
                 begun(machine, bytes.fromhex(fields["request"]))
+            if machine is not None and event is Event.RUN_RELEASED and fields["details"]["session"][:8] in self._lied:
+                self._problem(f"{machine.name} releases what a run gave in which a false share was told")
             return append(log, event, **fields)
 
         def finished(ledger: Ledger, digest: bytes, release: bytes, **fields: Any) -> bytes:
-            finish(here(), digest, release)
-            return ledger_finish(ledger, digest, release, **fields)
+            released = ledger_finish(ledger, digest, release, **fields)
+            result = ledger.result(digest)
+            finish(here(), digest, b"" if result is None else result.release)
+            return released
 
         with ExitStack() as stack:
             stack.enter_context(mock.patch.object(runs_module, "Material", Watched))
@@ -98,11 +106,15 @@ class Invariants:
                 self._problem(f"centres take different stock for session {session}")
             if (machine.name, epoch) in self._tested:
                 self._problem(f"{machine.name} uses epoch {epoch} again, whose MAC check has failed there")
+        if event["event"] == "a false share is told":
+            self._lied.add(event["session"][:8])
         if event["event"] == "session over" and event["session"] in self._segments:
             outcome = event["outcome"]
             if outcome.startswith(Fault.MAC_CHECK.value) and "stopped the session" not in outcome:  # its own finding
                 self._tested.add((machine.name, self._segments[event["session"]][0]))
                 self.counts["failed MAC checks seen at a centre"] += 1
+                if event["session"] not in self._lied:
+                    self._problem(f"{machine.name} finds false MACs in a run in which nobody lied")
         if "exc_info" in event or event.get("fault") == "internal-error":
             error = event.get("exc_info")
             self._problem(f"{machine.name} logs an error of its own: {event['event']}: {error!r}")
@@ -167,6 +179,8 @@ class Invariants:
         self.tasks_most = max(self.tasks_most, tasks)
         if tasks > TASKS_PER_CENTRE_MAX * len(self._names):
             self._problem(f"{tasks} tasks are alive")
+        if self.unrest(machines) is None:
+            self.tasks_at_rest = min(tasks, self.tasks_at_rest or tasks)
         for machine in machines:
             daemon = machine.daemon
             if daemon is None or machine.dead:
@@ -176,8 +190,31 @@ class Invariants:
                 self._problem(f"{machine.name} is in {len(active)} sessions at once")
             for peer in daemon.mesh._peers.values():
                 for link in peer.links.values():
+                    self.outbox_most = max(self.outbox_most, len(link._outbox))
                     if len(link._outbox) > limits.LINK_OUTBOX_MESSAGES_MAX:
                         self._problem(f"{machine.name} has {len(link._outbox)} messages waiting on one link")
             running = sum(Lane(offer.proposal.lane) is Lane.ONLINE for offer in active)
             if daemon.runs.running > running:
                 self._problem(f"{machine.name} has {daemon.runs.running} runs and {running} sessions for them")
+
+    def unrest(self, machines: list[Machine]) -> str | None:
+        """What is still going on somewhere, or down; None if nothing is."""
+        if len(machines) < len(self._names):
+            return "not every centre is up"
+        for machine in machines:
+            daemon = machine.daemon
+            if daemon is None or machine.dead or not daemon.mesh.connected():
+                return f"{machine.name} is not connected to all"
+            if daemon.sessions.active() or daemon.mesh._channels:
+                return (
+                    f"{machine.name} is in {len(daemon.sessions.active())} sessions, {len(daemon.mesh._channels)} open"
+                )
+            if any(link._outbox for peer in daemon.mesh._peers.values() for link in peer.links.values()):
+                return f"{machine.name} has messages that do not leave"
+        return None
+
+    def leaks(self) -> None:
+        """At rest, after all that went wrong: nothing more is alive than at rest before."""
+        tasks = trio.lowlevel.current_statistics().tasks_living
+        if self.tasks_at_rest is not None and tasks > self.tasks_at_rest + TASKS_MORE_MAX:
+            self._problem(f"{tasks} tasks are alive at rest, where there were {self.tasks_at_rest}")

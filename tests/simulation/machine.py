@@ -49,10 +49,12 @@ class Machine:
         self.rng = rng
         self.entropy = random.Random(rng.getrandbits(64))  # so that what is drawn for faults does not shift keys
         self.dead = False
+        self.in_order = False  # its daemon came to an end before it did: nothing was lost with the power
         self.scope = trio.CancelScope()
-        self.disk = Disk(random.Random(rng.getrandbits(64)), self.cut)
+        self.disk = Disk(directory, random.Random(rng.getrandbits(64)), self.cut)
         self.slow_cpu_s = 0.0
         self.lies_after: int | None = None  # openings of runs, before it tells a false share
+        self.stands_by_it = False  # it counts with the false share itself: all see the same
         self.lied = 0
         self.spoils_batch = False  # it lies in the check of the next batch
         self.daemon: Daemon | None = None
@@ -112,6 +114,25 @@ class Machine:
         total = self.disk.slow_s * self.rng.random() if self.disk.slow_s else self.rng.choice((0.0, 0.0, _SMALL_S))
         before = total * self.rng.random()
         return before, total - before
+
+    @property
+    def lies_to_all(self) -> bool:
+        """Whether it is to tell everybody, itself included, one false share."""
+        return self.lies_after is not None and self.stands_by_it
+
+    @property
+    def lies_to_others(self) -> bool:
+        """Whether it is to tell others a false share, and to count with the true one."""
+        return self.lies_after is not None and not self.stands_by_it
+
+    def lies_now(self) -> bool:
+        """Whether this is the opening in which it does; then it tells the truth again."""
+        assert self.lies_after is not None
+        self.lies_after -= 1
+        if self.lies_after >= 0:
+            return False
+        self.lies_after = None
+        return True
 
     def signal(self, number: int) -> None:
         """What a service manager sends."""

@@ -68,6 +68,7 @@ class Network:
         self.wires = Wires()
         self.apart: set[frozenset[str]] = set()  # pairs that cannot reach each other
         self.slow: dict[frozenset[str], float] = {}  # seconds more in each direction
+        self.steps_left: dict[frozenset[str], int] = {}  # by pair: chunks to be sent before a connection breaks
         self.counts: Counter[str] = Counter()
 
     async def listen(self, _port: int, *, host: str) -> list[Listener]:
@@ -116,6 +117,23 @@ class Network:
         for wire in self.between(one, other):
             for direction in wire.directions:
                 direction.release()
+
+    def lose_at_step(self, one: str, other: str, chunks: int) -> None:
+        """Let a connection of two break at the chunk of that number from now: the one on which it is sent."""
+        self.steps_left[frozenset((one, other))] = chunks
+
+    def loses_now(self, wire: Wire) -> bool:
+        """Whether a connection breaks at the chunk that was sent just now."""
+        pair = frozenset(wire.names)
+        if pair not in self.steps_left:
+            return False
+        self.steps_left[pair] -= 1
+        if self.steps_left[pair] > 0:
+            return False
+        del self.steps_left[pair]
+        busy = any(each.daemon is not None and each.daemon.sessions.active() for each in wire.machines)
+        self.counts[f"connection lost at a step of {'a session' if busy else 'a lull'}"] += 1
+        return True
 
     def is_back(self, machine: Machine) -> bool:
         """Whether the centre of a machine that is off has another one running."""

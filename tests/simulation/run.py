@@ -23,9 +23,11 @@ from tests.simulation.faults import Faults
 from tests.simulation.invariants import Invariants
 from tests.simulation.machine import Machine
 from tests.simulation.network import Network
+from tests.simulation.promises import Promises
 from tests.simulation.workload import People
 from tests.simulation.workshop import NAMES, Centre, Workshop, extract, fast_directory
 
+_OWN_FAULTS: Final = ("local-error", "internal-error")  # which no peer can be blamed for
 LOOK_S: Final = 20.0
 _UNSTABLE: Final = frozenset({"seconds", "phases", "file", "exc_info", "round_trip_s", "wait_s"})
 
@@ -40,6 +42,8 @@ class Setting:
     faults_per_hour: float = 6.0
     calm_s: float = 3600.0
     centres: int | None = None  # as the seed has it
+    contrary: float = 0.25  # of requests, such as some steward may refuse or withdraw from
+    favoured: tuple[str, ...] = ()  # faults of which there are ten times more
 
 
 @attrs.define
@@ -78,9 +82,10 @@ class Run:
             differencing=rng.choice((0, 0, 0, 2)),
         )
         self._invariants = Invariants(names, self._problem)
+        self._promises = Promises(self._problem)
         self._invariants.datasets = lambda: [extract_data(extract(index)) for index in range(len(names))]
         self._people = People(self._workshop, self._invariants, random.Random(rng.getrandbits(64)))
-        self._faults = Faults(self._workshop, self._people, random.Random(rng.getrandbits(64)))
+        self._faults = Faults(self._workshop, self._people, random.Random(rng.getrandbits(64)), setting.favoured)
         self._bank = Bank()
         self._counts: Counter[str] = Counter()
 
@@ -105,12 +110,14 @@ class Run:
         words = words.replace(str(self._directory), "")
         self._note(f"{trio.current_time():.4f} {machine.name}/{machine.life} {plain['event']} {words}")
         self._invariants.told(machine, event)
+        self._promises.told(machine, event)
 
     # --- life ---------------------------------------------------------------------------------------------------
 
     async def live(self) -> Report:
         """From the first start to the last look."""
-        with edges(self._network, self._bank, self._told, self._rng), self._invariants.watching(), self._stop:
+        watching = (self._invariants.watching(), self._promises.watching())
+        with edges(self._network, self._bank, self._told, self._rng), watching[0], watching[1], self._stop:
             async with trio.open_nursery() as nursery:
                 for centre in self._workshop.centres.values():
                     nursery.start_soon(self._workshop.live, centre)
@@ -131,7 +138,7 @@ class Run:
 
     async def _errand(self) -> None:
         centre = self._rng.choice(list(self._workshop.centres.values()))
-        contrary = self._rng.random() < 0.25
+        contrary = self._rng.random() < self._setting.contrary
         digest = await self._people.ask(centre)
         if digest is None:
             return
@@ -188,6 +195,19 @@ class Run:
         await trio.sleep(self._setting.calm_s / 2)
         self._agreed(centres)
         await self._probe(centres)
+        await self._rest(centres)
+
+    async def _rest(self, centres: list[Centre]) -> None:
+        """Nothing goes on any more, nothing has leaked, and what is on record fits together."""
+        machines = [centre.machine for centre in centres if centre.machine is not None]
+        if not await self._until(1800, lambda: self._invariants.unrest(machines) is None):
+            self._problem(f"no rest in calm: {self._invariants.unrest(machines)}")
+        self._invariants.leaks()
+        for centre in centres:
+            if centre.up is not None and centre.up.daemon is not None:
+                key = self._workshop.charter.centres[centre.index].signing_key
+                ledger = centre.up.daemon.workshop.ledger._ledger
+                self._promises.audited(centre.up, ledger, key, centre.lives)
 
     async def _run_again(self, centre: Centre, digest: bytes) -> None:
         entry = self._entry(centre, digest)
@@ -206,6 +226,9 @@ class Run:
             self._note(f"{digest.hex()[:12]} {states}")
             if State.RUNNING.value in states.values():
                 self._problem(f"request {digest.hex()[:12]} still runs in calm: {states}")
+            for name, entry in entries.items():
+                if entry is not None and entry.state is State.FAILED and entry.fault in _OWN_FAULTS:
+                    self._problem(f"request {digest.hex()[:12]} fails in calm at {name}: {entry.fault}, {entry.detail}")
             done = [name for name, state in states.items() if state == State.DONE.value]
             stopped = any(said.against for said in asked.said.values()) or any(
                 entry is not None and entry.state is State.FAILED and not entry.retryable for entry in entries.values()
@@ -237,7 +260,9 @@ class Run:
         return all(entry is not None and entry.state is State.DONE for entry in entries)
 
     def _report(self, now_s: float) -> Report:
-        counts = self._counts + self._invariants.counts + self._people.counts + self._workshop.counts
+        counts = (
+            self._counts + self._promises.counts + self._invariants.counts + self._people.counts + self._workshop.counts
+        )
         counts.update({f"fault: {name}": count for name, count in self._faults.counts.items()})
         counts.update(self._network.counts)
         for centre in self._workshop.centres.values():

@@ -13,6 +13,7 @@ from tests.simulation.disk import Connection, Disk, Doom
 from tests.simulation.machine import HERE, Clock, Machine, PowerCut
 from tests.simulation.network import Network
 from tests.simulation.run import Setting, simulate
+from tests.simulation.sabotage.__main__ import DEFECTS
 
 SHORT = Setting(seed=1, hours=0.3, requests_per_hour=4, faults_per_hour=20, calm_s=1200, centres=3)
 
@@ -26,10 +27,18 @@ def test_one_seed_is_one_history_and_breaks_no_rule() -> None:
     assert sum(count for name, count in first.counts.items() if name.startswith("fault: ")) >= 3
 
 
+@pytest.mark.parametrize("name", ["approvals-missing", "off-by-one", "audit-unsynced"])
+def test_a_deliberate_defect_is_found(name: str) -> None:
+    (defect,) = (each for each in DEFECTS if each.name == name)
+    reports = (defect.simulate(defect.setting(seed, 0.5)) for seed in range(1, 7))  # the first that finds it is enough
+    problems = next((report.problems for report in reports if report.problems), ["none"])
+    assert defect.explains(problems[0]), problems
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_a_commit_that_loses_power_is_there_wholly_or_not_at_all(tmp_path: Path, seed: int) -> None:
     lost: list[bool] = []
-    disk = Disk(random.Random(seed), lambda: lost.append(True))
+    disk = Disk(tmp_path, random.Random(seed), lambda: lost.append(True))
     connection = _connected(tmp_path / "x", disk)
     connection.execute("CREATE TABLE items (n INTEGER)")
     disk.doom = Doom(3)
@@ -41,7 +50,7 @@ def test_a_commit_that_loses_power_is_there_wholly_or_not_at_all(tmp_path: Path,
     assert lost == [True]
     for name in ("x", "x-wal"):  # what the next life finds
         (tmp_path / f"after-{name}").write_bytes((tmp_path / name).read_bytes())
-    again = _connected(tmp_path / "after-x", Disk(random.Random(0), lambda: None))
+    again = _connected(tmp_path / "after-x", Disk(tmp_path, random.Random(0), lambda: None))
     counts = dict(again.execute("SELECT n, count(*) FROM items GROUP BY n").fetchall())
     assert counts in ({0: 500, 1: 500}, {0: 500, 1: 500, 2: 500})
     again.close()
@@ -66,8 +75,7 @@ async def test_a_connection_breaks_at_a_byte_and_never_reorders(
         HERE.set(caller)
         ours = await network.connect("b.example", 7700)
         theirs = await listener.accept()
-        (wire,) = network.wires
-        wire.breaks_at = 7
+        network.lose_at_step("a", "b", 7)
         sent, arrived = b"", b""
         with pytest.raises(trio.BrokenResourceError):
             for number in range(20):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.simulation.network import Network
 
 WINDOW_BYTES: Final = 1 << 20  # on their way in one direction; more has to wait
+WINDOW_HELD_BYTES: Final = 1 << 12  # of those, while nothing gets through: what a kernel keeps for whoever sends little
 LATENCY_S: Final = (0.0002, 0.02)  # between hospitals of one country
 
 
@@ -53,7 +54,7 @@ class Direction:
     @property
     def room(self) -> int:
         """Bytes that may be sent now."""
-        return WINDOW_BYTES - self._bytes
+        return max(0, (WINDOW_HELD_BYTES if self.held else WINDOW_BYTES) - self._bytes)
 
     @property
     def unwanted(self) -> bool:
@@ -218,13 +219,10 @@ class Wire:
         self.machines = (caller, callee)
         self.there, self.back = Direction(rng), Direction(rng)
         self.ends = (End(self, caller, self.there, self.back), End(self, callee, self.back, self.there))
-        self.breaks_at: int | None = None  # chunks, both ways together
 
     def moved(self) -> None:
         """A chunk was sent."""
-        if self.breaks_at is not None and self.there.chunks + self.back.chunks >= self.breaks_at:
-            self.breaks_at = None
-            self._network.counts["connection lost at a step"] += 1
+        if self._network.loses_now(self):
             self.break_off()
 
     def answer_if_restarted(self) -> None:

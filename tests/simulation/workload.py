@@ -103,6 +103,13 @@ class People:
                     if await self.decide(centre, digest, "approve"):
                         self.counts["approvals given anew"] += 1
 
+    async def flurry(self, centre: Centre, number: int) -> None:
+        """Requests one after another, each refused by its own centre at once: words for everybody, and no runs."""
+        for _ in range(number):
+            digest = await self.ask(centre)
+            if digest is not None:
+                self.counts["requests refused by a steward"] += await self.decide(centre, digest, "refuse")
+
     async def pause(self, centre: Centre, seconds: float) -> None:
         """A centre pauses for a while."""
         if await self._at(centre, lambda s: s.pause(CALL, methods.WithdrawParams(reason="the extract is renewed"))):

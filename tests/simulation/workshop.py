@@ -21,12 +21,14 @@ from nskd.config import load_config
 from nskd.credentials import CentreKeys, NoiseKey, SigningKey, StorageKey
 from nskd.daemon.daemon import serve
 from nskd.errors import OperatorError
+from nskd.governance.audit import BadEntryError
 from nskd.governance.charter import Charter, parse_charter
 from nskd.governance.charter_signatures import CharterSignatures, Signer, sign_charter, signatures_path
 from nskd.logs import Logging, Recent, Threshold
 from nskd.notify import Notifier
 from nskd.packs.pack import load_pack
 from nskd.packs.synthetic import generate, write_visits
+from nskd.stockpile.errors import StockDamagedError
 from tests.nskd.governance import workshop as papers
 from tests.simulation.machine import HERE, Clock, Machine
 from tests.simulation.network import Network
@@ -134,6 +136,7 @@ class Workshop:
             machine = self._switch_on(centre)
             await self._serve(centre, machine)
             if not machine.dead:
+                machine.in_order = True
                 machine.cut()  # ended in order, or could not start: nothing of it goes on
             await trio.sleep(_RESTART_S)
 
@@ -150,14 +153,17 @@ class Workshop:
             machine.slow_cpu_s = before.slow_cpu_s
             self.count_disk(before, self.counts)
         self._configure(centre, machine)
-        machine.disk.mount(directory)
+        machine.disk.medium.mount(before.disk.medium if before is not None and before.in_order else None)
         centre.machine = machine
         self.counts["starts"] += 1
         return machine
 
     def _died(self, centre: Centre, machine: Machine) -> None:
         """Power is gone: what is on the medium now is what the next life finds."""
-        shutil.copytree(machine.directory, centre.directory / str(machine.life + 1))
+        copy = centre.directory / str(machine.life + 1)
+        shutil.copytree(machine.directory, copy)
+        if not machine.in_order:
+            machine.disk.medium.settle(copy)
         older = centre.directory / str(machine.life - 1)
         shutil.rmtree(older, ignore_errors=True)
         self.network.power_lost(machine, silently=machine.rng.random() < 0.3)
@@ -195,7 +201,8 @@ class Workshop:
     def _ended(self, centre: Centre, machine: Machine, error: Exception) -> None:
         """A daemon may give up when its disk does, and in no other case."""
         errors = _leaves(error)
-        if machine.disk.refused and all(isinstance(each, OperatorError) for each in errors):
+        damaged = any(isinstance(each, BadEntryError | StockDamagedError) or "damaged" in str(each) for each in errors)
+        if machine.disk.refused and not damaged and all(isinstance(each, OperatorError) for each in errors):
             self.counts["daemons that gave up over their disk"] += 1
         else:
             shown = "; ".join(f"{type(each).__name__}: {each}" for each in errors)
@@ -211,9 +218,11 @@ class Workshop:
     def count_disk(machine: Machine, counts: Counter[str]) -> None:
         """Add what a machine's disk did in one life."""
         counts["durable steps"] += machine.disk.steps
-        counts["writes torn"] += machine.disk.torn
+        counts["writes torn"] += machine.disk.medium.torn
+        counts["files that lost something to a power cut"] += machine.disk.medium.lost
         counts["writes refused by the disk"] += machine.disk.refused
         counts["false shares told in runs"] += machine.lied
+        counts.update(machine.disk.struck)
 
     # --- what operators do --------------------------------------------------------------------------------------
 

@@ -185,6 +185,17 @@ def test_an_append_cut_short_is_taken_back_and_said(tmp_path: Path) -> None:
             assert len(entries) == len(lines) + 1
 
 
+def test_an_entry_with_a_signature_among_its_details_may_be_cut_short_anywhere(tmp_path: Path) -> None:
+    kept = {"sequence": 28, "hash": "ef" * 32, "signature": "9a" * 64}
+    lines = write(tmp_path / "log", (*FIELDS, (Event.HEAD_KEPT, {"peer": "zuid", "details": kept})))
+    whole, last = b"".join(lines[:-1]), lines[-1]
+    for length in range(1, len(last)):
+        path = tmp_path / f"torn{length}"
+        path.write_bytes(whole + last[:length])
+        opened(path).close()
+        assert read(path)[-1].body.event is Event.LOG_REPAIRED, last[:length]
+
+
 def test_any_other_end_is_damage(tmp_path: Path) -> None:
     lines = write(tmp_path / "log")
     whole, last = b"".join(lines[:-1]), lines[-1]
