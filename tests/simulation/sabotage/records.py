@@ -20,13 +20,16 @@ from nskd.governance import audit_file
 from nskd.governance.audit import Event
 from nskd.governance.audit_file import AuditFile
 from nskd.governance.database import Database
-from nskd.stockpile import accounts
+from nskd.stockpile import accounts, schema
 from nskd.stockpile.ledger import Ledger as StockLedger
+from nskd.stockpile.sealing import Label
 from nskd.stockpile.states import Holding
+from nskd.stockpile.vault import Columns, Vault
 from tests.simulation.sabotage.defect import Defect
 
 CUTS: Final = ("power cut", "power cut during a run", "power cut within a durable step")
 STEPS: Final = ("power cut within a durable step",)
+_GUARDS: Final = ("TRIGGER cursor_forward", "TRIGGER segment_once")
 
 
 class _NoSync:
@@ -99,6 +102,25 @@ def _cursor_one_short() -> Iterator[None]:
             connection.execute("UPDATE batch SET cursor = ? WHERE number = ?", (stop - 1, row.number))
 
     with mock.patch.object(accounts, "add_segments", added):
+        yield
+
+
+@contextmanager
+def _cursor_unguarded() -> Iterator[None]:
+    unguarded = tuple(each for each in schema.STATEMENTS if not any(name in each for name in _GUARDS))
+    assert len(unguarded) == len(schema.STATEMENTS) - len(_GUARDS)
+    with mock.patch.object(schema, "STATEMENTS", unguarded), _cursor_one_short():
+        yield
+
+
+@contextmanager
+def _read_early() -> Iterator[None]:
+    read = Vault.read
+
+    def early(vault: Vault, name: bytes, label: Label, salt: bytes, start: int, out: Columns) -> None:
+        read(vault, name, label, salt, max(0, start - 1), out)
+
+    with mock.patch.object(Vault, "read", early):
         yield
 
 
@@ -185,6 +207,13 @@ DEFECTS: Final = (
     Defect(
         "cursor-short", "a cursor stays one item short", "items of .* twice|not answered in calm", _cursor_one_short
     ),
+    Defect(
+        "cursor-unguarded",
+        "the same, and the stock's own ledger lets an item be handed out again",
+        "free again|items of .* twice",
+        _cursor_unguarded,
+    ),
+    Defect("read-early", "what is read begins an item before what was promised", "items of .* twice", _read_early),
     Defect("torn-tail", "a torn end of the audit log stays", "ended: BadEntry|does not hold", _torn_tail_left, STEPS),
     Defect("torn-file", "small files are written in place", f"{LOST_FILE}|fails in calm", _written_in_place, STEPS),
     Defect(
