@@ -19,6 +19,7 @@ from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
 from nskd.governance.request import SignedRequest, receive_request
+from nskd.governance.statement import Verdict
 from nskd.governance.verification import receive_approval
 from nskd.peers.mesh import Mesh
 from protocol.errors import RemoteProtocolError
@@ -90,7 +91,7 @@ class Notices:
         request = receive_request(notice.request, notice.centre, notice.signature, charter=workshop.charter, now=now)
         try:
             if not await workshop.ledger(Ledger.add_request, request, now=now):
-                await self._note_wanted(peer, request.digest)
+                await self._answer(peer, request.digest)
                 return
         except OperatorError as error:  # its centre has too many here, or our disk is full; told anew when it returns
             workshop.log.warning("a request was not taken", peer=peer, reason=str(error))
@@ -106,11 +107,20 @@ class Notices:
         workshop.events.publish("request.received", request=request.digest.hex(), centre=request.centre)
         self.poke()
 
-    async def _note_wanted(self, peer: str, digest: bytes) -> None:
-        entry = await self._workshop.ledger(Ledger.get, digest)
+    async def _answer(self, peer: str, digest: bytes) -> None:
+        """A peer has open what we know: if it is released here, it lacks the release; if it is refused, the refusal.
+
+        What is over is told to nobody by itself, so who was away when it was refused would wait until it expires.
+        """
+        ledger = self._workshop.ledger
+        entry = await ledger(Ledger.get, digest)
         if entry.state in (State.RUNNING, State.DONE):
             self._wanted.note(digest, {peer})
             self.poke()
+        elif entry.state is State.REFUSED:
+            for word in await ledger(Ledger.approvals, digest):
+                if word.verdict is Verdict.REFUSE:
+                    self._mesh.post_control(peer, approval_notice(word))
 
     async def _is_kept(self, notice: ApprovalNotice) -> bool:
         """Whether this very word was verified and kept before: after every reconnection all is told again."""

@@ -229,6 +229,10 @@ class Run:
             for name, entry in entries.items():
                 if entry is not None and entry.state is State.FAILED and entry.fault in _OWN_FAULTS:
                     self._problem(f"request {digest.hex()[:12]} fails in calm at {name}: {entry.fault}, {entry.detail}")
+            if State.REFUSED.value in states.values() and {State.SUBMITTED.value, State.APPROVED.value} & set(
+                states.values()
+            ):
+                self._problem(f"request {digest.hex()[:12]} is refused, and not everybody has heard of it: {states}")
             done = [name for name, state in states.items() if state == State.DONE.value]
             stopped = any(said.against for said in asked.said.values()) or any(
                 entry is not None and entry.state is State.FAILED and not entry.retryable for entry in entries.values()

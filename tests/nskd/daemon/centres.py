@@ -70,6 +70,9 @@ class MemoryMesh:
     def broadcast_control(self, message: ControlMessage) -> tuple[str, ...]:
         return tuple(name for name in self.peers if not self._post(self.own, name, message))
 
+    def post_control(self, name: str, message: ControlMessage) -> bool:
+        return self._post(self.own, name, message)
+
     async def send_control(self, name: str, message: ControlMessage) -> None:
         self._post(self.own, name, message)
 

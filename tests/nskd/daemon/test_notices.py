@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from nskd.governance.lifecycle import State
 from nskd.governance.request import SignedRequest
+from nskd.governance.statement import Verdict
 from nskd.governance.verification import receive_approval
 from tests.nskd.daemon.centres import Seat, World, world
 from tests.nskd.daemon.test_queue import approved, begin, fail
@@ -58,6 +60,26 @@ async def test_what_came_to_an_end_while_it_was_to_be_told_is_not_told(tmp_path:
         await zuid.notices.tell_all("noord")
         await here.settle()
         assert set(noord.wanted) == {first.digest}
+
+
+async def test_who_was_away_when_it_was_refused_hears_of_it(tmp_path: Path) -> None:
+    """Also the centre that asked, and from one that has only heard of the refusal: who refused may be away by now."""
+    async with world(tmp_path) as here:
+        sent = await here.submit()
+        await here["midden"].decide(sent, Verdict.APPROVE)
+        here.deaf.add("noord")
+        await here["zuid"].decide(sent, Verdict.REFUSE)
+        await here.settle()
+        here.deaf.add("zuid")
+        here.deaf.discard("noord")
+        assert here["noord"].state(sent) is State.SUBMITTED
+        await here["noord"].notices.tell_again()
+        await here.settle()
+        assert here.states(sent) == {State.REFUSED}
+        (word,) = (each for each in here["noord"].ledger.approvals(sent.digest) if each.verdict is Verdict.REFUSE)
+        assert word.centre == "zuid"
+        await here["noord"].notices.tell_again()
+        assert not here.under_way  # nothing is open any more
 
 
 async def test_an_approval_told_again_is_not_verified_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
