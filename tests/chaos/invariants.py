@@ -67,7 +67,9 @@ def nothing_lost(items: Collection[Item], found: Ends) -> Iterator[str]:
         for name, by_digest in found.items():
             end = by_digest.get(item.digest)
             if end is None:
-                yield f"{item.title} is not known at {name}"
+                # Who was away until all that knew of it had refused it is not told any more: there is nothing to do.
+                if {known[item.digest].state for known in found.values() if item.digest in known} != {"refused"}:
+                    yield f"{item.title} is not known at {name}"
             elif end.state in _OTHER_ENDS:
                 yield f"{item.title} has {end.state} at {name}: {end.reason or 'nobody says why'}"
             elif end.state not in _RIGHT_ENDS:

@@ -186,6 +186,12 @@ def test_requests_that_are_lost_are_seen() -> None:
         assert f"still {state} at c" in lost(End(state, "", False, None))[0]
     assert "nobody says why" in lost(End("failed", "", False, None))[0]
     assert "without a result" in lost(End("done", "", False, None))[0]
+    refused, stopped = End("refused", "refused by a", False, None), item(1)
+    stopped.refused_by = 0
+    assert list(invariants.nothing_lost([stopped], {"a": {"01": refused}, "b": {"01": refused}, "c": {}})) == []
+    assert list(invariants.nothing_lost([stopped], {"a": {}, "b": {}})) == [
+        f"{stopped.title} is not known at {name}" for name in "ab"
+    ]
     asked = item(2)
     asked.digest = None
     assert "neither taken nor turned away" in next(invariants.nothing_lost([asked], {}))
