@@ -12,6 +12,8 @@ import trio
 from nskd.daemon.failures import Failures
 from nskd.daemon.notices import Notices
 from nskd.daemon.wanted import Wanted
+from nskd.governance.ledger import Ledger
+from nskd.governance.lifecycle import State
 from nskd.peers import dialer as dialer_module
 from nskd.peers import link as link_module
 from nskd.peers.dialer import Dialer
@@ -38,6 +40,19 @@ def _failure_unrecorded() -> Iterator[None]:
         """Nobody writes down that a run has ended."""
 
     with mock.patch.object(Failures, "note", note):
+        yield
+
+
+@contextmanager
+def _refusal_forgotten() -> Iterator[None]:
+    answer = Notices._answer
+
+    async def answered(notices: Notices, peer: str, digest: bytes) -> None:
+        entry = await notices._workshop.ledger(Ledger.get, digest)
+        if entry.state is not State.REFUSED:
+            await answer(notices, peer, digest)
+
+    with mock.patch.object(Notices, "_answer", answered):
         yield
 
 
@@ -137,5 +152,13 @@ DEFECTS: Final = (
         "is done at .* alone",
         _lacking_forgotten,
         ("power cut during a run", "connection to be lost at a step"),
+    ),
+    Defect(
+        "refusal-forgotten",
+        "who has a request open is not answered that it is refused",
+        "not everybody has heard of it",
+        _refusal_forgotten,
+        ("power cut", "centre off for a while", "all connections of two centres lost"),
+        contrary=1.0,
     ),
 )
