@@ -27,11 +27,13 @@ _FATAL: Final = frozenset(
 _BROKEN_OFF: Final = "broken-off"  # within a check, by whatever
 
 
-def epoch_has_ended() -> OperatorError:
-    """What stops a session whose keys were destroyed beside it."""
-    return OperatorError(
-        "the epoch has ended meanwhile", where="this centre", remedy="The centres found a new one and try again."
-    )
+class EpochEndedError(OperatorError):
+    """What stops a session whose keys were destroyed beside it: the centres have said why already, and mend it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the epoch has ended meanwhile", where="this centre", remedy="The centres found a new one and try again."
+        )
 
 
 class Epochs:
@@ -128,4 +130,4 @@ class Epochs:
     def require(self, epoch: Epoch) -> None:
         """Raise unless this epoch is still the current one: nothing may be decrypted after its end."""
         if self._epoch is not epoch:
-            raise epoch_has_ended()
+            raise EpochEndedError

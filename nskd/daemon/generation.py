@@ -23,7 +23,7 @@ import trio
 
 from nskd.control import answers
 from nskd.daemon.demand import Policy, Shortage
-from nskd.daemon.epochs import Epochs
+from nskd.daemon.epochs import EpochEndedError, Epochs
 from nskd.daemon.inventory import Held, decode_inventory, encode_inventory
 from nskd.daemon.needs import Needs
 from nskd.daemon.phases import Phase, Stopwatch
@@ -259,7 +259,7 @@ class Generator:
                 self._note_rate(made, watch)
         except BaseException as error:
             outcome = error.fault.value if isinstance(error, RemoteProtocolError) else "failed"
-            if isinstance(error, OperatorError):  # our own disk, as a rule
+            if isinstance(error, OperatorError) and not isinstance(error, EpochEndedError):  # our own disk, as a rule
                 self._last_problem = str(error)
                 self._workshop.log.error("generation failed here", reason=str(error))
             await self._epochs.destroy_if_tested(party, error, "generation")

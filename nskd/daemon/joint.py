@@ -18,7 +18,7 @@ from nskd.analysis.hospitals import own_score, told
 from nskd.analysis.regression import CaseMix
 from nskd.analysis.release import AllOrNone, AlsoHide
 from nskd.analysis.table import TablePlan
-from nskd.daemon.epochs import Epochs, epoch_has_ended
+from nskd.daemon.epochs import EpochEndedError, Epochs
 from nskd.daemon.localpart import Contribution
 from nskd.daemon.modelling import Modelling
 from nskd.daemon.workshop import Workshop
@@ -83,7 +83,7 @@ class JointPart:
     def require(self, epoch: bytes) -> None:
         """Nothing is opened under keys that have been given up meanwhile (5.9)."""
         if self._epochs.current_id() != epoch:
-            raise epoch_has_ended()
+            raise EpochEndedError
 
     async def run(self, party: Party, material: Material, job: Job) -> Outcome:
         """Compute; destroys the epoch if its keys were tested and anything went wrong after."""
