@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from tests.system.workshop import Daemon, lay_out
+from tests.system.workshop import Daemon, lone
 
 PATIENCE_S = 60.0
 WATCHDOG_S = 3.0
@@ -54,11 +54,8 @@ def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Manager
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    workshop = lay_out(tmp_path / "w", visits=50)
-    try:
-        yield workshop.daemons[0]
-    finally:
-        workshop.reap() if workshop.daemons[0].process is not None else None
+    with lone(tmp_path / "w") as daemon:
+        yield daemon
 
 
 def levels(daemon: Daemon) -> int:

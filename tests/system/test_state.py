@@ -16,16 +16,13 @@ from nskd.governance.audit import Event, read_entry
 from nskd.restore import restored
 from nskd.stockpile import Stockpile
 from tests.nskd.stockpile.world import EPOCH, STATE
-from tests.system.workshop import Daemon, lay_out
+from tests.system.workshop import Daemon, lone
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    workshop = lay_out(tmp_path / "w", visits=50)
-    try:
-        yield workshop.daemons[0]
-    finally:
-        workshop.reap() if workshop.daemons[0].process is not None else None
+    with lone(tmp_path / "w") as daemon:
+        yield daemon
 
 
 def offline(daemon: Daemon, command: str, *words: str | Path) -> subprocess.CompletedProcess[str]:

@@ -425,6 +425,17 @@ def lay_out(directory: Path, plans: Sequence[Plan] = tuple(map(Plan, NAMES)), *,
 NO_STOCK = "".join(f"{kind} = {{ low = 0, high = 0 }}\n" for kind in ("triples", "bits", "masks"))
 
 
+@contextlib.contextmanager
+def lone(directory: Path) -> Iterator[Daemon]:
+    """One daemon of a small workshop, for tests that start it, and that need no other."""
+    workshop = lay_out(directory, visits=50)
+    daemon = workshop.daemons[0]
+    try:
+        yield daemon
+    finally:
+        workshop.reap() if daemon.process is not None else None
+
+
 def write_config(daemon: Daemon, *, charter: Path, data: str = "", stock: str = NO_STOCK, more: str = "") -> None:
     """``data`` are further lines of its ``[data]``, ``stock`` those of ``[stock]``, ``more`` lines of ``[limits]`` and
     whole sections after it.
