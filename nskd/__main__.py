@@ -43,8 +43,8 @@ def run(config_path: Path, credentials: Path | None) -> None:
     from nskd import logs
     from nskd.config import load_config
     from nskd.credentials import credentials_directory, load_keys
-    from nskd.daemon.daemon import serve
     from nskd.daemon.memory import keep_buffers
+    from nskd.daemon.serve import serve
     from nskd.data.errors import DataError
     from nskd.notify import Notifier
     from nskd.secrecy import keep_memory_private

@@ -1,14 +1,11 @@
-"""One daemon from start to stop: open, recover, test itself, serve, drain."""
+"""One daemon: its parts, and what each does from start to stop."""
 
 from __future__ import annotations
 
 import os
 import random
 import signal
-import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from functools import partial
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -17,7 +14,6 @@ import structlog
 import trio
 
 from nskd import config as configuration
-from nskd import keyring, rekey
 from nskd.analysis.contribution import Contributions
 from nskd.analysis.populations import Populations
 from nskd.config import Config
@@ -26,7 +22,6 @@ from nskd.control.endpoint import control_endpoint
 from nskd.control.events import EventBus
 from nskd.control.roles import RoleMap, user_name
 from nskd.control.server import ControlServer
-from nskd.credentials import CentreKeys
 from nskd.daemon.auditor import Auditor
 from nskd.daemon.backups import Backups
 from nskd.daemon.bugreport import BugReporter
@@ -54,16 +49,16 @@ from nskd.daemon.relearning import Relearning
 from nskd.daemon.requester import Requester
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
-from nskd.daemon.start import Papers, charter_store, gather, state_directory
+from nskd.daemon.start import Papers, charter_store
 from nskd.daemon.turns import Turns
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
 from nskd.daemon.workshop import Workshop
-from nskd.data.load import Dataset, load
+from nskd.data.load import Dataset
 from nskd.errors import OperatorError
 from nskd.governance.audit import Event
 from nskd.governance.audit_file import AuditFile
-from nskd.governance.charter import Address, Charter
+from nskd.governance.charter import Charter
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.threaded import LedgerThread
@@ -75,18 +70,15 @@ from nskd.peers.dialer import Pace
 from nskd.peers.lanes import PROTOCOL_VERSION, Lane, Member
 from nskd.peers.link import Link
 from nskd.peers.mesh import Mesh
-from nskd.restore import Restored, mark, restored
+from nskd.restore import Restored
 from nskd.sessions.manager import SessionManager
-from nskd.state_lock import locked
 from nskd.stockpile import SharedStockpile
-from protocol.lattice.selftest import selftest
 
 HOUSEKEEPING_S: Final = 60.0
-_ROWS_TOLD: Final = 100_000  # a line of the log for each so many rows that are read
 
 
 class Daemon:
-    """The parts of a running daemon, made by :func:`serve`."""
+    """The parts of a running daemon, put together from what :func:`nskd.daemon.serve.serve` has opened."""
 
     def __init__(
         self,
@@ -102,6 +94,7 @@ class Daemon:
         listeners: list[trio.SocketListener],
         scrapes: list[trio.SocketListener],
         logging: Logging,
+        clock: Callable[[], int],
         log: structlog.typing.FilteringBoundLogger,
     ) -> None:
         config, charter = papers.config, papers.charter
@@ -118,9 +111,9 @@ class Daemon:
             charter=charter,
             pack=papers.pack,
             sign=papers.keys.signing.signer(),
-            clock=_clock,
+            clock=clock,
             ledger=ledger,
-            audit=Auditor(audit, charter=charter.digest, clock=_clock, log=log),
+            audit=Auditor(audit, charter=charter.digest, clock=clock, log=log),
             events=self.events,
             log=log,
             permits=papers.permits,
@@ -167,7 +160,7 @@ class Daemon:
         self.charters = Charters(self.workshop, papers.signatures, charter_store(config))
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
         contributions = Contributions(config.state.directory / "contributions", ring.digests, ring.seals)
-        self.key_watch = KeyWatch(ring.ages, lambda: self._config.keys.rotate_after, clock=_clock, log=log)
+        self.key_watch = KeyWatch(ring.ages, lambda: self._config.keys.rotate_after, clock=clock, log=log)
         self.permits = PermitKeeper(self.workshop, contributions, config.state.directory)
         self.runs = Runs(
             workshop=self.workshop,
@@ -202,7 +195,7 @@ class Daemon:
             ANALYSIS, lane=Lane.ONLINE, judge=self.runs.judge, run=self.runs.run, finished=self.runs.finished
         )
         program = version("nskd")  # reads files: once
-        started_at = _clock()
+        started_at = clock()
         self.parts = Parts(
             workshop=self.workshop,
             mesh=self.mesh,
@@ -246,7 +239,7 @@ class Daemon:
             health=self.health,
             metrics=metrics,
             log_level=LogLevel(logging.threshold, log),
-            bug_reporter=BugReporter(clock=_clock, config=lambda: self._config, recent=logging.recent),
+            bug_reporter=BugReporter(clock=clock, config=lambda: self._config, recent=logging.recent),
             version=program,
             started_at=started_at,
             stop=self.stop,
@@ -400,114 +393,6 @@ class Daemon:
             self._config = fresh
             self._log.info("configuration reloaded", changed=changed, restart_needed=restart_needed)
         return answers.ReloadAnswer(changed=changed, restart_needed=restart_needed, checked=check)
-
-
-async def serve(config: Config, config_path: Path, keys: CentreKeys, notifier: Notifier, logging: Logging) -> None:
-    """Open everything, run the daemon, close everything.  Raises an ``OperatorError`` when it cannot start."""
-    log = structlog.get_logger().bind(centre=config.centre.name)
-    papers = await trio.to_thread.run_sync(gather, config, keys)
-    state = state_directory(config.state.directory)
-    async with AsyncExitStack() as opened:
-        opened.enter_context(locked(state))
-        notifier.status("testing the kernels")
-        await trio.to_thread.run_sync(selftest)
-        notifier.status("reading and checking the data")
-        dataset = await _open_data(papers, log)
-        if dataset is not None:
-            opened.callback(dataset.close)
-        await trio.to_thread.run_sync(restored, state)  # refuses one that was cut short
-        audit = opened.enter_context(await trio.to_thread.run_sync(_open_audit, papers, state))
-        ring = await trio.to_thread.run_sync(_open_keyring, state, keys, audit, log)
-        # When the backup was made that somebody copied here, nobody knows.
-        marking = partial(mark, state, restored_at=_clock(), made_at=0)
-        stock = await SharedStockpile.open(state / "stock", ring.sealing[0], on_copy=marking)
-        opened.push_async_callback(stock.aclose)
-        ring = await trio.to_thread.run_sync(_keep_keyring, state, ring, keys)
-        for note in stock.recovery.notes():
-            log.warning("stock recovered", note=note)
-        put_back = await trio.to_thread.run_sync(restored, state)
-        opening = partial(Ledger.open, state / "ledger.sqlite", now=int(time.time()))
-        ledger = opened.enter_context(await trio.to_thread.run_sync(opening))
-        daemon = Daemon(
-            papers,
-            config_path=config_path,
-            dataset=dataset,
-            ledger=LedgerThread(ledger),
-            audit=audit,
-            stock=stock,
-            listeners=await _listen(config.network.address, "[network] listen"),
-            scrapes=await _listen(config.metrics.address, "[metrics] listen"),
-            logging=logging,
-            ring=ring,
-            restored=put_back,
-            log=log,
-        )
-        await daemon.run(notifier)
-
-
-async def _open_data(papers: Papers, log: structlog.typing.FilteringBoundLogger) -> Dataset | None:
-    """Read and check this centre's extract; None for a centre that contributes nothing."""
-    origin = papers.config.data.origin
-    if origin is None:
-        return None
-
-    def progress(rows: int) -> None:
-        if rows % _ROWS_TOLD == 0:
-            log.info("reading data", source=str(origin), rows=rows)
-
-    read = partial(load, origin, papers.pack, password=papers.keys.database, progress=progress)
-    dataset = await trio.to_thread.run_sync(read)
-    log.info("data read", file=str(origin), visits=dataset.rows, digest=dataset.digest.hex())
-    for rule, rows in dataset.warnings.counts.items():
-        log.warning("data breaks a quality rule", rule=rule, rows=rows)
-    return dataset
-
-
-def _open_keyring(
-    state: Path, keys: CentreKeys, audit: AuditFile, log: structlog.typing.FilteringBoundLogger
-) -> Keyring:
-    """The keys under the storage key; a change of it that was cut short is seen through first."""
-    ring = keyring.load_or_make(state, keys.storage)
-    if len(ring.sealing) > 1:
-        log.warning("what a former key sealed is sealed anew")  # after a change that was cut short, or a restore
-        audit.append(Event.STORAGE_REKEYED, now=_clock(), details={"stock": "kept", "by": "the daemon at its start"})
-        ring = rekey.finish(state, ring, keys.storage, now=_clock())
-    return ring
-
-
-def _keep_keyring(state: Path, ring: Keyring, keys: CentreKeys) -> Keyring:
-    """Note which keys are in use, once something was opened with them: before that they might be the wrong ones."""
-    used = ring.using(keys, now=_clock())
-    if not used.alike(ring) or keyring.load(state, keys.storage) is None:
-        used.store(state, keys.storage)
-    return used
-
-
-def _open_audit(papers: Papers, state: Path) -> AuditFile:
-    return AuditFile.open(
-        state / "audit.ndjson",
-        centre=papers.config.centre.name,
-        sign=papers.keys.signing.signer(),
-        now=_clock(),
-        entropy=os.urandom,
-    )
-
-
-def _clock() -> int:
-    return int(time.time())
-
-
-async def _listen(address: Address | None, key: str) -> list[trio.SocketListener]:
-    if address is None:
-        return []
-    try:
-        return list(await trio.open_tcp_listeners(address.port, host=address.host))
-    except OSError as error:
-        raise OperatorError(
-            f"cannot listen on {address}: {error.strerror or error}",
-            where=key,
-            remedy="Is another daemon using it? Choose another address or stop that one.",
-        ) from error
 
 
 def _policy(config: Config, charter: Charter) -> Policy:

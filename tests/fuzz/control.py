@@ -123,7 +123,7 @@ class Daemon:
         from nskd import logs
         from nskd.config import parse_config
         from nskd.credentials import load_keys
-        from nskd.daemon import daemon as program
+        from nskd.daemon import serve as program
         from nskd.notify import Notifier
 
         @contextmanager

@@ -7,7 +7,7 @@ Read ``machine`` (the computer a centre runs on: clock, randomness, threads, dis
 ``promises`` (what was durable once stays), ``run`` (one seed), ``__main__`` (many of them: ``make soak``) and
 ``sabotage`` (deliberate defects, which must be found).
 
-Real: the daemon as :func:`nskd.daemon.daemon.serve` puts it together, and all that it is made of.  Handshakes and
+Real: the daemon as :func:`nskd.daemon.serve.serve` puts it together, and all that it is made of.  Handshakes and
 encryption, lanes and links, sessions, governance with its signatures, ledgers and stock on SQLite files, the audit
 log, the local part in DuckDB, the joint part with its MAC checks, generation sessions with what they agree on, store,
 confirm and compare.

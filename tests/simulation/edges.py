@@ -30,6 +30,7 @@ from nskd.daemon import daemon as daemon_module
 from nskd.daemon import epochs as epochs_module
 from nskd.daemon import generation as generation_module
 from nskd.daemon import runs as runs_module
+from nskd.daemon import serve as serve_module
 from nskd.daemon import start as start_module
 from nskd.data.load import Dataset
 from nskd.data.load import load as load_really
@@ -257,9 +258,9 @@ def edges(network: Network, bank: Bank, told: Told, rng: random.Random) -> Itera
         put(Durability, "identity", _place)
         put(daemon_module, "control_endpoint", _no_socket)
         put(daemon_module, "ControlServer", _Desk)
-        put(daemon_module, "Daemon", _Watched)
-        put(daemon_module, "load", _load)
-        put(daemon_module, "selftest", _selftest)
+        put(serve_module, "Daemon", _Watched)
+        put(serve_module, "load", _load)
+        put(serve_module, "selftest", _selftest)
         put(start_module, "load_pack", _load_pack)
         put(_run, "_ALLOW_DETERMINISTIC_SCHEDULING", True)
         put(_run, "_r", random.Random(rng.getrandbits(64)))

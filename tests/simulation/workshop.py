@@ -19,7 +19,7 @@ import trio
 
 from nskd.config import load_config
 from nskd.credentials import CentreKeys, NoiseKey, SigningKey, StorageKey
-from nskd.daemon.daemon import serve
+from nskd.daemon.serve import serve
 from nskd.errors import OperatorError
 from nskd.governance.audit import BadEntryError
 from nskd.governance.charter import Charter, parse_charter

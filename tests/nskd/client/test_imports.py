@@ -16,7 +16,7 @@ def loaded(code: str, names: tuple[str, ...]) -> list[str]:
 
 
 def test_a_daemon_loads_nothing_of_the_api() -> None:
-    everything = "import nskd.__main__, nskd.daemon.daemon, nskd.daemon.start, nskd.control.server"
+    everything = "import nskd.__main__, nskd.daemon.serve, nskd.daemon.start, nskd.control.server"
     assert loaded(everything, ("nskd.client", "nskd.analysis.clear_rules", "pandas", "polars", "pyarrow")) == []
 
 

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nskd.credentials import CredentialError, Password, load_password
-from nskd.daemon.daemon import _open_data
+from nskd.daemon.serve import _open_data
 from nskd.data import stage_server, stage_table
 from nskd.data.errors import DataError
 from nskd.data.load import Dataset, load, load_visits
