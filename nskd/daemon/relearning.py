@@ -64,16 +64,21 @@ class Relearning:
         self._answered[peer] = now
         try:
             for digest in await self._history.newest():
-                await self._mesh.send_control(peer, await self._notice(digest, peer))
+                notice = await self._notice(digest, peer)
+                if notice is not None:
+                    await self._mesh.send_control(peer, notice)
         except (RemoteProtocolError, OperatorError) as error:  # it is gone again, or our disk is: let it ask anew
-            del self._answered[peer]
+            self._answered.pop(peer, None)
             self._workshop.log.warning("what began here was not told in full", peer=peer, reason=str(error))
 
-    async def _notice(self, digest: bytes, peer: str) -> BegunNotice:
+    async def _notice(self, digest: bytes, peer: str) -> BegunNotice | None:
+        """None for what this centre cannot prove to the peer: it was restored itself, and has only learnt of it."""
         ledger = self._workshop.ledger
         request = (await ledger(Ledger.get, digest)).request
         words = await ledger(Ledger.approvals, digest)
         approval = next((each for each in words if each.centre == peer and each.verdict is Verdict.APPROVE), None)
+        if approval is None and peer in self._workshop.charter.contributors:
+            return None
         return BegunNotice(
             request=request.body,
             centre=request.centre,
@@ -87,7 +92,11 @@ class Relearning:
         if self._restored is None or peer not in self._asked:
             return  # nothing we asked for
         now = workshop.clock()
-        charter = workshop.charter_of(charter_named(notice.request) or b"") or workshop.charter
+        named = charter_named(notice.request)
+        charter = workshop.charter if named is None else workshop.charter_of(named)  # the unreadable is refused below
+        if charter is None:  # this centre joined, or began anew, after it: its teller cannot know that
+            workshop.log.info("what began under a charter that is not known here is not learnt", peer=peer)
+            return
         request = receive_begun(notice.request, notice.centre, notice.signature, charter=charter, now=now)
         if request.submitted_at > self._restored.restored_at + CLOCK_SKEW_MAX_S:
             return  # what came after the restore, by whatever clock, we know by ourselves

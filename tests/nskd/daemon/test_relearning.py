@@ -26,7 +26,7 @@ from nskd.governance.statement import Verdict
 from nskd.peers.mesh import Mesh
 from nskd.restore import Restored
 from protocol.errors import Fault, RemoteProtocolError
-from protocol.messages import BegunNotice, ControlMessage
+from protocol.messages import BegunNotice, BegunQuery, ControlMessage
 from tests.nskd.daemon.centres import MemoryMesh, Seat, World, world
 from tests.nskd.governance.workshop import NOW
 
@@ -187,6 +187,33 @@ async def test_what_a_former_charter_allowed_counts_while_the_same_centres_contr
         await scene.midden.hear("noord", notice)
     assert scene.knows(old)
     assert await scene.midden.history.newest() == await scene.noord.history.newest() == (old.digest,)
+
+
+async def test_what_began_under_a_charter_that_is_not_known_is_nobody_s_fault(scene: Scene, tmp_path: Path) -> None:
+    """Who joined later, or began anew, lacks former charters, and an honest teller cannot know that."""
+    old = await scene.began(1)
+    (notice,) = await scene.told()
+    amended = attrs.evolve(scene.before.charter, version=2, digest=sha256(b"2").digest())
+    seat = attrs.evolve(scene.midden.seat, workshop=attrs.evolve(scene.midden.seat.workshop, charter=amended))
+    scene.midden = teller(seat, tmp_path, Restored(restored_at=LATER, made_at=NOW), former=())
+    scene.midden.relearning.greet("noord")
+    await scene.midden.hear("noord", notice)  # which would end the link, were it a fault
+    assert not scene.knows(old)
+
+
+async def test_one_restored_centre_does_not_tell_another_what_it_cannot_prove(scene: Scene, tmp_path: Path) -> None:
+    """It has learnt that a request began, with its own approval alone."""
+    sent = await scene.began(1)
+    async with world(tmp_path) as third:
+        third.now = LATER
+        zuid = teller(third["zuid"], tmp_path, Restored(restored_at=LATER, made_at=NOW))
+        zuid.relearning.greet("noord")
+        await scene.noord.hear("zuid", zuid.mesh.sent.pop())
+        await zuid.hear("noord", scene.noord.mesh.sent.pop())
+        assert sent.digest in {entry.request.digest for entry in third["zuid"].ledger.begun()}
+        await zuid.hear("midden", BegunQuery())
+        assert zuid.mesh.sent == []
+        assert [notice.request for notice in await scene.told()] == [sent.body]  # who can prove it goes on telling
 
 
 async def test_only_what_was_asked_for_and_what_is_of_before(scene: Scene) -> None:
