@@ -156,7 +156,7 @@ class Daemon:
         self.notices = Notices(self.workshop, self.mesh, wanted, self.generator.poke)
         self.presence = PresenceKeeper(self.workshop, self.mesh, self.notices.poke)
         self.decisions = Decisions(self.workshop, self.notices, papers.own_policy)
-        failures = Failures(self.workshop, self.notices)
+        self.failures = Failures(self.workshop, self.notices)
         self.charters = Charters(self.workshop, papers.signatures, charter_store(config))
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
         contributions = Contributions(config.state.directory / "contributions", ring.digests, ring.seals)
@@ -170,7 +170,7 @@ class Daemon:
             turns=turns,
             notices=self.notices,
             wanted=wanted,
-            failures=failures,
+            failures=self.failures,
             dataset=dataset,
             objections=self.objections,
             contributions=contributions,
@@ -186,7 +186,6 @@ class Daemon:
             epochs=self.epochs,
             notices=self.notices,
             wanted=wanted,
-            failures=failures,
             runs=self.runs,
             history=history,
         )
@@ -276,6 +275,7 @@ class Daemon:
                     await nursery.start(trio.serve_listeners, self._endpoint.handle, self._scrapes)
                 nursery.start_soon(self.generator.drive)
                 nursery.start_soon(self.requester.drive)
+                nursery.start_soon(self.failures.drive)
                 nursery.start_soon(self.decisions.drive)
                 nursery.start_soon(self._housekeeping)
                 nursery.start_soon(self._signals, arriving, notifier)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 import trio
 
 from nskd.analysis.populations import joined
 from nskd.daemon.epochs import Epochs
-from nskd.daemon.failures import Failures
 from nskd.daemon.history import History, pairs_of
 from nskd.daemon.notices import Notices
 from nskd.daemon.queue import Queue, place
@@ -31,8 +28,6 @@ from nskd.sessions.proposal import NONCE_BYTES, Proposal, StockRange
 from nskd.stockpile import Level, Segment, SharedStockpile, Stockpile
 from protocol.errors import ProtocolError
 
-RECORD_AGAIN_S: Final = 5.0  # between attempts to write down a failure that the disk had no room for
-
 
 class Requester:
     """Proposes runs: once all have approved, all are connected, and there is material enough."""
@@ -47,7 +42,6 @@ class Requester:
         epochs: Epochs,
         notices: Notices,
         wanted: Wanted,
-        failures: Failures,
         runs: Runs,
         history: History,
     ) -> None:
@@ -58,7 +52,6 @@ class Requester:
         self._epochs = epochs
         self._notices = notices
         self._wanted = wanted
-        self._failures = failures
         self._runs = runs
         self._history = history
         self._attempts = Attempts()
@@ -77,11 +70,9 @@ class Requester:
         """Run this centre's approved requests, one after another, for ever."""
         while True:
             changed = self._notices.changed
-            await self._failures.record()
             entry = None if self._held_up else await self._next_due()
             if entry is None:
-                with trio.move_on_after(RECORD_AGAIN_S if self._failures.pending else math.inf):
-                    await changed.wait()
+                await changed.wait()
                 continue
             await trio.sleep(self._attempts.pause_s(entry.request.digest))
             if not self._held_up:
@@ -127,19 +118,26 @@ class Requester:
             else:
                 self._attempts.failed(digest)
             workshop.log.warning("a run did not succeed", request=digest.hex(), reason=str(error))
-            if not self._attempts.left(digest):
-                await self._give_up(digest, error)
-            workshop.events.publish("run.failed", request=digest.hex(), reason=str(error))
+            await self._broke_off(digest, str(error))
+        except Exception as error:  # must not take the daemon and all its other sessions with it
+            self._attempts.failed(digest)
+            workshop.log.exception("a run failed through an error of our own", request=digest.hex())
+            await self._broke_off(digest, f"{type(error).__name__}, see the log of {workshop.own}")
         else:
             self._attempts.forget(digest)
         finally:
             self._notices.poke()
 
-    async def _give_up(self, digest: bytes, error: Exception) -> None:
-        """Have it on record why it is not tried again, where a run that broke off has not said so already."""
+    async def _broke_off(self, digest: bytes, reason: str) -> None:
+        """Say so; and have it on record why it is not tried again, where a run has not said so already."""
+        if not self._attempts.left(digest):
+            await self._give_up(digest, reason)
+        self._workshop.events.publish("run.failed", request=digest.hex(), reason=reason)
+
+    async def _give_up(self, digest: bytes, reason: str) -> None:
         workshop = self._workshop
         try:
-            state = await workshop.ledger(Ledger.give_up, digest, detail=str(error), now=workshop.clock())
+            state = await workshop.ledger(Ledger.give_up, digest, detail=reason, now=workshop.clock())
         except OperatorError as trouble:
             workshop.log.error("a failure could not be recorded", request=digest.hex(), reason=str(trouble))
         else:

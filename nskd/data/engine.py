@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from nskd.errors import OperatorError
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,3 +37,18 @@ def lock(connection: duckdb.DuckDBPyConnection) -> None:
     """No file, network or extension from here on, and no way back."""
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
+
+
+@contextmanager
+def within_memory(source: str) -> Iterator[None]:
+    """Raise an `OperatorError` for a query that finds too little memory: that passes, and is nobody's mistake."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:  # its own words are of buffers and blocks
+        raise OperatorError(
+            f"a query of this centre's data needs more memory than there is (at most {MEMORY})",
+            where=source,
+            remedy="See whether memory is short on this machine; it is tried again.",
+        ) from error

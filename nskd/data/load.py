@@ -56,15 +56,23 @@ class Dataset:
         return f"<Dataset {self.origin.name}, {self.rows} visits>"
 
     def fetch(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query over `visits`: every variable of the codebook, nobody who was left out."""
-        rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
+        """Return the rows of a query over `visits`: every variable of the codebook, nobody who was left out.
+
+        Raises `OperatorError` when memory is short.
+        """
+        with engine.within_memory(self.origin.name):
+            rows: list[tuple[Any, ...]] = self._connection.execute(sql).fetchall()
         return rows
 
     def leave_out(self, people: Collection[str]) -> LeftOut:
-        """Take these people, and nobody else, out of `visits` from now on; say what that left out."""
-        self._connection.execute(
-            "CREATE OR REPLACE TABLE objections AS SELECT unnest(?::VARCHAR[]) AS person", [list(people)]
-        )
+        """Take these people, and nobody else, out of `visits` from now on; say what that left out.
+
+        Raises `OperatorError`, as `fetch` does, when memory is short.
+        """
+        with engine.within_memory(self.origin.name):
+            self._connection.execute(
+                "CREATE OR REPLACE TABLE objections AS SELECT unnest(?::VARCHAR[]) AS person", [list(people)]
+            )
         ((visits, found),) = self.fetch(
             f"SELECT count(*), count(DISTINCT person) FROM loaded"  # noqa: S608
             f" JOIN objections ON loaded.{identifier(self.codebook.person_link)} = objections.person"

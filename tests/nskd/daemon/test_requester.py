@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import structlog
 import trio
 
 from nskd.analysis.populations import joined
 from nskd.daemon.epochs import Epochs
-from nskd.daemon.failures import Failures
 from nskd.daemon.history import History
 from nskd.daemon.requester import Requester
 from nskd.daemon.retry import ATTEMPTS_MAX
@@ -48,6 +49,9 @@ class Scene:
     def __init__(self, seat: Seat) -> None:
         self.begun: list[bytes] = []  # of others, as history has them
         self.refusals = 0  # still to come
+        self.refuse: Callable[[], Exception] = lambda: SessionRefused(
+            bytes(16), {"zuid": "its data is of another year"}
+        )
         self.proposed: list[Proposal] = []
         self.came = trio.Event()
         self.looked = trio.Event()
@@ -59,7 +63,6 @@ class Scene:
             epochs=cast(Epochs, SimpleNamespace(current_id=lambda: b"e" * 32)),
             notices=seat.notices,
             wanted=Wanted(),
-            failures=cast(Failures, SimpleNamespace(record=trio.lowlevel.checkpoint, pending=False)),
             runs=cast(Runs, SimpleNamespace(draining=False)),
             history=cast(History, SimpleNamespace(listed=self.listed, earlier=self.earlier)),
         )
@@ -75,7 +78,7 @@ class Scene:
         self.proposed.append(proposal)
         if self.refusals:
             self.refusals -= 1
-            raise SessionRefused(bytes(16), {"zuid": "its data is of another year"})
+            raise self.refuse()
         self.came.set()
         await trio.sleep_forever()
 
@@ -124,6 +127,23 @@ async def test_a_request_that_others_go_on_refusing_is_given_up_with_their_reaso
         with trio.fail_after(30):
             await scene.came.wait()
         assert seat.entry(ours).state is State.APPROVED
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_error_of_its_own_ends_no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as a failed attempt; the other sessions of this centre go on."""
+    monkeypatch.setattr("nskd.daemon.retry.FIRST_PAUSE_S", 0.0)
+    async with world(tmp_path) as here, trio.open_nursery() as nursery:
+        ours, seat = await approved(here, "noord", 1), here["noord"]
+        scene = Scene(seat)
+        scene.refusals, scene.refuse = ATTEMPTS_MAX, lambda: MemoryError("a row of the data")
+        with structlog.testing.capture_logs() as logged:
+            nursery.start_soon(scene.requester.drive)
+            with trio.fail_after(30):
+                while seat.entry(ours).state is not State.FAILED:
+                    await seat.notices.changed.wait()
+        assert sum(bool(entry.get("exc_info")) for entry in logged) == len(scene.proposed) == ATTEMPTS_MAX
+        assert seat.entry(ours).detail == "MemoryError, see the log of noord"
         nursery.cancel_scope.cancel()
 
 

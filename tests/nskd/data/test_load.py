@@ -9,8 +9,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from nskd.data import engine
 from nskd.data.errors import FINDINGS_SHOWN_MAX, DataError
 from nskd.data.load import Dataset, load_visits
+from nskd.errors import OperatorError
 from nskd.packs.synthetic import generate, write_visits
 from tests.nskd.data.extracts import Row, nsk, visit, write_csv
 
@@ -29,6 +31,17 @@ def refusal(path: Path) -> DataError:
 
 def refused_rows(tmp_path: Path, rows: list[Row]) -> DataError:
     return refusal(write_csv(tmp_path / "visits.csv", rows))
+
+
+def test_too_little_memory_is_an_operators_trouble_and_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was taken for an error of the program, which ended the daemon and the request for good."""
+    monkeypatch.setattr(engine, "MEMORY", "100MB")
+    with load(write_csv(tmp_path / "visits.csv", [visit(1)])) as dataset:
+        with pytest.raises(OperatorError, match="more memory than there is \\(at most 100MB\\)"):
+            dataset.fetch("SELECT list(i) FROM range(30_000_000) AS t(i)")
+        with pytest.raises(OperatorError, match="more memory"):
+            dataset.leave_out(["x" * 10_000_000] * 20)
+        assert dataset.fetch("SELECT count(*) FROM visits") == [(1,)]
 
 
 def test_derives_what_the_file_leaves_out(tmp_path: Path) -> None:
