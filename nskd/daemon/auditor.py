@@ -8,14 +8,15 @@ always.  :meth:`Auditor.note_of_peer` and ``note_of_user`` are notes that others
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-import attrs
 import structlog
 import trio
 
+from nskd.daemon.allowance import Allowance
 from nskd.errors import OperatorError
 from nskd.governance import limits
 from nskd.governance.approval import SignedApproval
@@ -24,24 +25,6 @@ from nskd.governance.audit_file import AuditFile
 
 Detail = int | str | bytes
 T = TypeVar("T")
-
-
-@attrs.define
-class _Allowance:
-    """A burst of entries, then one at a time as time passes."""
-
-    left: float
-    at: int
-    unrecorded: int = 0
-
-    def take(self, now: int) -> bool:
-        refilled = self.left + max(0, now - self.at) / limits.AUDIT_PEER_ENTRY_EVERY_S
-        self.left, self.at = min(refilled, limits.AUDIT_PEER_ENTRIES_BURST), now
-        if self.left < 1:
-            self.unrecorded += 1
-            return False
-        self.left -= 1
-        return True
 
 
 class Auditor:
@@ -60,7 +43,8 @@ class Auditor:
         self._clock = clock
         self._log = log
         self._one = trio.CapacityLimiter(1)
-        self._allowances: dict[str, _Allowance] = {}
+        self._allowances: dict[str, Allowance] = {}
+        self._left_out: Counter[str] = Counter()
         self.unwritten = 0  # entries that found no room on the disk, since the start
         self.unwritten_since: int | None = None  # None once one was written again
         self.news = 0  # entries that other centres should hear of; those about their own heads are not
@@ -141,13 +125,14 @@ class Auditor:
 
     async def _note_bounded(self, who: str, event: Event, **fields: Any) -> None:
         now = self._clock()
-        allowance = self._allowances.setdefault(who, _Allowance(limits.AUDIT_PEER_ENTRIES_BURST, now))
-        if not allowance.take(now):
+        fresh = Allowance(limits.AUDIT_PEER_ENTRIES_BURST, limits.AUDIT_PEER_ENTRY_EVERY_S, now)
+        if not self._allowances.setdefault(who, fresh).take(now):
+            self._left_out[who] += 1
             return
-        if allowance.unrecorded:
-            fields["details"] = {**(fields.get("details") or {}), "left_out": allowance.unrecorded}
+        if self._left_out[who]:
+            fields["details"] = {**(fields.get("details") or {}), "left_out": self._left_out[who]}
         if await self.note(event, **fields):
-            allowance.unrecorded = 0
+            del self._left_out[who]
 
     async def file(self, call: Callable[[AuditFile], T]) -> T:
         """Call something of the file in a thread; one that has begun is seen through."""

@@ -7,9 +7,11 @@ from typing import Final
 
 import trio
 
+from nskd.daemon.allowance import Allowance
 from nskd.daemon.phases import Stopwatch
 from nskd.daemon.workshop import Workshop
 from nskd.errors import OperatorError
+from nskd.governance import limits
 from nskd.governance.audit import Event
 from nskd.peers.channel import SessionAborted
 from nskd.stockpile import SharedStockpile, Stockpile
@@ -47,6 +49,7 @@ class Epochs:
         self.failed_checks = Counter({_BROKEN_OFF: 0, **{fault.value: 0 for fault in sorted(_FATAL)}})
         self.failed_at: int | None = None  # when one last did
         self.ended = 0  # epochs, since the start
+        self._allowance = Allowance(limits.EPOCHS_ENDED_BURST, limits.EPOCH_ENDED_EVERY_S, workshop.clock())
 
     async def recover(self) -> None:
         """Take up the stored epoch, if there is one that can be read."""
@@ -61,6 +64,10 @@ class Epochs:
             return
         if self._epoch.charter != self._workshop.charter.digest:  # step 15.6
             await self.destroy("it was founded under another charter")
+
+    def may_end(self) -> bool:
+        """Whether another may end: whoever says each time that it holds another one has all of them found a new one."""
+        return self._allowance.has_left(self._workshop.clock())
 
     def current_id(self) -> bytes:
         """The current epoch's id; empty when there is none."""
@@ -84,6 +91,7 @@ class Epochs:
         self._workshop.events.publish("epoch.destroyed", reason=reason)
         ended, self._epoch = self._epoch, None
         self.ended += 1
+        self._allowance.take(self._workshop.clock())
         with trio.CancelScope(shield=True):
             try:
                 await self._stock(Stockpile.destroy_epoch, reason)

@@ -175,15 +175,24 @@ class Generator:
         try:
             await self._sessions.propose(ordered.proposal)
         except (OperatorError, ProtocolError) as error:
-            self._not_before = trio.current_time() + self._pause_s
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            self._later()
             self._fault(error)
+            self.doubt()
+        except Exception as error:  # must not take the daemon and all its other sessions with it
+            self._later()
+            self._last_problem = f"{type(error).__name__}, see this centre's log"
+            self._workshop.log.exception("generation failed through an error of our own")
             self.doubt()
         else:
             self._pause_s = PAUSE_AFTER_FAILURE_S
             self._last_problem = None
         finally:
             ordered.next_may_begin.set()
+
+    def _later(self) -> None:
+        """Order nothing for a while, after each failure in a row a longer one."""
+        self._not_before = trio.current_time() + self._pause_s
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 
     def _fault(self, error: Exception) -> None:
         self._last_problem = str(error)
@@ -214,6 +223,8 @@ class Generator:
             raise Refusal(absence.what)
         if offer.sender != names[0]:
             raise Refusal(f"generation is for {names[0]} to coordinate")
+        if not self._epochs.may_end():
+            raise Refusal("epochs have ended here too often; it takes one order now and then")
         if offer.proposal.parties != names:
             raise Refusal("the parties are not those of the charter, in its order")
         order = self._read_order(offer.proposal)

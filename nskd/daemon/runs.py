@@ -17,6 +17,7 @@ from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.regression import CaseMix
 from nskd.analysis.release import release_bytes
+from nskd.daemon.allowance import Allowance
 from nskd.daemon.endings import over_by_now
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
@@ -36,6 +37,7 @@ from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset
 from nskd.data.query import check_values
 from nskd.errors import OperatorError
+from nskd.governance import limits
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger, release_digest
 from nskd.governance.lifecycle import State
@@ -88,6 +90,7 @@ class Runs:
         self._history = history
         self._workers = workers
         self._repeats = Attempts()  # of runs whose release is on record here
+        self._allowances: dict[str, Allowance] = {}  # by centre: of runs that it began and that came to nothing
         self._idle = trio.Event()
         self._idle.set()
         self.running = 0
@@ -133,6 +136,8 @@ class Runs:
             entry = await self._workshop.ledger(Ledger.get, proposal.request)
             if entry.request.centre != offer.sender:
                 raise Refusal(f"only {entry.request.centre} may run its request")
+            if not self._allowance(offer.sender).has_left(self._workshop.clock()):
+                raise Refusal(f"too many runs that {offer.sender} began have failed here; it takes one now and then")
             over = over_by_now(self._workshop, entry)
             if over is not None and (entry.state is not State.DONE or over.rule is Rule.RESTORED):
                 raise Refusal(over.what)
@@ -161,6 +166,11 @@ class Runs:
         except OperatorError as error:
             self._generator.doubt()
             raise Refusal(str(error)) from error
+
+    def _allowance(self, centre: str) -> Allowance:
+        """Each run that fails costs entries in the audit log: whoever breaks off one after another is held back."""
+        fresh = Allowance(limits.FAILED_RUNS_BURST, limits.FAILED_RUN_EVERY_S, self._workshop.clock())
+        return self._allowances.setdefault(centre, fresh)
 
     async def _approved(self, entry: Entry) -> None:
         workshop, digest = self._workshop, entry.request.digest
@@ -230,6 +240,7 @@ class Runs:
         finally:
             if outcome == "failed":
                 self._wanted.note(digest, lacking)
+                self._allowance(session.proposal.coordinator).take(workshop.clock())
             self.running -= 1
             if not self.running:
                 self._idle.set()

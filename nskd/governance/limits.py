@@ -107,3 +107,10 @@ AUDIT_PROOF_PATIENCE_S: Final = 120  # until the status says that a centre owes 
 # What a peer can make us write: a burst, then one entry a minute, 300 kB a day; what is beyond it is counted.
 AUDIT_PEER_ENTRIES_BURST: Final = 30
 AUDIT_PEER_ENTRY_EVERY_S: Final = 60
+# Runs that one centre began and that came to nothing, each of them several entries here; a storm of accidents has
+# two or three in a minute for a while.
+FAILED_RUNS_BURST: Final = 64
+FAILED_RUN_EVERY_S: Final = 120
+# Epochs that ended here, each two entries with the next that is founded; among crashing machines some five an hour.
+EPOCHS_ENDED_BURST: Final = 64
+EPOCH_ENDED_EVERY_S: Final = 600

@@ -101,7 +101,8 @@ async def recovered(epoch: Epoch, charter: bytes) -> tuple[Epochs, list[object]]
         return
 
     quiet = SimpleNamespace(error=lambda *_, **__: None, publish=lambda *_, **__: None, note=note)
-    workshop = SimpleNamespace(log=quiet, events=quiet, audit=quiet, charter=SimpleNamespace(digest=charter))
+    named = SimpleNamespace(digest=charter)
+    workshop = SimpleNamespace(log=quiet, events=quiet, audit=quiet, charter=named, clock=lambda: 0)
     epochs = Epochs(workshop=workshop, stock=stock)  # type: ignore[arg-type]
     await epochs.recover()
     return epochs, asked

@@ -46,7 +46,7 @@ class Centre:
         named = {"index": 0, "own": "noord", "charter": charter, "attendance": everybody}
         workshop = SimpleNamespace(**named, log=structlog.get_logger())
         connected = SimpleNamespace(wait_connected=trio.lowlevel.checkpoint)
-        epochs = SimpleNamespace(current_id=lambda: b"an epoch")
+        epochs = SimpleNamespace(current_id=lambda: b"an epoch", may_end=lambda: True)
         here: dict[str, Any] = {"workshop": workshop, "mesh": connected, "sessions": self, "needs": self}
         rest: dict[str, Any] = {"stock": None, "epochs": epochs, "turns": None, "workers": None}
         self.generator = Generator(**here, **rest)
@@ -99,13 +99,15 @@ async def test_all_compare_once_after_anything_was_made(autojump_clock: Clock) -
     assert centre.times()[1] >= COMPARE_AFTER_S
 
 
-async def test_a_batch_that_cannot_be_stored_is_made_again_ever_later(autojump_clock: Clock) -> None:
+@pytest.mark.parametrize("error", [FULL_DISK, MemoryError("no room")], ids=["disk", "of-our-own"])
+async def test_a_batch_that_cannot_be_stored_is_made_again_ever_later(error: Exception, autojump_clock: Clock) -> None:
+    """And the daemon stays up, whatever the error is: others depend on its sessions."""
     centre = Centre(100)
 
     async def full(order: Order) -> None:
         with centre.generator._on_its_way(MADE):
             await trio.sleep(1)
-        raise FULL_DISK
+        raise error
 
     centre.session = full
     await centre.drive(1000)

@@ -16,7 +16,7 @@ from nskd.control import answers, methods
 from nskd.control.codes import ControlError
 from nskd.daemon import joint as joint_module
 from nskd.daemon.answers import request_detail
-from nskd.daemon.failures import Failures, describe_failure
+from nskd.daemon.failures import describe_failure
 from nskd.daemon.generation import Generator
 from nskd.daemon.joint import Job, JointPart
 from nskd.daemon.requester import Requester
@@ -497,7 +497,11 @@ async def test_a_pause_counts_on_a_full_disk_and_a_resume_does_not(
                 await zuid.presence.refresh()
             with pytest.raises(LedgerError):
                 await resume(zuid)
+            for _ in range(5):  # words cost who says them nothing
+                with pytest.raises(OperatorError):
+                    await pause(zuid)
             await here.settle()
+            assert len(noord.presence._unkept) == len(zuid.presence._unkept) == 1
             assert all_see(here, "zuid") is Presence.PAUSED
         for seat in (zuid, noord):
             await seat.presence.refresh()
@@ -601,7 +605,8 @@ async def test_material_is_made_with_a_paused_centre_and_not_with_one_that_left(
     offer = SimpleNamespace(sender="noord", proposal=SimpleNamespace(parties=NAMES))
     offer.proposal.extra = msgspec.msgpack.encode(("triples", 1, False))
     async with world(tmp_path) as here:
-        nothing: dict[str, Any] = dict.fromkeys(("mesh", "sessions", "stock", "needs", "epochs", "turns", "workers"))
+        nothing: dict[str, Any] = dict.fromkeys(("mesh", "sessions", "stock", "needs", "turns", "workers"))
+        nothing["epochs"] = SimpleNamespace(may_end=lambda: True)
         makers = [Generator(workshop=seat.workshop, **nothing) for seat in here.seats.values()]
         await pause(here["zuid"])
         await here.settle()
@@ -620,21 +625,26 @@ async def test_the_requester_proposes_nothing_and_loses_no_attempt(tmp_path: Pat
         await here.approve_all(sent)
         seat = here["noord"]
         attempted: list[bytes] = []
-        third, rounds = trio.Event(), 0
+        third = trio.Event()
         looked = [trio.Event() for _ in range(100)]
         parts: dict[str, Any] = dict.fromkeys(("mesh", "sessions", "stock", "epochs", "history"))
 
-        async def record() -> None:  # what each round of its begins with
-            nonlocal rounds
-            looked[rounds].set()
-            rounds += 1
+        class Asked:
+            """In each round, whether this centre is about to stop."""
+
+            rounds = 0
+
+            @property
+            def draining(self) -> bool:
+                looked[self.rounds].set()
+                self.rounds += 1
+                return False
 
         requester = Requester(
             workshop=seat.workshop,
             notices=seat.notices,
             wanted=Wanted(),
-            failures=cast(Failures, SimpleNamespace(record=record, pending=False)),
-            runs=taking_part(seat),
+            runs=cast(Runs, Asked()),
             **parts,
         )
 
@@ -680,7 +690,6 @@ async def test_a_requester_that_waits_for_stock_stops_waiting_when_a_centre_paus
             workshop=seat.workshop,
             notices=seat.notices,
             wanted=Wanted(),
-            failures=cast(Failures, None),
             runs=taking_part(seat),
             stock=cast(SharedStockpile, SimpleNamespace(wait_for=never)),
             **parts,
