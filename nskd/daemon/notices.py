@@ -18,7 +18,7 @@ from nskd.governance.approval import ApprovalError, SignedApproval, read_approva
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger, UnknownRequestError
 from nskd.governance.lifecycle import State
-from nskd.governance.request import SignedRequest, receive_request
+from nskd.governance.request import OutOfTimeError, SignedRequest, receive_request
 from nskd.governance.statement import Verdict
 from nskd.governance.verification import receive_approval
 from nskd.peers.mesh import Mesh
@@ -74,12 +74,13 @@ class Notices:
         ledger = self._workshop.ledger
         for listed in await ledger(Ledger.entries, states=_TELL):
             entry = await ledger(Ledger.get, listed.request.digest)  # telling takes time, and what is over is not told
-            if entry.state not in _TELL or (entry.state is State.FAILED and not entry.retryable):
+            if not entry.undecided:
                 continue
             try:
                 await self._mesh.send_control(peer, request_notice(entry.request))
-                for approval in await ledger(Ledger.approvals, entry.request.digest):
-                    await self._mesh.send_control(peer, approval_notice(approval))
+                for word in await ledger(Ledger.approvals, entry.request.digest):
+                    if self._workshop.clock() < word.expires_at:  # who never had it would take a lapsed one amiss
+                        await self._mesh.send_control(peer, approval_notice(word))
             except RemoteProtocolError:
                 return  # gone again; told anew when it returns
 
@@ -88,7 +89,16 @@ class Notices:
     async def _take_request(self, peer: str, notice: RequestNotice) -> None:
         workshop = self._workshop
         now = workshop.clock()
-        request = receive_request(notice.request, notice.centre, notice.signature, charter=workshop.charter, now=now)
+        try:
+            request = receive_request(
+                notice.request, notice.centre, notice.signature, charter=workshop.charter, now=now
+            )
+        except OutOfTimeError as error:
+            if peer == notice.centre:
+                raise
+            # Its clock and ours are within bounds of the teller's, not of each other's.
+            workshop.log.warning("a request that was passed on was not taken", peer=peer, detail=error.detail)
+            return
         try:
             if not await workshop.ledger(Ledger.add_request, request, now=now):
                 await self._answer(peer, request.digest)
@@ -133,9 +143,9 @@ class Notices:
     async def _take_approval(self, peer: str, notice: ApprovalNotice) -> None:
         workshop = self._workshop
         now = workshop.clock()
-        if await self._is_kept(notice):
-            return
         try:
+            if await self._is_kept(notice):
+                return
             approval = receive_approval(
                 notice.approval, notice.centre, notice.signature, charter=workshop.charter, now=now
             )

@@ -52,7 +52,7 @@ class PresenceKeeper:
         self._attendance = workshop.attendance
         self._mesh = mesh
         self._on_change = on_change
-        self._unkept: list[Word] = []  # they count, and wait for room on the disk
+        self._unkept: dict[tuple[str, bool], Word] = {}  # by centre, and whether it leaves; they count
         mesh.register(PresenceNotice, self._take)
 
     async def recover(self) -> None:
@@ -152,7 +152,7 @@ class PresenceKeeper:
         try:
             await self._workshop.ledger(Ledger.keep_presence, word, now=self._workshop.clock())
         except OperatorError as error:
-            self._unkept.append(word)
+            self._keep_later(word)
             raise OperatorError(
                 f"it is in force and the other centres are told, but it is not on disk yet: {error.what}",
                 where=error.where,
@@ -216,7 +216,7 @@ class PresenceKeeper:
         try:
             await workshop.ledger(Ledger.keep_presence, word, now=workshop.clock())
         except OperatorError as error:
-            self._unkept.append(word)
+            self._keep_later(word)
             workshop.log.error("a word of presence could not be kept yet", of=word.centre, reason=str(error))
         await workshop.audit.note_of_peer(word.centre, Event.PRESENCE_HEARD, details=_details(word, told_by=peer))
         workshop.log.info("presence heard", of=word.centre, move=word.move.value, number=word.number, peer=peer)
@@ -243,10 +243,15 @@ class PresenceKeeper:
 
     async def refresh(self) -> None:
         """Write what the disk had no room for, and end what cannot come to anything.  Raises an ``OperatorError``."""
-        while self._unkept:
-            await self._workshop.ledger(Ledger.keep_presence, self._unkept[0], now=self._workshop.clock())
-            self._unkept.pop(0)
+        for kind, word in tuple(self._unkept.items()):
+            await self._workshop.ledger(Ledger.keep_presence, word, now=self._workshop.clock())
+            if self._unkept.get(kind) is word:
+                del self._unkept[kind]
         await self.apply()
+
+    def _keep_later(self, word: Word) -> None:
+        """It counts already; of many by one centre, which costs it nothing to say, only the last is worth keeping."""
+        self._unkept[word.centre, word.move is Move.LEAVE] = word
 
     async def apply(self) -> None:
         """End open requests once a centre has left; what runs now ends first.  Raises an ``OperatorError``."""

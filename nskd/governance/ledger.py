@@ -99,6 +99,11 @@ class Entry:
     detail: str | None
     retryable: bool
 
+    @property
+    def undecided(self) -> bool:
+        """Whether it could still run, and does not now."""
+        return self.state in (State.SUBMITTED, State.APPROVED) or (self.state is State.FAILED and self.retryable)
+
 
 @attrs.frozen
 class Result:
@@ -150,7 +155,7 @@ class Ledger:
     def add_request(self, request: SignedRequest, *, now: int) -> bool:
         """Record a verified request; False when it was here already.  Raises :class:`LedgerFullError`."""
         with self._database.writing() as db:
-            if db.execute("SELECT 1 FROM request WHERE digest = ?", (request.digest,)).fetchone():
+            if _is_here(db, request.digest):
                 return False
             held, undecided = db.execute(_COUNT_BY_CENTRE, (request.centre,)).fetchone()
             if held >= limits.REQUESTS_PER_CENTRE_MAX or undecided >= limits.REQUESTS_OPEN_PER_CENTRE_MAX:
@@ -159,21 +164,7 @@ class Ledger:
                     where="request",
                     remedy=f"{limits.REQUESTS_OPEN_PER_CENTRE_MAX} may be open: decide on some first.",
                 )
-            db.execute(
-                "INSERT INTO request (digest, centre, body, signature, text_digest, received_at, state,"
-                " changed_at) VALUES (?, ?, ?, ?, ?, ?, 'submitted', ?)",
-                (
-                    request.digest,
-                    request.centre,
-                    request.body,
-                    request.signature,
-                    request.text_digest,
-                    now,
-                    now,
-                ),
-            )
-            if request.table.permit is not None:
-                retention_table.note(db, request.digest, request.table.permit)
+            _insert(db, request, now)
             return True
 
     def twin(self, request: SignedRequest) -> bytes | None:
@@ -235,10 +226,13 @@ class Ledger:
     def learn(self, request: SignedRequest, *, now: int) -> bool:
         """Note that a run of a request began, of which this centre has forgotten; False when it knew.
 
-        It has ended here then: it may have run on other rows.  Raises :class:`LedgerFullError`.
+        It has ended here then: it may have run on other rows.  How many others are open does not matter: what this
+        centre does not know of here it would leave out of its own comparisons, and they would be refused.
         """
-        known = self.add_request(request, now=now) is False
         with self._database.writing() as db:
+            known = _is_here(db, request.digest)
+            if not known:
+                _insert(db, request, now)
             runs, state = db.execute("SELECT runs, state FROM request WHERE digest = ?", (request.digest,)).fetchone()
             if known and runs:
                 return False
@@ -311,7 +305,8 @@ class Ledger:
             self._settle(db, digest, charter, now)
             self._move(db, digest, Event.START, now)
             db.execute(
-                "UPDATE request SET session = ?, runs = runs + 1, fault = NULL, detail = NULL WHERE digest = ?",
+                "UPDATE request SET session = ?, runs = runs + 1, fault = NULL, detail = NULL, retryable = 0"
+                " WHERE digest = ?",
                 (session, digest),
             )
         return self.get(digest)
@@ -424,7 +419,7 @@ class Ledger:
         """
         with self._database.writing() as db:
             entry = self._entry(db.execute(_SELECT + "WHERE digest = ?", (digest,)).fetchone())
-            if entry.state not in (State.SUBMITTED, State.APPROVED) and not entry.retryable:
+            if not entry.undecided:
                 return entry.state
             db.execute(
                 "UPDATE request SET fault = ?, detail = ?, retryable = 0 WHERE digest = ?", (rule, detail, digest)
@@ -452,7 +447,7 @@ class Ledger:
         """Bring the state in line with the approvals and the clock."""
         state = self._state(db, digest)
         entry = self._entry(db.execute(_SELECT + "WHERE digest = ?", (digest,)).fetchone())
-        if state not in (State.SUBMITTED, State.APPROVED) and not (state is State.FAILED and entry.retryable):
+        if not entry.undecided:
             return state
         try:
             stands = standing(entry.request, self._approvals(db, digest), charter=charter, now=now)
@@ -512,6 +507,20 @@ class Ledger:
                     "UPDATE request SET fault = ?, detail = ?, retryable = 1 WHERE digest = ?",
                     (INTERRUPTED, "the daemon stopped during the run; nothing was released here", digest),
                 )
+
+
+def _is_here(db: sqlite3.Connection, digest: bytes) -> bool:
+    return db.execute("SELECT 1 FROM request WHERE digest = ?", (digest,)).fetchone() is not None
+
+
+def _insert(db: sqlite3.Connection, request: SignedRequest, now: int) -> None:
+    db.execute(
+        "INSERT INTO request (digest, centre, body, signature, text_digest, received_at, state, changed_at)"
+        " VALUES (?, ?, ?, ?, ?, ?, 'submitted', ?)",
+        (request.digest, request.centre, request.body, request.signature, request.text_digest, now, now),
+    )
+    if request.table.permit is not None:
+        retention_table.note(db, request.digest, request.table.permit)
 
 
 def _refuse_full_month(db: sqlite3.Connection, approval: SignedApproval, text: bytes) -> None:

@@ -59,6 +59,10 @@ class SignedRequest:
         return signing.digest("nskd request text v1", self.text)
 
 
+class OutOfTimeError(RemoteProtocolError):
+    """A request from the future, or too old to be open, by the clock here."""
+
+
 def sign_request(
     text: bytes, *, centre: str, charter: Charter, sign: signing.Signer, now: int, nonce: bytes
 ) -> SignedRequest:
@@ -75,7 +79,8 @@ def receive_request(body: bytes, centre: str, signature: bytes, *, charter: Char
     """Verify a request that a peer sent; raises :class:`RemoteProtocolError` and nothing else.
 
     ``SIGNATURE``: unknown centre, or signed by another key.  ``SESSION``: for another charter.
-    ``UNEXPECTED``: from the future, or too old to be open.  ``MALFORMED`` or ``OVERSIZED``: the rest.
+    :class:`OutOfTimeError` (``UNEXPECTED``): from the future, or too old to be open.  ``MALFORMED`` or ``OVERSIZED``:
+    the rest.
     """
     signed = receive_begun(body, centre, signature, charter=charter, now=now)
     oldest = now - limits.REQUEST_OPEN_MAX_S - limits.CLOCK_SKEW_MAX_S  # an honest centre may still be about to end it
@@ -121,9 +126,9 @@ def receive_begun(body: bytes, centre: str, signature: bytes, *, charter: Charte
     return signed
 
 
-def _out_of_time(signed: SignedRequest, now: int) -> RemoteProtocolError:
+def _out_of_time(signed: SignedRequest, now: int) -> OutOfTimeError:
     what = f"a request submitted {signed.submitted_at - now:+d} s from now"
-    return RemoteProtocolError(Fault.UNEXPECTED, what, party=signed.centre)
+    return OutOfTimeError(Fault.UNEXPECTED, what, party=signed.centre)
 
 
 def read_request(body: bytes, centre: str, signature: bytes) -> SignedRequest:

@@ -7,12 +7,18 @@ from typing import Any
 
 import pytest
 
+from nskd.daemon.notices import request_notice
+from nskd.governance.ledger import Ledger, LedgerError
 from nskd.governance.lifecycle import State
+from nskd.governance.limits import CLOCK_SKEW_MAX_S
 from nskd.governance.request import SignedRequest
 from nskd.governance.statement import Verdict
 from nskd.governance.verification import receive_approval
+from protocol.errors import RemoteProtocolError
 from tests.nskd.daemon.centres import Seat, World, world
 from tests.nskd.daemon.test_queue import approved, begin, fail
+from tests.nskd.governance import workshop as papers
+from tests.nskd.governance.workshop import NOW
 
 
 def finish(here: World, seat: Seat, request: SignedRequest) -> None:
@@ -60,6 +66,52 @@ async def test_what_came_to_an_end_while_it_was_to_be_told_is_not_told(tmp_path:
         await zuid.notices.tell_all("noord")
         await here.settle()
         assert set(noord.wanted) == {first.digest}
+
+
+async def test_a_lapsed_approval_is_told_to_nobody(tmp_path: Path) -> None:
+    """A centre that never had it would have to refuse it, and have that on record against an honest one."""
+    async with world(tmp_path) as here:
+        sent = await here.submit()
+        here.deaf.add("zuid")
+        await here["noord"].decide(sent, Verdict.APPROVE)
+        await here.settle()
+        here.deaf.clear()
+        (approval,) = here["noord"].ledger.approvals(sent.digest)
+        for here.now, known in ((approval.expires_at, []), (approval.expires_at - 1, [approval])):
+            await here["noord"].notices.tell_again()
+            await here.settle()
+            assert list(here["zuid"].ledger.approvals(sent.digest)) == known
+            assert here["zuid"].rejected() == []
+
+
+async def test_a_request_dated_ahead_is_the_fault_of_its_centre_alone(tmp_path: Path) -> None:
+    """Each clock may be within bounds of the next one, and the first not of the last."""
+    async with world(tmp_path) as here:
+        here.now = NOW + CLOCK_SKEW_MAX_S + 1
+        ahead = papers.request(papers.TEXT, now=here.now, under=here.charter)
+        here.now = NOW
+        notice = request_notice(ahead)
+        take = here["zuid"].mesh.handlers[type(notice)]
+        await take("midden", notice)
+        assert here["zuid"].ledger.entries() == []
+        with pytest.raises(RemoteProtocolError, match="301 s from now"):
+            await take("noord", notice)
+
+
+async def test_a_ledger_that_cannot_be_read_ends_no_daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise LedgerError("cannot be read: disk I/O error", where="ledger", remedy="See to the disk.")
+
+    async with world(tmp_path) as here:
+        sent = await here.submit()
+        with monkeypatch.context() as patch:
+            patch.setattr(Ledger, "holds", broken)
+            await here["noord"].decide(sent, Verdict.APPROVE)
+            await here.settle()
+        assert here["zuid"].ledger.approvals(sent.digest) == ()
+        await here["noord"].notices.tell_again()
+        await here.settle()
+        assert len(here["zuid"].ledger.approvals(sent.digest)) == 1
 
 
 async def test_who_was_away_when_it_was_refused_hears_of_it(tmp_path: Path) -> None:

@@ -552,3 +552,26 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = examples(8, stateful_step_count=30)
+
+
+def test_a_run_that_was_tried_again_cannot_be_ended_while_it_goes_on(ledger: Ledger) -> None:
+    """Whoever ends what is open has looked a moment ago; by now it may run again."""
+    sent = request()
+    ledger.add_request(sent, now=NOW)
+    approve_all(ledger, sent.digest)
+    ledger.start(sent.digest, SESSION, charter=CHARTER, now=NOW)
+    ledger.fail(sent.digest, fault="timeout", detail="", retryable=True, charter=CHARTER, now=NOW)
+    ledger.retry(sent.digest, charter=CHARTER, now=NOW)
+    entry = ledger.start(sent.digest, b"t" * 16, charter=CHARTER, now=NOW)
+    assert not entry.retryable and not entry.undecided
+    assert ledger.end(sent.digest, rule="centre-left", detail="zuid left", now=NOW) is State.RUNNING
+    assert ledger.get(sent.digest).fault is None
+
+
+def test_what_began_is_learnt_however_many_are_open(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "REQUESTS_OPEN_PER_CENTRE_MAX", 1)
+    ledger.add_request(request(nonce=b"a" * 16), now=NOW)
+    forgotten = request(nonce=b"b" * 16)
+    assert ledger.learn(forgotten, now=NOW)
+    assert not ledger.learn(forgotten, now=NOW)
+    assert [entry.request.digest for entry in ledger.begun()] == [forgotten.digest]
