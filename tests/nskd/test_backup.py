@@ -107,6 +107,30 @@ def test_a_changed_backup_gives_nothing(tmp_path: Path, files: dict[str, bytes])
         unpack(tmp_path / "changed", tmp_path / "out")
 
 
+def test_what_lacks_a_part_is_no_backup(tmp_path: Path, files: dict[str, bytes]) -> None:
+    former = write(tmp_path).read_bytes()
+    for name in ("copy", "state/audit.ndjson", f"state/contributions/{REQUEST}"):
+        parts = backup.parts_of(tmp_path / "state", tmp_path / "copy", 150_000)
+        (tmp_path / name).rename(tmp_path / "aside")
+        with pytest.raises(BackupError, match=rf"{name}.*cannot be written: No such file"):
+            backup.write(tmp_path / "noord.backup", MANIFEST, parts, KEY)
+        (tmp_path / "aside").rename(tmp_path / name)
+        assert (tmp_path / "noord.backup").read_bytes() == former and not list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.parametrize("lacks", ["ledger.sqlite", "audit.ndjson"])
+def test_nothing_is_put_back_without_its_main_parts(tmp_path: Path, files: dict[str, bytes], lacks: str) -> None:
+    parts = backup.parts_of(tmp_path / "state", tmp_path / "copy", 150_000)
+    path = tmp_path / "noord.backup"
+    backup.write(path, MANIFEST, [part for part in parts if part.name != lacks], KEY)
+    with pytest.raises(BackupError, match=f"it has no {lacks}"):
+        unpack(path, tmp_path / "out")
+    settings = config(tmp_path / "new")
+    with pytest.raises(BackupError, match=f"it has no {lacks}"):
+        restore(settings, keys(), path, now=NOW)
+    assert not list((tmp_path / "new" / "state").iterdir())
+
+
 @pytest.mark.parametrize("name", ["../escaped", "/etc/passwd", "stock/ledger.sqlite", "charter/../../x", "keyring/x"])
 def test_what_no_backup_holds(tmp_path: Path, name: str) -> None:
     (tmp_path / "content").write_bytes(b"x")
@@ -182,7 +206,7 @@ def lived(tmp_path: Path, more: Callable[[Ledger], None] = lambda ledger: None) 
 
 
 def config(tmp_path: Path, name: str = "noord") -> Config:
-    (tmp_path / "state").mkdir(exist_ok=True)
+    (tmp_path / "state").mkdir(parents=True, exist_ok=True)
     text = (
         f'[centre]\nname = "{name}"\n[workshop]\ncharter = "/c"\n[network]\nlisten = "127.0.0.1:1"\n'
         f'[state]\ndirectory = "{tmp_path / "state"}"\n'
