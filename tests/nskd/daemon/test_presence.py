@@ -601,8 +601,13 @@ async def test_material_is_made_with_a_paused_centre_and_not_with_one_that_left(
     offer = SimpleNamespace(sender="noord", proposal=SimpleNamespace(parties=NAMES))
     offer.proposal.extra = msgspec.msgpack.encode(("triples", 1, False))
     async with world(tmp_path) as here:
-        nothing: dict[str, Any] = dict.fromkeys(("mesh", "sessions", "stock", "needs", "epochs", "turns", "workers"))
-        makers = [Generator(workshop=seat.workshop, **nothing) for seat in here.seats.values()]
+        nothing: dict[str, Any] = dict.fromkeys(("mesh", "sessions", "stock", "epochs", "turns", "workers"))
+
+        async def ample(_: object) -> bool:
+            return False
+
+        needs: Any = SimpleNamespace(ample=ample)
+        makers = [Generator(workshop=seat.workshop, needs=needs, **nothing) for seat in here.seats.values()]
         await pause(here["zuid"])
         await here.settle()
         for maker in makers:
