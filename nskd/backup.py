@@ -91,7 +91,10 @@ def parts_of(state: Path, ledger: Path, audit_bytes: int) -> list[Part]:
 
 
 def write(path: Path, manifest: Manifest, parts: Iterable[Part], storage: StorageKey) -> None:
-    """Write a backup, durably and at one stroke; raises :class:`BackupError`, and then there is none."""
+    """Write a backup, durably and at one stroke; raises :class:`BackupError`, and then there is none.
+
+    A part that is not there any more is such an error: what lacks anything is no backup.
+    """
     fresh = path.with_suffix(".new")
     try:
         with fresh.open("wb") as file:
@@ -100,11 +103,8 @@ def write(path: Path, manifest: Manifest, parts: Iterable[Part], storage: Storag
             with tarfile.open(fileobj=sealing, mode="w|", format=tarfile.PAX_FORMAT) as archive:
                 _add(archive, MANIFEST, io.BytesIO(msgspec.json.encode(manifest)), None)
                 for part in parts:
-                    try:
-                        with part.path.open("rb") as source:
-                            _add(archive, part.name, source, part.size)
-                    except FileNotFoundError:
-                        continue  # erased meanwhile, as a permit demands
+                    with part.path.open("rb") as source:
+                        _add(archive, part.name, source, part.size)
             sealing.finish()
             file.flush()
             os.fsync(file.fileno())
@@ -113,7 +113,9 @@ def write(path: Path, manifest: Manifest, parts: Iterable[Part], storage: Storag
     except OSError as error:
         fresh.unlink(missing_ok=True)
         raise BackupError(
-            f"it cannot be written: {error.strerror or error}", where=str(path), remedy="Check free space and the disk."
+            f"it cannot be written: {error.strerror or error}",
+            where=str(error.filename or path),
+            remedy="Check free space and the disk, and make it again.",
         ) from error
 
 
@@ -142,7 +144,7 @@ def _add(archive: tarfile.TarFile, name: str, source: BinaryIO, size: int | None
 def read(file: BinaryIO, storage: StorageKey, into: Path) -> Manifest:
     """Unpack a backup below ``into``, an empty directory; all of it is genuine when this returns.
 
-    Raises :class:`BackupError` for another storage key, damage, or what no backup holds.
+    Raises :class:`BackupError` for another storage key, damage, what no backup holds, or one without its main parts.
     """
     manifest, path = None, Path(file.name)
     try:
@@ -165,6 +167,9 @@ def read(file: BinaryIO, storage: StorageKey, into: Path) -> Manifest:
         raise _damaged(path, str(error)) from None
     if manifest is None:
         raise _damaged(path, "it does not say what it is")
+    for name in (LEDGER, AUDIT):
+        if not (into / name).is_file():
+            raise _damaged(path, f"it has no {name}, without which there is nothing to put back")
     return manifest
 
 

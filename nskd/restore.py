@@ -9,7 +9,8 @@ A restored centre has forgotten what happened since the backup, and others have 
 * its audit log says so, and the others, who hold later heads of it, notice by themselves.
 
 A state directory that was put back by other means is known by its stock (``nskd.stockpile.anchor``), and from then on
-the same holds for it, but for the pause.
+the same holds for it, but for the pause.  By a clock that is behind what is in a directory nothing is put back, and no
+daemon starts in a copied one.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from nskd.config import Config
 from nskd.credentials import CentreKeys, StorageKey
 from nskd.durable import sync_directory, write_durably
 from nskd.governance.audit import Event
-from nskd.governance.audit_file import AuditFile
+from nskd.governance.audit_file import AuditFile, read_log
 from nskd.governance.charter_store import DIRECTORY, CharterStore
 from nskd.governance.ledger import Ledger
 from nskd.governance.presence import Move, sign_word
@@ -63,13 +64,37 @@ def restored(state: Path) -> Restored | None:
 
 
 def mark(state: Path, *, restored_at: int, made_at: int) -> None:
-    """Note in a state directory that it was put back, durably; raises :class:`~nskd.backup.BackupError`."""
+    """Note in a state directory that it was put back, durably.
+
+    Raises an ``OperatorError``, also where the clock is behind what is in it.
+    """
+    _require_clock(state, restored_at, made_at=made_at, where=str(state))
     try:
         write_durably(state / MARK, msgspec.json.encode(Restored(restored_at=restored_at, made_at=made_at)))
     except OSError as error:
         raise BackupError(
             f"it cannot be written: {error.strerror}", where=str(state / MARK), remedy="Check free space and the disk."
         ) from error
+
+
+def _require_clock(state: Path, now: int, *, made_at: int, where: str) -> None:
+    """See that the clock is not behind what is in a directory: the time of its backup, its former mark and its log.
+
+    An earlier time in a mark would be worse than none, as requests from after it would run again.  The latest time that
+    is known would not do either: what has run since the copy was made is what matters.  Of the log all entries count,
+    as the last may have been written by the same clock a moment ago.
+    """
+    before = restored(state)
+    log = state / backup.AUDIT
+    times = [entry.body.time for entry in read_log(log)] if log.exists() else []
+    latest = max(made_at, 0 if before is None else before.restored_at, *times)
+    if now < latest:
+        raise BackupError(
+            f"this machine's clock is {latest - now} s behind what is in it",
+            where=where,
+            remedy="Set the clock, and try again: by it this centre tells what came before the restore from what came"
+            " after.",
+        )
 
 
 def restore(
@@ -96,14 +121,7 @@ def restore(
                 where=str(file.name),
                 remedy="Restore this centre's own.",
             )
-        before = restored(unpacked)
-        latest = max(manifest.made_at, 0 if before is None else before.restored_at)
-        if now < latest:
-            raise BackupError(
-                f"this machine's clock is {latest - now} s behind what is in it",
-                where=str(file.name),
-                remedy="Set the clock: by it this centre tells what came before the restore from what came after.",
-            )
+        _require_clock(unpacked, now, made_at=manifest.made_at, where=str(file.name))
     except BaseException:
         shutil.rmtree(unpacked, ignore_errors=True)
         raise

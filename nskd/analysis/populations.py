@@ -83,6 +83,10 @@ class Populations:
         except OSError as error:
             raise _unusable(path, f"cannot be written: {error.strerror}") from error
 
+    def holds(self, request: bytes) -> bool:
+        """Whether anything was kept for a request: for an event loop, which a whole file would hold up."""
+        return self._path(request).exists()
+
     def find(self, request: bytes) -> Record | None:
         """What was kept for a request, if anything.  Raises :class:`PopulationError`."""
         path = self._path(request)

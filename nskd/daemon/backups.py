@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -61,6 +63,17 @@ class Backups:
         workshop.log.info("backup written", path=str(path), entries=head[0])
         written = (await trio.Path(path).stat()).st_size
         return answers.BackupAnswer(path=str(path), size=written, audit_entries=head[0], checked=False)
+
+    @asynccontextmanager
+    async def none(self) -> AsyncIterator[None]:
+        """Remove every backup, and let none be made inside: what is erased there is in none afterwards.
+
+        Who erases has to do it inside, and again in whole if it was cut short: a crash in between leaves no backup and
+        what was to be erased, of which another backup may be made until then.  Raises :class:`BackupError`.
+        """
+        async with self._one:
+            await trio.to_thread.run_sync(backup.remove_all, self._state)
+            yield
 
     def _write(self, path: Path, manifest: Manifest, copy: Path, audit_bytes: int) -> None:
         backup.write(path, manifest, backup.parts_of(self._state, copy, audit_bytes), self._storage)

@@ -161,7 +161,8 @@ class Daemon:
         self.objections = Objections(workshop=self.workshop, dataset=dataset, path=config.data.opt_out)
         contributions = Contributions(config.state.directory / "contributions", ring.digests, ring.seals)
         self.key_watch = KeyWatch(ring.ages, lambda: self._config.keys.rotate_after, clock=clock, log=log)
-        self.permits = PermitKeeper(self.workshop, contributions, config.state.directory)
+        backups = Backups(self.workshop, config.state.directory, papers.keys.storage)
+        self.permits = PermitKeeper(self.workshop, contributions, backups)
         self.runs = Runs(
             workshop=self.workshop,
             stock=stock,
@@ -233,7 +234,7 @@ class Daemon:
             documents=Documents(self.workshop, lambda: self._config, None if dataset is None else dataset.rows),
             decisions=self.decisions,
             presence=self.presence,
-            backups=Backups(self.workshop, config.state.directory, papers.keys.storage),
+            backups=backups,
             reload=self.reload,
             health=self.health,
             metrics=metrics,

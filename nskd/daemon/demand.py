@@ -20,6 +20,10 @@ from protocol.material import BIT, SQUARE, TRIPLE, mask_kind
 RUNS_REMEMBERED: Final = 50
 RUNS_AHEAD: Final = 10
 HALF_LIFE_S: Final = 30 * 86_400
+AMPLE_TIMES: Final = 4
+"""So many times what this centre could ever want of a kind is more than another may have made here."""
+AMPLE_LEAST: Final = 10_000_000
+"""What any centre could want, as far as others are concerned: some set their marks lower than the first centre does."""
 
 
 @attrs.frozen
@@ -58,6 +62,15 @@ class Policy:
         """The target of each kind; a kind whose marks are both 0 is made on request only, whatever history says."""
         ahead = foreseen(history, now)
         return {kind: self._target(mark, ahead.get(kind, 0)) for kind, mark in self.marks.items()}
+
+    def is_ample(self, items: int, requested: int) -> bool:
+        """Whether so many of a kind are more than a first centre in good order would have had made.
+
+        ``requested`` are those that open requests will use.  The first centre goes by its own marks, and may know of
+        requests that have not come here yet: so this is far above what it would be for this centre alone.
+        """
+        most = max(AMPLE_LEAST, self.history_max, *(mark.high for mark in self.marks.values()))
+        return items >= AMPLE_TIMES * (most + requested)
 
     def _target(self, mark: Watermarks, ahead: int) -> Target:
         if mark.high == 0:

@@ -39,7 +39,7 @@ from nskd.sessions.manager import SessionManager
 from nskd.sessions.proposal import NONCE_BYTES, Offer, Proposal
 from nskd.stockpile import Incoming, SharedStockpile, Stockpile
 from protocol.errors import Fault, ProtocolError, RemoteProtocolError
-from protocol.material import BIT, SQUARE, TRIPLE
+from protocol.material import BIT, SQUARE, TRIPLE, mask_kind
 from protocol.offline.factory import Draft, Made, Product, ciphertexts_for, ciphertexts_max, make
 from protocol.party import Party, fixed, octets
 from protocol.prg import labelled_hash
@@ -50,6 +50,12 @@ LONGEST_PAUSE_S: Final = 60.0
 COMPARE_AFTER_S: Final = 30.0  # of quiet, once after anything was made
 _BATCH_BYTES: Final = 16
 _PRODUCTS: Final = {TRIPLE: Product.TRIPLES, SQUARE: Product.SQUARES, BIT: Product.BITS}  # else masks
+
+
+def _kinds_of(product: Product, parties: int) -> list[str]:
+    if product is Product.MASKS:
+        return [mask_kind(owner) for owner in range(parties)]
+    return [kind for kind, made in _PRODUCTS.items() if made is product]
 
 
 class Order(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -217,7 +223,7 @@ class Generator:
     # --- taking part ------------------------------------------------------------------------------------------
 
     async def judge(self, offer: Offer) -> None:
-        """Any order of a sane size by the first centre is filled: material is nobody's data."""
+        """Any order of a sane size by the first centre is filled, while there is room: material is nobody's data."""
         names = self._workshop.charter.names
         for absence in self._workshop.attendance.left:  # one that has paused goes on making material (14.7)
             raise Refusal(absence.what)
@@ -231,6 +237,10 @@ class Generator:
         most = ciphertexts_max(len(names))
         if not 0 <= order.ciphertexts <= most:
             raise Refusal(f"a batch has at most {most} ciphertexts")
+        if order.ciphertexts and await self._needs.ample(_kinds_of(order.product, len(names))):
+            raise Refusal(
+                f"there are far more {order.product.value} in stock here than can be used: see [stock] at both centres"
+            )
 
     @staticmethod
     def _read_order(proposal: Proposal) -> Order:

@@ -26,6 +26,8 @@ from nskd.governance.statement import Verdict
 from nskd.sessions.kinds import Refusal
 from protocol.online.differences import tests_per_pair
 
+_Header = tuple[tuple[str, ...], tuple[bytes, ...]]  # contributors, and earlier tables
+
 
 @attrs.frozen
 class Earlier:
@@ -41,11 +43,12 @@ class History:
     def __init__(self, workshop: Workshop, populations: Populations) -> None:
         self._workshop = workshop
         self._populations = populations
-        self._headers: dict[bytes, tuple[tuple[str, ...], tuple[bytes, ...]]] = {}  # of records, which never change
+        self._headers: dict[bytes, _Header] = {}  # of records, which never change
+        self._reading = trio.Lock()  # so that two who ask at the same time have a file read once
 
     async def listed(self, request: bytes) -> tuple[bytes, ...]:
         """What this centre would have a request compared with: as it was at its first run, or as things are now."""
-        held = self._header(request)
+        held = await self._header(request)
         if held is not None:
             return held[1]
         return tuple(digest for digest, _ in await self._before(request))
@@ -70,7 +73,7 @@ class History:
         back = self._workshop.charter.disclosure.differencing
         if listed is None or len(listed) > back or request in listed:
             raise Refusal("the list of earlier tables is no such list")
-        held = self._header(request)
+        held = await self._header(request)
         if held is not None:
             if held[1] != listed:
                 raise Refusal("the table was first compared with other earlier ones; submit the request again")
@@ -80,7 +83,7 @@ class History:
         for digest, submitted_at in await self._before(request):
             if digest in listed or (oldest is not None and (submitted_at, digest) < oldest):
                 continue
-            header = self._header(digest)
+            header = await self._header(digest)
             if header is None or request not in header[1]:  # else that one was compared with this one
                 raise Refusal(f"an earlier table is left out: {digest.hex()[:12]}")
         return listed
@@ -132,27 +135,40 @@ class History:
         back = self._workshop.charter.disclosure.differencing
         if not back:
             return []
-        entries = await self._workshop.ledger(Ledger.begun)
-        counted = [entry.request for entry in entries if entry.request.digest != request and self._counts(entry)]
-        ordered = sorted((each.submitted_at, each.digest) for each in counted)
-        return [(digest, submitted_at) for submitted_at, digest in ordered[-back:]]
+        entries = {entry.request.digest: entry for entry in await self._workshop.ledger(Ledger.begun)}
+        for forgotten in self._headers.keys() - entries.keys():
+            del self._headers[forgotten]
+        ordered = sorted((entry.request.submitted_at, digest) for digest, entry in entries.items() if digest != request)
+        newest: list[tuple[bytes, int]] = []
+        for submitted_at, digest in reversed(ordered):  # no further back than counts: each costs a file after a start
+            if await self._counts(entries[digest]):
+                newest.append((digest, submitted_at))
+                if len(newest) == back:
+                    break
+        return newest[::-1]
 
-    def _counts(self, entry: Entry) -> bool:
+    async def _counts(self, entry: Entry) -> bool:
         """Whether the same centres contributed: one that has joined since knows nothing of it."""
-        header = self._header(entry.request.digest)
+        header = await self._header(entry.request.digest)
         charter = self._workshop.charter
         if header is not None:
             return header[0] == charter.contributors
         under = self._workshop.charter_of(entry.request.charter_digest)
         return under is not None and under.contributors == charter.contributors
 
-    def _header(self, request: bytes) -> tuple[tuple[str, ...], tuple[bytes, ...]] | None:
-        if request not in self._headers:
-            record = self._populations.find(request)
-            if record is None:
-                return None
-            self._headers[request] = (record.contributors, record.earlier)
-        return self._headers[request]
+    async def _header(self, request: bytes) -> _Header | None:
+        """What a record says besides who was in it; a file, of some megabytes, is read once, and in a worker thread."""
+        header = self._headers.get(request)
+        if header is not None or not self._populations.holds(request):
+            return header
+        async with self._reading:
+            header = self._headers.get(request)
+            if header is None:
+                record = await trio.to_thread.run_sync(self._populations.find, request)
+                if record is None:
+                    return None
+                header = self._headers[request] = (record.contributors, record.earlier)
+            return header
 
 
 def pairs_of(workshop: Workshop, plan: TablePlan, earlier: Sequence[Earlier]) -> Pairing:

@@ -6,7 +6,7 @@ both are on record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Final
 
@@ -62,6 +62,18 @@ class Needs:
         targets = await self._targets()
         self._filling = being_filled(levels, targets, self._filling)
         return worst_shortage(levels, await self._needs(), targets, self._filling)
+
+    async def ample(self, kinds: Collection[str]) -> bool:
+        """Whether there is more of all of these than anybody in good order would add to, the disk being finite.
+
+        Of all: masks are made for every owner at once, and used up unevenly.
+        """
+        levels = {kind: self._stock.levels.get(kind, Level()) for kind in kinds}
+        items = {kind: level.ready + level.locked for kind, level in levels.items()}
+        if not all(self._policy.is_ample(count, 0) for count in items.values()):
+            return False  # as a rule, and without laying out every open request
+        requested = total_demand(await self._needs())
+        return all(self._policy.is_ample(count, requested.get(kind, 0)) for kind, count in items.items())
 
     async def rows(self, rates: Mapping[str, float]) -> list[answers.StockRow]:
         """The stock by kind, for the control socket; ``rates`` are items per second, as made last."""

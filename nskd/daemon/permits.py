@@ -8,13 +8,10 @@ log, which says what was erased and when.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
-import trio
-
-from nskd import backup
 from nskd.analysis.contribution import Contributions
+from nskd.daemon.backups import Backups
 from nskd.daemon.workshop import Workshop
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Ledger
@@ -29,10 +26,10 @@ _OPEN: Final = (State.SUBMITTED, State.APPROVED, State.FAILED)
 class PermitKeeper:
     """Applies the clock to what was asked under permits."""
 
-    def __init__(self, workshop: Workshop, contributions: Contributions, state: Path) -> None:
+    def __init__(self, workshop: Workshop, contributions: Contributions, backups: Backups) -> None:
         self._workshop = workshop
-        self._state = state
         self._contributions = contributions
+        self._backups = backups
 
     async def apply(self) -> bool:
         """End and erase what is due; whether anything ended.  Raises an ``OperatorError`` when the disk is full."""
@@ -83,7 +80,8 @@ class PermitKeeper:
             result=None if result is None else result.digest,
             details={"permit": each.permit},
         )
-        self._contributions.erase(each.request)
-        await trio.to_thread.run_sync(backup.remove_all, self._state)
-        await workshop.ledger(Ledger.erase, each.request, now=workshop.clock())
+        async with self._backups.none():
+            self._contributions.erase(each.request)
+            # Last, as it is this that says that all is done: a backup removed after it might outlive a crash for good.
+            await workshop.ledger(Ledger.erase, each.request, now=workshop.clock())
         workshop.log.info("result erased", request=each.request.hex(), permit=each.permit)

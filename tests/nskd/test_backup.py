@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,7 +26,8 @@ from nskd.governance.charter_store import DIRECTORY, CharterStore
 from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.presence import Move, sign_word
-from nskd.restore import UNDER_WAY, restored
+from nskd.restore import UNDER_WAY, Restored, mark, restored
+from nskd.stockpile import Stockpile
 from tests.nskd.governance import workshop as papers
 from tests.nskd.governance.workshop import NOW
 
@@ -107,6 +111,30 @@ def test_a_changed_backup_gives_nothing(tmp_path: Path, files: dict[str, bytes])
         unpack(tmp_path / "changed", tmp_path / "out")
 
 
+def test_what_lacks_a_part_is_no_backup(tmp_path: Path, files: dict[str, bytes]) -> None:
+    former = write(tmp_path).read_bytes()
+    for name in ("copy", "state/audit.ndjson", f"state/contributions/{REQUEST}"):
+        parts = backup.parts_of(tmp_path / "state", tmp_path / "copy", 150_000)
+        (tmp_path / name).rename(tmp_path / "aside")
+        with pytest.raises(BackupError, match=rf"{name}.*cannot be written: No such file"):
+            backup.write(tmp_path / "noord.backup", MANIFEST, parts, KEY)
+        (tmp_path / "aside").rename(tmp_path / name)
+        assert (tmp_path / "noord.backup").read_bytes() == former and not list(tmp_path.glob("*.new"))
+
+
+@pytest.mark.parametrize("lacks", ["ledger.sqlite", "audit.ndjson"])
+def test_nothing_is_put_back_without_its_main_parts(tmp_path: Path, files: dict[str, bytes], lacks: str) -> None:
+    parts = backup.parts_of(tmp_path / "state", tmp_path / "copy", 150_000)
+    path = tmp_path / "noord.backup"
+    backup.write(path, MANIFEST, [part for part in parts if part.name != lacks], KEY)
+    with pytest.raises(BackupError, match=f"it has no {lacks}"):
+        unpack(path, tmp_path / "out")
+    settings = config(tmp_path / "new")
+    with pytest.raises(BackupError, match=f"it has no {lacks}"):
+        restore(settings, keys(), path, now=NOW)
+    assert not list((tmp_path / "new" / "state").iterdir())
+
+
 @pytest.mark.parametrize("name", ["../escaped", "/etc/passwd", "stock/ledger.sqlite", "charter/../../x", "keyring/x"])
 def test_what_no_backup_holds(tmp_path: Path, name: str) -> None:
     (tmp_path / "content").write_bytes(b"x")
@@ -182,7 +210,7 @@ def lived(tmp_path: Path, more: Callable[[Ledger], None] = lambda ledger: None) 
 
 
 def config(tmp_path: Path, name: str = "noord") -> Config:
-    (tmp_path / "state").mkdir(exist_ok=True)
+    (tmp_path / "state").mkdir(parents=True, exist_ok=True)
     text = (
         f'[centre]\nname = "{name}"\n[workshop]\ncharter = "/c"\n[network]\nlisten = "127.0.0.1:1"\n'
         f'[state]\ndirectory = "{tmp_path / "state"}"\n'
@@ -216,6 +244,52 @@ def test_by_a_clock_that_is_behind_nothing_is_put_back(tmp_path: Path) -> None:
     with pytest.raises(BackupError, match="clock is 1 s behind"):
         restore(config(tmp_path), keys(), path, now=NOW - 1)
     assert not list((tmp_path / "state").iterdir())
+
+
+def logged(state: Path, *times: int) -> None:
+    """A log whose entries have those times."""
+    sign = signing().signer()
+    with AuditFile.open(state / "audit.ndjson", centre="noord", sign=sign, now=times[0], entropy=bytes) as audit:
+        for at in times[1:]:
+            audit.append(Event.DAEMON_STARTED, now=at)
+
+
+def test_by_a_clock_that_is_behind_its_log_no_backup_is_put_back(tmp_path: Path) -> None:
+    state = tmp_path / "before"
+    state.mkdir()
+    logged(state, NOW - 5, NOW + 50, NOW)
+    Ledger.open(state / "ledger.sqlite", now=NOW).close()
+    size = (state / "audit.ndjson").stat().st_size
+    backup.write(tmp_path / "noord.backup", MANIFEST, backup.parts_of(state, state / "ledger.sqlite", size), KEY)
+    with pytest.raises(BackupError, match="clock is 1 s behind"):
+        restore(config(tmp_path), keys(), tmp_path / "noord.backup", now=NOW + 49)
+    assert not list((tmp_path / "state").iterdir())
+    restore(config(tmp_path), keys(), tmp_path / "noord.backup", now=NOW + 50)
+
+
+def test_no_mark_goes_back(tmp_path: Path) -> None:
+    mark(tmp_path, restored_at=NOW, made_at=0)
+    with pytest.raises(BackupError, match="clock is 1 s behind"):
+        mark(tmp_path, restored_at=NOW - 1, made_at=0)
+    assert restored(tmp_path) == Restored(restored_at=NOW, made_at=0)
+    mark(tmp_path, restored_at=NOW + 1, made_at=0)
+    assert restored(tmp_path) == Restored(restored_at=NOW + 1, made_at=0)
+
+
+def test_a_copy_is_not_opened_by_a_clock_that_is_behind_its_log(tmp_path: Path) -> None:
+    """Be it the first time or the second: what the first attempt wrote into the log does not count."""
+    opening = partial(Stockpile.open, tmp_path / "state" / "stock", KEY)
+    (tmp_path / "before").mkdir()
+    Stockpile.open(tmp_path / "before" / "stock", KEY).close()
+    logged(tmp_path / "before", NOW, NOW + 50, 100)
+    shutil.copytree(tmp_path / "before", tmp_path / "state")
+    for now, refused in ((100, True), (NOW + 49, True), (NOW + 50, False)):
+        marking = partial(mark, tmp_path / "state", restored_at=now, made_at=0)
+        with pytest.raises(BackupError, match="clock is") if refused else nullcontext():
+            opening(on_copy=marking).close()
+        put_back = restored(tmp_path / "state")
+        assert put_back == (None if refused else Restored(restored_at=now, made_at=0))
+    opening(on_copy=pytest.fail).close()
 
 
 def test_the_pause_counts_for_more_than_what_was_said_before(tmp_path: Path) -> None:

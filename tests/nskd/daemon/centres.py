@@ -22,7 +22,9 @@ from nskd.control import methods
 from nskd.control.events import EventBus, Subscription
 from nskd.control.roles import Credentials, Role
 from nskd.control.service import Call
+from nskd.credentials import StorageKey
 from nskd.daemon.auditor import Auditor
+from nskd.daemon.backups import Backups
 from nskd.daemon.decisions import Decisions
 from nskd.daemon.notices import Notices, request_notice
 from nskd.daemon.permits import PermitKeeper
@@ -49,6 +51,7 @@ from tests.nskd.governance import workshop as papers
 from tests.nskd.governance.workshop import NOW
 
 NAMES = ("noord", "midden", "zuid", "oost", "west")
+KEY = StorageKey(bytes(32))
 CALL = Call(credentials=Credentials(pid=1, uid=0, gid=0), role=Role.ADMIN)
 
 
@@ -90,6 +93,7 @@ class Seat:
     heard: list[dict[str, Any]]
     audit: AuditFile
     contributions: Contributions
+    backups: Backups
     keeper: PermitKeeper
     presence: PresenceKeeper
 
@@ -256,7 +260,8 @@ def _seat(
     if policy is not None:
         own = OwnPolicy(parse_standing_policy(policy), (papers.signed_by(name, policy, namespace=NAMESPACE),))
     contributions = Contributions(directory / f"{name}-contributions", lambda label: sha256(label).digest())
-    keeper = PermitKeeper(workshop, contributions, directory)
+    backups = Backups(workshop, directory, KEY)
+    keeper = PermitKeeper(workshop, contributions, backups)
     return Seat(
         workshop,
         ledger,
@@ -267,6 +272,7 @@ def _seat(
         heard,
         audit,
         contributions,
+        backups,
         keeper,
         PresenceKeeper(workshop, cast(Mesh, mesh), notices.poke),
     )

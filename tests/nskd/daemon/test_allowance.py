@@ -99,7 +99,12 @@ async def test_who_goes_on_having_epochs_ended_is_held_back(monkeypatch: pytest.
     workshop = SimpleNamespace(log=quiet, events=quiet, audit=quiet, clock=lambda: now[0])
     epochs = Epochs(workshop=cast(Workshop, workshop), stock=cast(SharedStockpile, done))
     charter = SimpleNamespace(names=("noord", "zuid"))
-    parts = {"mesh": None, "sessions": None, "needs": None, "stock": None, "turns": None, "workers": None}
+
+    async def ample(_: object) -> bool:
+        return False
+
+    needs = SimpleNamespace(ample=ample)
+    parts = {"mesh": None, "sessions": None, "needs": needs, "stock": None, "turns": None, "workers": None}
     everybody = SimpleNamespace(left=())
     at_zuid = SimpleNamespace(own="zuid", index=1, charter=charter, attendance=everybody)
     generator = Generator(workshop=at_zuid, epochs=epochs, **parts)  # type: ignore[arg-type]

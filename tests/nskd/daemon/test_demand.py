@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -146,6 +147,19 @@ def test_filling_in_batches_keeps_kinds_level() -> None:
         assert abs(levels["triple"] - levels["bit"]) <= 100
     assert levels == {"triple": 1000, "bit": 1000, "mask/0": 100}
     assert made == 21
+
+
+def test_ample_is_far_above_what_any_first_centre_wants() -> None:
+    """Be its marks higher than ours, or its requests not told yet; and one that wants more still gets other kinds."""
+    small = Policy({"triple": Watermarks(1, 2), "bit": Watermarks(0, 0)})
+    assert not small.is_ample(39_999_999, 0) and small.is_ample(40_000_000, 0)
+    assert not small.is_ample(79_999_999, 10_000_000) and small.is_ample(80_000_000, 10_000_000)
+    assert not attrs.evolve(small, history_max=20_000_000).is_ample(79_999_999, 0)
+    large = Policy({"triple": Watermarks(0, 20_000_000), "bit": Watermarks(0, 0)})
+    assert not large.is_ample(79_999_999, 0) and large.is_ample(80_000_000, 0)
+    greedy = {"triple": Target(10**8, 10**9), "bit": Target(500, 1000)}
+    levels = {"triple": 40_000_000, "bit": 39}
+    assert worst_shortage(levels, [], greedy, being_filled(levels, greedy)) == Shortage("bit", 961)
 
 
 # --- requests ----------------------------------------------------------------------------------------------

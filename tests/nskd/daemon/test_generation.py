@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,12 +17,13 @@ from nskd.daemon.demand import Shortage
 from nskd.daemon.generation import COMPARE_AFTER_S, LONGEST_PAUSE_S, PAUSE_AFTER_FAILURE_S, Generator, Order
 from nskd.daemon.turns import BATCH_PATIENCE_S, OutOfTurnError
 from nskd.errors import OperatorError
-from nskd.sessions.kinds import Refusal
+from nskd.sessions.kinds import Refusal, SessionRefused
 from nskd.sessions.proposal import Proposal
-from protocol.offline.factory import Batch, Made
+from protocol.offline.factory import Batch, Made, Product
 
 Clock = trio.testing.MockClock
 MADE = Made(bytes(32), (Batch("triple", np.zeros((6, 100), np.uint64)),))
+REFUSED = SessionRefused(bytes(16), {"zuid": "there are far more triples in stock here than can be used"})
 FULL_DISK = OperatorError("no space left", where="stock", remedy="Make room.")
 
 
@@ -33,11 +34,38 @@ def test_an_order_that_cannot_be_read_is_refused(extra: bytes) -> None:
         Generator._read_order(SimpleNamespace(extra=extra))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("product", "kinds"),
+    [
+        (Product.TRIPLES, ["triple"]),
+        (Product.SQUARES, ["square"]),
+        (Product.BITS, ["bit"]),
+        (Product.MASKS, ["mask/0", "mask/1"]),
+    ],
+)
+async def test_a_first_centre_fills_no_disk(product: Product, kinds: list[str]) -> None:
+    """Nobody else looks at levels before it orders; comparing makes nothing, and goes on."""
+    here = Centre(0)
+
+    def offered(ciphertexts: int) -> Any:
+        extra = msgspec.msgpack.encode(Order(product, ciphertexts, True))
+        return SimpleNamespace(sender="noord", proposal=SimpleNamespace(parties=("noord", "zuid"), extra=extra))
+
+    await here.generator.judge(offered(1))
+    here.plenty = True
+    with pytest.raises(Refusal, match=f"far more {product.value} in stock here than can be used"):
+        await here.generator.judge(offered(1))
+    assert here.looked_at == [kinds, kinds]
+    await here.generator.judge(offered(0))
+
+
 class Centre:
     """A generator whose sessions are what ``session`` does; ``lacking`` items are made a hundred at a time."""
 
     def __init__(self, lacking: int) -> None:
         self.lacking = lacking
+        self.plenty = False
+        self.looked_at: list[Collection[str]] = []
         self.orders: list[tuple[float, Order]] = []
         self.session: Callable[[Order], Awaitable[None]] = self.make
         names = ("noord", "zuid")
@@ -55,6 +83,10 @@ class Centre:
         await trio.lowlevel.checkpoint()
         lacking = self.lacking - coming.get("triple", 0)
         return Shortage("triple", lacking) if lacking > 0 else None
+
+    async def ample(self, kinds: Collection[str]) -> bool:
+        self.looked_at.append(kinds)
+        return self.plenty
 
     async def propose(self, proposal: Proposal) -> None:
         order = msgspec.msgpack.decode(proposal.extra, type=Order)
@@ -99,15 +131,17 @@ async def test_all_compare_once_after_anything_was_made(autojump_clock: Clock) -
     assert centre.times()[1] >= COMPARE_AFTER_S
 
 
-@pytest.mark.parametrize("error", [FULL_DISK, MemoryError("no room")], ids=["disk", "of-our-own"])
-async def test_a_batch_that_cannot_be_stored_is_made_again_ever_later(error: Exception, autojump_clock: Clock) -> None:
-    """And the daemon stays up, whatever the error is: others depend on its sessions."""
+@pytest.mark.parametrize("failure", [FULL_DISK, REFUSED, MemoryError()], ids=["disk", "refused", "of-our-own"])
+async def test_a_batch_that_cannot_be_stored_is_made_again_ever_later(
+    autojump_clock: Clock, failure: Exception
+) -> None:
+    """And the daemon stays up, whatever it is: others depend on its sessions."""
     centre = Centre(100)
 
     async def full(order: Order) -> None:
         with centre.generator._on_its_way(MADE):
             await trio.sleep(1)
-        raise error
+        raise failure
 
     centre.session = full
     await centre.drive(1000)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import attrs
 import pytest
+import trio
 
 from nskd.analysis.pairs import TooManyPairsError
 from nskd.analysis.population import NOBODY, population
 from nskd.analysis.populations import Populations, Record, joined
 from nskd.daemon.history import History, pairs_of
+from nskd.governance import limits
 from nskd.governance.disclosure import HospitalPoints
 from nskd.governance.request import SignedRequest
 from nskd.governance.statement import Verdict
@@ -122,6 +125,56 @@ async def test_only_tables_of_the_same_centres_count(tmp_path: Path) -> None:
         older = request(SMALL, nonce=b"o" * 16, under=OTHER_CHARTER)
         here.ledger.add_request(older, now=here.now)
         assert await here.history.listed(asked.digest) == (same.digest,)
+
+
+class Watched(Populations):
+    """Notes which files are read, and by which threads."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory / "populations", derived)
+        self.read: list[bytes] = []
+        self.threads: set[int] = set()
+
+    def find(self, request: bytes) -> Record | None:
+        self.read.append(request)
+        self.threads.add(threading.get_ident())
+        return super().find(request)
+
+
+async def test_files_are_read_once_beside_the_event_loop_and_no_further_back_than_counts(tmp_path: Path) -> None:
+    async with scene(tmp_path, back=3) as here:
+        asked = here.add(SMALL, 9)
+        before = begun(here, 8)
+        for number, sent in enumerate(before):
+            hold(here, tmp_path, sent, contributors=NAMES[:2] if number == 6 else NAMES)
+        populations = Watched(tmp_path)
+        history = History(here.workshop, populations)
+        listed: list[tuple[bytes, ...]] = []
+
+        async def ask() -> None:
+            listed.append(await history.listed(asked.digest))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            nursery.start_soon(ask)
+        assert listed == 2 * [tuple(before[place].digest for place in (4, 5, 7))]
+        assert sorted(populations.read) == sorted(each.digest for each in before[4:])
+        assert threading.get_ident() not in populations.threads
+
+
+async def test_what_is_no_longer_among_the_newest_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with scene(tmp_path, back=9) as here:
+        begin = [here.add(SMALL, number, done=True).digest for number in (1, 2, 3)]
+        for digest in begin:
+            Populations(tmp_path / "populations", derived).hold(digest, Record(NAMES, (), NOBODY))
+        populations = Watched(tmp_path)
+        history = History(here.workshop, populations)
+        assert len(await history.newest()) == 3
+        monkeypatch.setattr(limits, "BEGUN_MAX", 2)
+        assert await history.newest() == tuple(sorted(begin[1:]))
+        monkeypatch.undo()
+        assert len(await history.newest()) == 3
+        assert sorted(populations.read) == sorted([*begin, begin[0]])
 
 
 async def test_a_charter_can_do_without(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import pytest
 import structlog
 import trio
 
 from nskd.analysis.pairs import NO_PAIRS
 from nskd.analysis.populations import Populations
 from nskd.control.events import EventBus
+from nskd.daemon import demand
 from nskd.daemon.auditor import Auditor
 from nskd.daemon.demand import HALF_LIFE_S, Policy, Shortage, Watermarks
 from nskd.daemon.history import History
@@ -162,6 +164,35 @@ async def test_filling_goes_on_to_the_high_mark(tmp_path: Path) -> None:
         assert await needs.shortage() is None
         await here.stock(Stockpile.drop, incoming(1).batch)
         assert await needs.shortage() is None  # 40 are above the low mark
+
+
+async def test_what_nobody_in_good_order_would_add_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Locked material takes room as well; what open requests need is on top; of masks the fewest count."""
+    monkeypatch.setattr(demand, "AMPLE_LEAST", 10)
+    async with scene(tmp_path) as here:
+        needs = here.needs(Policy({"triple": Watermarks(10, 20)}))
+        await here.put(1, "triple", 79)
+        assert not await needs.ample(["triple"])
+        await here.stock.add([incoming(2, "triple", 1)])
+        assert await needs.ample(["triple"])
+        here.add(SMALL, 1)
+        asked = here.cost(SMALL)["triple"]
+        assert not await needs.ample(["triple"])
+        await here.put(3, "triple", 4 * asked - 1)
+        assert not await needs.ample(["triple"])
+        await here.put(4, "triple", 1)
+        assert await needs.ample(["triple"])
+        here.add(UNKNOWN, 2)  # never runs, and needs nothing
+        assert await needs.ample(["triple"])
+        needs.use_policy(Policy({"triple": Watermarks(10, 20)}, history_max=21))
+        assert not await needs.ample(["triple"])
+        needs.use_policy(Policy({"triple": Watermarks(10, 20)}))
+        enough = 4 * (20 + here.cost(SMALL)["mask/0"])
+        await here.put(5, "mask/0", 10 * enough)
+        await here.put(6, "mask/1", enough - 1)
+        assert not await needs.ample(["mask/0", "mask/1"])
+        await here.put(7, "mask/1", 1)
+        assert await needs.ample(["mask/0", "mask/1"])
 
 
 async def test_rows(tmp_path: Path) -> None:

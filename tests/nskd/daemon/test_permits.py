@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import trio
 
+from nskd import backup
 from nskd.daemon.workshop import Workshop
 from nskd.governance.audit import Event, read_entry
 from nskd.governance.ledger import ERASED, Ledger
@@ -19,9 +22,10 @@ from nskd.governance.policy import PolicyError, Rule
 from nskd.governance.request import SignedRequest
 from nskd.governance.request_text import parse_request
 from nskd.governance.statement import Verdict
+from nskd.governance.threaded import LedgerThread
 from tests.nskd.governance.workshop import NOW
 
-from .centres import NAMES, Seat, World, world
+from .centres import KEY, NAMES, Seat, World, world
 
 DAY_S = 86_400
 TEXT = (
@@ -160,9 +164,9 @@ async def test_results_are_erased_after_their_retention_and_the_trail_stays(tmp_
         sent = await here.submit(TEXT.encode())
         await here.approve_all(sent)
         await run(here, sent)
-        backup = tmp_path / "backup" / "noord.backup"
-        backup.parent.mkdir()
-        backup.write_bytes(b"which holds the result too")
+        former = tmp_path / "backup" / "noord.backup"
+        former.parent.mkdir()
+        former.write_bytes(b"which holds the result too")
         for day, erased in ((11, False), (20, False), (21, True)):
             here.now = NOW + day * DAY_S
             for seat in here.seats.values():
@@ -170,7 +174,7 @@ async def test_results_are_erased_after_their_retention_and_the_trail_stays(tmp_
                 assert (seat.ledger.result(sent.digest) is None) is erased
                 assert (files(tmp_path, seat) == []) is erased
                 assert (b"the rarest words" not in on_disk(tmp_path, seat.workshop.own)) is erased
-        assert not backup.exists()
+        assert not former.exists()
         for seat in here.seats.values():
             await seat.keeper.apply()
             (body,) = events(seat, Event.RESULT_ERASED)
@@ -180,6 +184,57 @@ async def test_results_are_erased_after_their_retention_and_the_trail_stays(tmp_
             assert seat.ledger.erased_at(sent.digest) == here.now
             # Nor does a repeated run bring it back: its centre refuses to take part.
             assert rule_at(seat.workshop, TEXT) is Rule.PERMIT_EXPIRED
+
+
+@pytest.mark.parametrize("step", [Ledger.copy_to, Ledger.erase])
+async def test_what_is_erased_is_in_no_backup_and_no_backup_lacks_its_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: Callable[..., None]
+) -> None:
+    """Within either, the other is begun, and goes as far as it can."""
+    real = LedgerThread.__call__
+    async with world(tmp_path, permits=everywhere(permit())) as here, trio.open_nursery() as nursery:
+        sent = await here.submit(TEXT.encode())
+        await here.approve_all(sent)
+        await run(here, sent)
+        here.now = NOW + 21 * DAY_S
+        seat = here["zuid"]
+        (tmp_path / "audit.ndjson").hardlink_to(tmp_path / "zuid.ndjson")
+        other_done = trio.Event()
+
+        async def other() -> None:
+            if step is Ledger.copy_to:
+                await seat.keeper.apply()
+            else:
+                await seat.backups.make(check=False)
+            other_done.set()
+
+        async def as_far_as_it_can() -> None:
+            nursery.start_soon(other)
+            while not other_done.is_set() and not seat.backups._one.statistics().tasks_waiting:
+                await trio.lowlevel.checkpoint()
+
+        async def call(self: LedgerThread, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            if method is step is Ledger.erase:
+                await as_far_as_it_can()
+            answer = await real(self, method, *args, **kwargs)
+            if method is step is Ledger.copy_to:
+                await as_far_as_it_can()
+            return answer
+
+        monkeypatch.setattr(LedgerThread, "__call__", call)
+        if step is Ledger.copy_to:
+            await seat.backups.make(check=False)
+        else:
+            await seat.keeper.apply()
+        await other_done.wait()
+    assert b"the rarest words" not in on_disk(tmp_path, "zuid")
+    assert len(list((tmp_path / "backup").iterdir())) == (0 if step is Ledger.copy_to else 1)
+    for number, path in enumerate((tmp_path / "backup").iterdir()):
+        out = tmp_path / f"out {number}"
+        out.mkdir()
+        with path.open("rb") as file:
+            backup.read(file, KEY, out)
+        assert b"the rarest words" not in (out / backup.LEDGER).read_bytes()
 
 
 def copied(source: Path, target: Path) -> None:

@@ -605,7 +605,12 @@ async def test_material_is_made_with_a_paused_centre_and_not_with_one_that_left(
     offer = SimpleNamespace(sender="noord", proposal=SimpleNamespace(parties=NAMES))
     offer.proposal.extra = msgspec.msgpack.encode(("triples", 1, False))
     async with world(tmp_path) as here:
-        nothing: dict[str, Any] = dict.fromkeys(("mesh", "sessions", "stock", "needs", "turns", "workers"))
+        nothing: dict[str, Any] = dict.fromkeys(("mesh", "sessions", "stock", "turns", "workers"))
+
+        async def ample(_: object) -> bool:
+            return False
+
+        nothing["needs"] = SimpleNamespace(ample=ample)
         nothing["epochs"] = SimpleNamespace(may_end=lambda: True)
         makers = [Generator(workshop=seat.workshop, **nothing) for seat in here.seats.values()]
         await pause(here["zuid"])
