@@ -47,6 +47,7 @@ from nskd.daemon.permits import PermitKeeper
 from nskd.daemon.presence import PresenceKeeper
 from nskd.daemon.relearning import Relearning
 from nskd.daemon.requester import Requester
+from nskd.daemon.run_judge import RunJudge
 from nskd.daemon.runs import ANALYSIS, Runs
 from nskd.daemon.service import DaemonService
 from nskd.daemon.start import Papers, charter_store
@@ -163,6 +164,16 @@ class Daemon:
         self.key_watch = KeyWatch(ring.ages, lambda: self._config.keys.rotate_after, clock=clock, log=log)
         backups = Backups(self.workshop, config.state.directory, papers.keys.storage)
         self.permits = PermitKeeper(self.workshop, contributions, backups)
+        judge = RunJudge(
+            workshop=self.workshop,
+            stock=stock,
+            epochs=self.epochs,
+            failures=self.failures,
+            objections=self.objections,
+            history=history,
+            doubt=self.generator.doubt,
+            draining=lambda: self.runs.draining,
+        )
         self.runs = Runs(
             workshop=self.workshop,
             stock=stock,
@@ -178,6 +189,7 @@ class Daemon:
             populations=populations,
             history=history,
             workers=workers,
+            judge=judge,
         )
         self.requester = Requester(
             workshop=self.workshop,
@@ -192,7 +204,7 @@ class Daemon:
         )
         self.sessions.register(GENERATE, lane=Lane.OFFLINE, judge=self.generator.judge, run=self.generator.run)
         self.sessions.register(
-            ANALYSIS, lane=Lane.ONLINE, judge=self.runs.judge, run=self.runs.run, finished=self.runs.finished
+            ANALYSIS, lane=Lane.ONLINE, judge=judge.judge, run=self.runs.run, finished=self.runs.finished
         )
         program = version("nskd")  # reads files: once
         started_at = clock()

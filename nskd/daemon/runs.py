@@ -1,7 +1,7 @@
-"""A run at one centre, from the proposal to the recorded release (``docs/protocol.md``, section 12).
+"""A run at one centre, from the agreed session to the recorded release (``docs/protocol.md``, section 12).
 
-Every centre judges the proposal by itself, reserves the same stock, adds its own local part, and takes part
-in the joint part; what is released is compared by all before any of them records it.
+Every centre has judged the proposal by itself and reserved the same stock (``run_judge``); it adds its own local part,
+and takes part in the joint part; what is released is compared by all before any of them records it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from nskd.analysis.impossible import impossible_cells
 from nskd.analysis.populations import Populations, Record, split
 from nskd.analysis.regression import CaseMix
 from nskd.analysis.release import release_bytes
-from nskd.daemon.allowance import Allowance
-from nskd.daemon.endings import over_by_now
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.failures import Failures
 from nskd.daemon.generation import Generator
@@ -29,7 +27,7 @@ from nskd.daemon.modelling import settled
 from nskd.daemon.notices import Notices
 from nskd.daemon.objections import Objections
 from nskd.daemon.phases import Phase, Stopwatch
-from nskd.daemon.retry import ATTEMPTS_MAX, Attempts
+from nskd.daemon.run_judge import RunJudge
 from nskd.daemon.turns import Turns
 from nskd.daemon.wanted import Wanted
 from nskd.daemon.workers import Workers
@@ -37,16 +35,12 @@ from nskd.daemon.workshop import Workshop
 from nskd.data.load import Dataset
 from nskd.data.query import check_values
 from nskd.errors import OperatorError
-from nskd.governance import limits
 from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger, release_digest
 from nskd.governance.lifecycle import State
-from nskd.governance.policy import Rule
-from nskd.governance.tally import approvals_complete
-from nskd.sessions.kinds import AgreedSession, Refusal
+from nskd.sessions.kinds import AgreedSession
 from nskd.sessions.proposal import Offer
-from nskd.stockpile import Segment, SharedStockpile, Stockpile
-from protocol.errors import ProtocolError
+from nskd.stockpile import SharedStockpile, Stockpile
 from protocol.material import Material
 from protocol.party import octets
 
@@ -54,7 +48,7 @@ ANALYSIS: Final = "analysis"
 
 
 class Runs:
-    """Judges proposals of runs, and takes part in them."""
+    """Takes part in runs that this centre has agreed to."""
 
     def __init__(
         self,
@@ -73,6 +67,7 @@ class Runs:
         populations: Populations,
         history: History,
         workers: Workers,
+        judge: RunJudge,
     ) -> None:
         self._workshop = workshop
         self._stock = stock
@@ -89,8 +84,7 @@ class Runs:
         self._populations = populations
         self._history = history
         self._workers = workers
-        self._repeats = Attempts()  # of runs whose release is on record here
-        self._allowances: dict[str, Allowance] = {}  # by centre: of runs that it began and that came to nothing
+        self._judge = judge
         self._idle = trio.Event()
         self._idle.set()
         self.running = 0
@@ -110,80 +104,7 @@ class Runs:
         """What a model said of this centre's own rows, if it did: for this centre's eyes."""
         return self._contributions.case_mix(request)
 
-    # --- judging --------------------------------------------------------------------------------------------
-
-    async def judge(self, offer: Offer) -> None:
-        """This centre's own decision to take part; reserves the stock.  Raises :class:`Refusal`."""
-        try:
-            await self._judge(offer)
-        except Refusal as refusal:
-            await self._workshop.audit.note_of_peer(
-                offer.sender,
-                Event.RUN_REFUSED,
-                outcome="refused",
-                request=offer.proposal.request,
-                details={"reason": refusal.reason},
-            )
-            raise
-
-    async def _judge(self, offer: Offer) -> None:
-        if self.draining:
-            raise Refusal("this centre is stopping")
-        proposal = offer.proposal
-        try:
-            self._workshop.attendance.require_all()
-            await self._failures.record()
-            entry = await self._workshop.ledger(Ledger.get, proposal.request)
-            if entry.request.centre != offer.sender:
-                raise Refusal(f"only {entry.request.centre} may run its request")
-            if not self._allowance(offer.sender).has_left(self._workshop.clock()):
-                raise Refusal(f"too many runs that {offer.sender} began have failed here; it takes one now and then")
-            over = over_by_now(self._workshop, entry)
-            if over is not None and (entry.state is not State.DONE or over.rule is Rule.RESTORED):
-                raise Refusal(over.what)
-            await self._approved(entry)
-            plan = self._workshop.check(entry.request.table, entry.request.centre)
-            listed = await self._history.check(proposal.request, proposal.extra)
-            pairing = pairs_of(self._workshop, plan, await self._history.earlier(listed))
-        except (OperatorError, ProtocolError) as error:
-            raise Refusal(str(error)) from error
-        if proposal.parties != self._workshop.charter.names:
-            raise Refusal("the parties are not those of the charter, in its order")
-        if proposal.epoch != self._epochs.current_id():
-            self._generator.doubt()
-            raise Refusal("our stock is of another epoch")
-        segments = {
-            kind: [Segment(part.batch, part.start, part.stop) for part in parts]
-            for kind, parts in proposal.segments.items()
-        }
-        offered = {kind: sum(s.stop - s.start for s in ranges) for kind, ranges in segments.items()}
-        if offered != self._workshop.need(plan, pairing):
-            raise Refusal("the stock proposed is not what this request needs")
-        if not await self._objections.readable():
-            raise Refusal("its list of people who object cannot be read; its operator has been told why")
-        try:
-            await self._stock(Stockpile.reserve, offer.session, segments)
-        except OperatorError as error:
-            self._generator.doubt()
-            raise Refusal(str(error)) from error
-
-    def _allowance(self, centre: str) -> Allowance:
-        """Each run that fails costs entries in the audit log: whoever breaks off one after another is held back."""
-        fresh = Allowance(limits.FAILED_RUNS_BURST, limits.FAILED_RUN_EVERY_S, self._workshop.clock())
-        return self._allowances.setdefault(centre, fresh)
-
-    async def _approved(self, entry: Entry) -> None:
-        workshop, digest = self._workshop, entry.request.digest
-        state = entry.state
-        if state is State.FAILED:
-            state = await workshop.ledger(Ledger.retry, digest, charter=workshop.charter, now=workshop.clock())
-        if state not in (State.APPROVED, State.DONE):
-            raise Refusal(f"the request is {state.value} here")
-        if state is State.DONE and not self._repeats.left(digest):
-            raise Refusal(f"this centre has its release and has repeated the run {ATTEMPTS_MAX} times")
-        approvals = await workshop.ledger(Ledger.approvals, digest)
-        if not approvals_complete(entry.request, approvals, workshop.charter, workshop.clock()):
-            raise Refusal("not every centre has approved, as far as we can verify")
+    # --- taking part ----------------------------------------------------------------------------------------
 
     async def finished(self, offer: Offer, error: BaseException | None) -> None:
         """Whatever became of a session we accepted: what it reserved is never used again."""
@@ -191,8 +112,6 @@ class Runs:
             self._generator.doubt()
         await self._stock(Stockpile.burn, offer.session)
         self._generator.poke()
-
-    # --- taking part ----------------------------------------------------------------------------------------
 
     async def run(self, session: AgreedSession) -> None:
         """This centre's side of an agreed run, from the local part to the recorded release."""
@@ -210,7 +129,7 @@ class Runs:
         try:
             entry = await workshop.ledger(Ledger.get, digest)
             if entry.state is State.DONE:
-                self._repeats.failed(digest)
+                self._judge.repeated(digest)
             else:
                 entry = await workshop.ledger(
                     Ledger.start, digest, session.session, charter=workshop.charter, now=workshop.clock()
@@ -240,7 +159,7 @@ class Runs:
         finally:
             if outcome == "failed":
                 self._wanted.note(digest, lacking)
-                self._allowance(session.proposal.coordinator).take(workshop.clock())
+                self._judge.came_to_nothing(session.proposal.coordinator)
             self.running -= 1
             if not self.running:
                 self._idle.set()

@@ -25,7 +25,7 @@ from nskd.stockpile import SharedStockpile
 from protocol.offline.epoch import Epoch
 from protocol.offline.factory import Product
 from tests.nskd.daemon.centres import world
-from tests.nskd.daemon.test_presence import taking_part
+from tests.nskd.daemon.test_presence import judging, taking_part
 from tests.nskd.daemon.test_queue import approved
 
 
@@ -61,12 +61,13 @@ async def test_a_centre_whose_runs_fail_one_after_another_is_held_back(
 
         failures = Failures(zuid.workshop, zuid.notices)
         turns = SimpleNamespace(run=broken_off)
-        runs = taking_part(zuid, failures=failures, notices=zuid.notices, wanted=Wanted(), turns=turns)
+        judge = judging(zuid, failures=failures)
+        runs = taking_part(zuid, failures=failures, notices=zuid.notices, wanted=Wanted(), turns=turns, judge=judge)
 
         async def refused(digest: bytes, by: str) -> bool:
             offer = SimpleNamespace(sender=by, proposal=SimpleNamespace(request=digest))
             try:
-                await runs.judge(cast(Offer, offer))
+                await judge.judge(cast(Offer, offer))
             except Refusal as refusal:
                 return f"too many runs that {by} began have failed" in refusal.reason
             except AttributeError:  # it went on to what is not there in this test

@@ -20,6 +20,7 @@ from nskd.daemon.failures import describe_failure
 from nskd.daemon.generation import Generator
 from nskd.daemon.joint import Job, JointPart
 from nskd.daemon.requester import Requester
+from nskd.daemon.run_judge import RunJudge
 from nskd.daemon.runs import Runs
 from nskd.daemon.wanted import Wanted
 from nskd.errors import OperatorError
@@ -514,14 +515,21 @@ async def test_a_pause_counts_on_a_full_disk_and_a_resume_does_not(
 
 RUN_PARTS = (
     *("stock", "epochs", "generator", "turns", "notices", "wanted", "failures", "dataset", "objections"),
-    *("contributions", "populations", "history", "workers"),
+    *("contributions", "populations", "history", "workers", "judge"),
 )
+JUDGE_PARTS = ("stock", "epochs", "failures", "objections", "history", "doubt")
 
 
 def taking_part(seat: Seat, **parts: Any) -> Runs:
     """A centre's side of runs, with nothing behind it but what is given."""
     nothing = SimpleNamespace(person_key=None, find=None)
     return Runs(workshop=seat.workshop, **{**dict.fromkeys(RUN_PARTS, cast(Any, nothing)), **parts})
+
+
+def judging(seat: Seat, **parts: Any) -> RunJudge:
+    """A centre's judgement of runs, likewise."""
+    given = {**dict.fromkeys(JUDGE_PARTS, cast(Any, SimpleNamespace())), **parts}
+    return RunJudge(workshop=seat.workshop, draining=lambda: False, **given)
 
 
 async def test_every_centre_refuses_a_run_while_one_is_absent(tmp_path: Path) -> None:
@@ -532,7 +540,7 @@ async def test_every_centre_refuses_a_run_while_one_is_absent(tmp_path: Path) ->
             await here.settle()
             for seat in here.seats.values():
                 with pytest.raises(Refusal, match=f"rule {rule}: zuid "):
-                    await taking_part(seat).judge(offer)
+                    await judging(seat).judge(offer)
                 assert f"rule {rule}: " in on_record(seat, Event.RUN_REFUSED)[-1].details["reason"]
 
 
@@ -550,9 +558,9 @@ async def test_a_centre_that_was_restored_repeats_nothing_of_before(tmp_path: Pa
 
         for restored_at, refused in ((None, False), (here.now - 1, False), (here.now, True)):
             workshop = attrs.evolve(seat.workshop, restored_at=restored_at)
-            runs = taking_part(attrs.evolve(seat, workshop=workshop), failures=SimpleNamespace(record=record))
+            judge = judging(attrs.evolve(seat, workshop=workshop), failures=SimpleNamespace(record=record))
             try:
-                await runs.judge(offer)
+                await judge.judge(offer)
             except Refusal as refusal:
                 assert ("restored from a backup" in refusal.reason) is refused
             except AttributeError:  # it went on to what is not there in this test
