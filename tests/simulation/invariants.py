@@ -27,6 +27,7 @@ from tests.simulation.machine import HERE, Machine, here
 TASKS_PER_CENTRE_MAX: Final = 120  # links, sessions and drivers of one centre, those of one that is just dying included
 TASKS_MORE_MAX: Final = 6  # at rest, than at rest before: people on their errands, faults that come to their end
 SESSIONS_MAX: Final = 6  # of one centre at a time
+_OTHERS_DOING: Final = frozenset({"epoch destroyed"})  # errors in the log of a centre with which all is well
 
 
 @attrs.define
@@ -118,6 +119,10 @@ class Invariants:
         if "exc_info" in event or event.get("fault") == "internal-error":
             error = event.get("exc_info")
             self._problem(f"{machine.name} logs an error of its own: {event['event']}: {error!r}")
+        elif event["level"] == "error" and event["event"] not in _OTHERS_DOING and not machine.disk.refused:
+            self._problem(
+                f"{machine.name} logs an error, and nothing is wrong there: {event['event']}: {event['reason']}"
+            )
 
     # --- steps ------------------------------------------------------------------------------------------------
 

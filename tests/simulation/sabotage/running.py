@@ -9,6 +9,7 @@ from unittest import mock
 
 import trio
 
+from nskd.daemon import generation as generation_module
 from nskd.daemon.failures import Failures
 from nskd.daemon.notices import Notices
 from nskd.daemon.wanted import Wanted
@@ -129,6 +130,16 @@ def _lacking_forgotten() -> Iterator[None]:
         yield
 
 
+class _NeverError(Exception):
+    """Nothing is one."""
+
+
+@contextmanager
+def _end_of_epoch_is_our_error() -> Iterator[None]:
+    with mock.patch.object(generation_module, "EpochEndedError", _NeverError):
+        yield
+
+
 DEFECTS: Final = (
     Defect("wake-up-lost", "who waits for a change is not woken", UNANSWERED, _wake_up_lost),
     Defect("failure-lost", "the end of a run is not recorded", "still runs in calm", _failure_unrecorded, LOST),
@@ -160,5 +171,12 @@ DEFECTS: Final = (
         _refusal_forgotten,
         ("power cut", "centre off for a while", "all connections of two centres lost"),
         contrary=1.0,
+    ),
+    Defect(
+        "epoch-end-blamed",
+        "a batch that ends with its epoch is logged as this centre's own error",
+        "nothing is wrong there: generation failed here",
+        _end_of_epoch_is_our_error,
+        ("power cut during a run", *LOST),
     ),
 )
