@@ -111,7 +111,7 @@ def _hidden(released: Released) -> Text:
     return Text(
         f"{released.hidden} van de {cells} aantallen zijn niet getoond, om kinderen in kleine groepen te beschermen; "
         "daaronder kunnen ook grotere aantallen zijn, waaruit een klein zou volgen. Welke regel een aantal heeft "
-        "gesloten, komt niemand te weten. Wat zo'n aantal nodig heeft, is niet berekend; niets is bijgeschat.",
+        "gesloten, komt niemand te weten. Wat zo'n aantal nodig heeft, is niet berekend; er is niets bijgeschat.",
         f"{released.hidden} of the {cells} counts are not shown, to protect children in small groups; among them there "
         "can be larger ones too, from which a small one would follow. Nobody learns which rule closed a count. What "
         "needs such a count is not computed; nothing is filled in.",

@@ -34,7 +34,7 @@ from nskd.report.plots.funnel import FunnelPlot
 from nskd.report.plots.histogram import Histogram
 from nskd.report.plots.spc import ControlPlot
 from nskd.statistics.association import VERIFICATION_BIAS
-from nskd.statistics.figure import Figure
+from nskd.statistics.figure import REASONS, Figure, Reason
 from nskd.statistics.interrupted import Interrupted
 from tests.examples import examples
 
@@ -134,7 +134,7 @@ def test_with_all_counts_closed_every_figure_says_so(name: str) -> None:
             if isinstance(one, ForestPlot | CascadePlot | Histogram):
                 data = one.data()
                 remarks = [row[index] for row in data.rows for index, h in enumerate(data.heads) if h.en == "remark"]
-                assert Text("een nodig aantal is niet getoond", "a count it needs is not shown") in remarks
+                assert REASONS[Reason.SUPPRESSED] in remarks
 
 
 def test_a_figure_without_value_says_why_where_it_would_be() -> None:
