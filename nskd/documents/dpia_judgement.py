@@ -144,7 +144,8 @@ def _risks(facts: Facts) -> tuple[_Risk, ...]:
     if len(charter.contributors) <= PAIR:
         risks.append(
             _Risk(
-                "Er brengen maar twee centra gegevens in: elk kent na aftrek precies het cijfer van het andere.",
+                "Er brengen maar twee centra gegevens in: elk kent na aftrek het cijfer van het andere, "
+                + ("op de afronding na." if agreed.rounding > 1 else "precies."),
                 "het handvest",
                 "Geen, behalve meer centra.",
             )

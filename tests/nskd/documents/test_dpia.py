@@ -106,7 +106,9 @@ def test_rules_of_the_charter_are_stated_as_they_are() -> None:
     pair = CHARTER[: CHARTER.index('[[centre]]\nname = "ziekenhuis-zuid"')].replace(
         "centres_min = 3", "centres_min = 2"
     )
-    assert "maar twee centra" in point(16, facts(charter=pair))
+    assert "elk kent na aftrek het cijfer van het andere, op de afronding na." in point(16, facts(charter=pair))
+    exact = pair.replace("rounding = 5 ", "rounding = 1 ")
+    assert "elk kent na aftrek het cijfer van het andere, precies." in point(16, facts(charter=exact))
 
 
 def test_people_with_rights_come_from_the_configuration() -> None:
