@@ -114,7 +114,7 @@ def closed(view: View, without: Collection[tuple[str, ...]] = ()) -> Text:
     hidden, cells = view.released.hidden(without)
     if not hidden:
         return same("")
-    of = Text(" van deze perioden", " of these periods") if without else same("")
+    of = Text(" in de perioden op deze pagina", " in the periods on this page") if without else same("")
     return Text(
         f"Niet getoond: {hidden} van de {cells} vakjes{of.nl}, om kinderen in kleine groepen te beschermen.",
         f"Not shown: {hidden} of the {cells} cells{of.en}, to protect children in small groups.",

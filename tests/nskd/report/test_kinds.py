@@ -129,7 +129,7 @@ def test_every_page_says_what_was_asked_how_and_what_is_missing(name: str) -> No
     hidden = sum(cell["value"] is None for cell in there)
     assert (f"{hidden} of the {len(there)} counts are not shown" in words) == bool(hidden)
     shown = " ".join(each.en for each in document.summary)
-    of = " of these periods" if len(there) < len(release["cells"]) else ""
+    of = " in the periods on this page" if len(there) < len(release["cells"]) else ""
     assert (f"Not shown: {hidden} of the {len(there)} cells{of}, to protect" in shown) == (
         bool(hidden) and name != "regression-none"
     )
