@@ -7,6 +7,7 @@ import re
 import attrs
 import pytest
 
+from nskd.backup import AUDIT, DIRECTORIES, DIRECTORY, LEDGER
 from nskd.documents.dpia import MODEL, dpia
 from nskd.documents.facts import Activity, Facts
 from nskd.documents.report import MARK, Open, Part, Point, Report, plain
@@ -132,6 +133,25 @@ def test_objections_are_spoken_of_as_configured() -> None:
     assert "wie zet hem op de lijst?" in point(15, facts())
     without = facts(config=config_text().replace("opt_out =", "# opt_out ="))
     assert "Er is geen lijst ingesteld" in point(15, without)
+
+
+def test_everything_that_a_centre_keeps_has_its_term() -> None:
+    """What a backup takes along is what outlives a run; a new directory that nobody describes is noticed here."""
+    shown = point(10, facts())
+    not_personal = {"charter"}
+    for kept in {*DIRECTORIES, LEDGER, AUDIT, DIRECTORY, "stock"} - not_personal:
+        assert f"`{kept}`" in shown, kept
+    assert "`/srv/nsk/opt-out.csv`" in shown
+    assert "opt-out" not in point(10, facts(config=config_text().replace("opt_out =", "# opt_out =")))
+    assert "Wissen in het zorgsysteem wist niet" in point(15, facts())
+    assert "(punt 10)" in point(2, facts())
+
+
+def test_what_is_done_about_two_tables_is_what_the_charter_says() -> None:
+    assert "minder dan 10 kinderen scheelt met een vakje van een van de laatste 100 tabellen" in point(17, facts())
+    off = facts(charter=CHARTER.replace("differencing = 100", "differencing = 0"))
+    assert "Het handvest laat tabellen niet vergelijken." in point(17, off)
+    assert "een van de laatste" not in point(17, off)
 
 
 def test_laws_of_the_field_come_from_the_pack() -> None:
