@@ -166,8 +166,8 @@ def test_laws_of_the_field_come_from_the_pack() -> None:
 def test_text_of_others_is_text(hostile: str) -> None:
     toml = hostile.replace("\n", "\\n")
     changed = facts(
-        charter=CHARTER.replace("Scientific research into the detection of child maltreatment.", toml).replace(
-            'title = "NSK screening, three hospitals"', f'title = "{toml}"'
+        charter=CHARTER.replace("Wetenschappelijk onderzoek naar het signaleren van kindermishandeling.", toml).replace(
+            'title = "NSK-screening, drie ziekenhuizen"', f'title = "{toml}"'
         )
     )
     usual = text(facts())

@@ -81,7 +81,7 @@ def test_the_page_says_who_why_when_how_and_under_which_digests() -> None:
     words = read(render(samples.table(), "en")).words
     for wanted in (
         samples.TITLE,
-        "To see how well screening",
+        "Nagaan hoe goed het signaleren",
         "Ziekenhuis Noord",
         "21 September 2026",
         "Not shown: 1 of the 12 cells",
