@@ -113,7 +113,7 @@ def test_a_stranger_gets_from_nothing_to_a_workshop_and_through_its_days(tmp_pat
 def judge(walk: Walk) -> None:
     shown = [text for (_, command), text in walk.said.items() if "result show" in command]
     assert len(shown) == len(ADDRESSES)  # the later of the two, at each
-    assert len(set(shown)) == 1 and re.search(r"^0-3\s+[\d.]+\s+[\d.]+\s+[\d.]+$", shown[0], flags=re.MULTILINE)
+    assert len(set(shown)) == 1 and re.search(r"^0–3 years(\s+[\d.]+){4}( %)?$", shown[0], flags=re.MULTILINE)
     for name, machine in walk.machines.items():
         told = machine.notifications()
         assert [note for note in told if "READY" in note] and [note for note in told if "STOPPING" in note]

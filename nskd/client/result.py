@@ -69,13 +69,10 @@ class Result:
         """
         if self.codebook is None or "kind" not in self.release:
             return []
-        from nskd.governance.disclosure import DisclosureRules
         from nskd.report.context import Context
         from nskd.report.kinds import figures
 
-        # A page says under which rules and among whom; figures are the same whatever these are.
-        context = Context(self.codebook, (), "", DisclosureRules(), "", "", "")
-        found = figures(self.release, context)
+        found = figures(self.release, Context.bare(self.codebook))
         return [] if found is None else [dict(zip(found.columns, line, strict=True)) for line in found.lines()]
 
     @property

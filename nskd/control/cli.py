@@ -26,6 +26,7 @@ from nskd.control.cli_manual import completion, man
 from nskd.control.cli_operate import bugreport, drain, log_group, metrics, reload, status
 from nskd.control.cli_presence import leave, pause, resume
 from nskd.control.cli_report import report
+from nskd.control.cli_result import result
 from nskd.control.cli_sql import from_sql
 from nskd.control.cli_state import backup, epoch
 from nskd.control.client import DEFAULT_SOCKET, Client, UnreachableError
@@ -299,25 +300,4 @@ main.add_command(cli_steward.steward_group)
 
 
 main.add_command(audit)
-
-
-@main.group()
-def result() -> None:
-    """Look at released tables."""
-
-
-@result.command("show")
-@request_name
-@click.option("--wait", is_flag=True, help="Wait until REQUEST is done, refused, failed or expired.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), help="Wait no longer than this.")
-@click.pass_obj
-def result_show(app: App, name: str, wait: bool, timeout_s: float | None) -> None:
-    """Show the table released for REQUEST; a suppressed cell is a dot."""
-    if timeout_s is not None and not wait:
-        raise click.UsageError("--timeout goes with --wait.")
-    answer = (
-        app.call("result.wait", request=name, timeout_s=timeout_s) if wait else app.call("result.show", request=name)
-    )
-    shown = app.show(answer, answers.ResultAnswer, render.result)
-    if shown.release is None:
-        click.get_current_context().exit(EXIT_NO)
+main.add_command(result)

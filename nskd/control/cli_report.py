@@ -132,7 +132,7 @@ def _context(app: App, answer: answers.ResultAnswer, pack: str | None) -> Contex
     from nskd.packs.pack import load_pack
     from nskd.report.context import Context
 
-    charter = _charter(app, answer)
+    charter = charter_of(app, answer)
     return Context.of(
         charter,
         load_pack(pack or charter.pack).codebook,
@@ -143,7 +143,7 @@ def _context(app: App, answer: answers.ResultAnswer, pack: str | None) -> Contex
     )
 
 
-def _charter(app: App, answer: answers.ResultAnswer) -> Charter:
+def charter_of(app: App, answer: answers.ResultAnswer) -> Charter:
     """The one under which the table was asked: who took part is as it was then."""
     found = app.read(app.call("charter", digest=answer.charter), answers.CharterAnswer)
     return parse_charter(found.text.encode(), where=str(app.socket))

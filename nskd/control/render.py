@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import attrs
@@ -280,18 +280,14 @@ def presence(console: Console, answer: answers.PresenceAnswer) -> None:
         console.print(Text(line, style="yellow"))
 
 
-def result(console: Console, answer: answers.ResultAnswer) -> None:
-    """``nskctl result show``."""
+def result(console: Console, answer: answers.ResultAnswer, show: Callable[[Console, dict[str, Any]], None]) -> None:
+    """``nskctl result show``; ``show`` prints the numbers of what was released."""
     console.print(Text(plain(answer.title), style="bold"))
     if answer.release is None:
         why = (("fault", answer.fault), ("detail", answer.detail))
         pairs(console, [("state", answer.state), *((name, value) for name, value in why if value)])
         return
-    release(console, answer.release)
-    if "model" in answer.release:
-        from nskd.control.model_text import model
-
-        model(console, answer.release)
+    show(console, answer.release)
     if any(each.get("value") is None for each in answer.release.get("cells") or ()):
         console.print(Text(f"{SUPPRESSED} = not shown, to protect children in small groups", style="dim"))
     rounding(console, answer.release)

@@ -72,6 +72,10 @@ def personal_data(facts: Facts) -> tuple[Block, ...]:
         blocks.append("Dit centrum brengt volgens zijn configuratie zelf geen gegevens in.")
     else:
         blocks.append(f"De gegevens van dit centrum staan in {code(facts.config.data.origin)}.")
+        blocks.append(
+            "Van elk kind dat in een tabel meetelde, bewaart het programma in dit centrum een kenmerk van het "
+            "pseudoniem onder een geheime sleutel, met het vakje waarin het zat (punt 10)."
+        )
     return (
         *blocks,
         Open(
@@ -151,8 +155,8 @@ def techniques(facts: Facts) -> tuple[Block, ...]:
                 "speelt, wordt gemerkt voordat er iets opengaat; dan stopt alles.",
                 "Onderweg: versleuteld en wederzijds geverifieerd (Noise, X25519 met ML-KEM-768, AES-256-GCM), ook "
                 "bestand tegen wie nu opneemt en later een quantumcomputer heeft.",
-                "In rust: de voorraad geheim materiaal is versleuteld met AES-256-GCM onder een sleutel die het "
-                "besturingssysteem bij de start aanreikt.",
+                "In rust: de voorraad geheim materiaal, wie in eerdere tabellen meetelde en de reservekopie zijn "
+                "versleuteld met AES-256-GCM onder een sleutel die het besturingssysteem bij de start aanreikt.",
                 "Logboek: elk centrum houdt bij wie wat deed, wanneer en voor welk doel. Elke regel is ondertekend "
                 "en aan de vorige gebonden, en centra bewaren elkaars laatste kenmerk, zodat een verandering "
                 "achteraf opvalt. Het logboek bevat geen gegevens van kinderen en is uit te voeren als FHIR "
@@ -256,7 +260,8 @@ def locations(facts: Facts) -> tuple[Block, ...]:
                 f"Eigen gegevens: {code(config.data.origin)}"
                 if config.data.origin is not None
                 else "Eigen gegevens: geen bestand ingesteld",
-                f"Voorraad, verzoeken en vrijgegeven tabellen: {code(config.state.directory)}",
+                f"Voorraad, verzoeken, vrijgegeven tabellen, wie daarin meetelde en de reservekopie: "
+                f"{code(config.state.directory)}",
                 f"Bereikbaar voor de andere centra op {code(config.network.listen)}",
                 *(f"{plain(centre.title)}: {code(centre.address)}" for centre in facts.charter.centres),
             )
@@ -288,13 +293,32 @@ def framework(facts: Facts) -> tuple[Block, ...]:
 
 def retention(facts: Facts) -> tuple[Block, ...]:
     """Point 10."""
+    listed = facts.config.data.opt_out
+    objections = [] if listed is None else [("lijst van wie bezwaar maakt", code(listed), "bepaalt het centrum")]
     return (
         table(
             ("wat", "waar", "hoe lang"),
             (
                 ("bestand met bezoeken", "bestand van het centrum", "bepaalt het centrum"),
+                *objections,
                 ("delen van de getallen", "geheugen", "tot het einde van de berekening"),
                 ("voorraad geheim materiaal", "`stock`, versleuteld", "tot gebruik; nooit twee keer gebruikt"),
+                (
+                    "wie in welke tabel meetelde: per verzoek en kind een kenmerk van het pseudoniem onder een geheime "
+                    "sleutel, het vakje en het aantal bezoeken",
+                    "`populations`, versleuteld",
+                    "zolang het centrum de map bewaart; het programma wist er niets uit",
+                ),
+                (
+                    "per verzoek een kenmerk van de bijgedragen aantallen; niets per kind",
+                    "`contributions`",
+                    "zolang het centrum de map bewaart",
+                ),
+                (
+                    "reservekopie van deze map, zonder voorraad",
+                    "`backup`, versleuteld, en waar het centrum haar heen kopieert",
+                    "de laatste; wat elders staat, bepaalt het centrum",
+                ),
                 (
                     "verzoeken, goedkeuringen, vrijgegeven tabellen",
                     "`ledger.sqlite`",
@@ -303,5 +327,11 @@ def retention(facts: Facts) -> tuple[Block, ...]:
                 ("logboek", "`audit.ndjson`", "zolang het centrum de map bewaart; wordt niet ingekort"),
             ),
         ),
-        Open("Stel een bewaartermijn vast voor het bestand, de vrijgegeven tabellen en het logboek, met motivering."),
+        "Wie in eerdere tabellen meetelde, is een gepseudonimiseerd persoonsgegeven. Het dient om elke nieuwe tabel "
+        "met eerdere te vergelijken: anders zou een verschil van een paar kinderen hen kunnen verraden."
+        + ("" if facts.charter.disclosure.differencing else " Het handvest van nu laat dat vergelijken achterwege."),
+        Open(
+            "Stel een bewaartermijn vast voor het bestand, de vrijgegeven tabellen, `populations`, reservekopieën en "
+            "het logboek, met motivering."
+        ),
     )

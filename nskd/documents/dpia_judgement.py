@@ -64,6 +64,9 @@ def rights(facts: Facts) -> tuple[Block, ...]:
     known = [
         "Inzage, verbetering, beperking en wissen: bij het centrum, in het zorgsysteem; een nieuw bestand werkt door "
         "bij de volgende start van het programma. In een vrijgegeven totaal is geen kind aan te wijzen.",
+        "Wissen in het zorgsysteem wist niet wat het programma over eerdere tabellen bewaart (`populations`, en in de "
+        "reservekopie): dat het kind meetelde, als kenmerk onder een geheime sleutel. Dat blijft ook na bezwaar, zodat "
+        "het verschil tussen een oude en een nieuwe tabel het kind niet verraadt.",
         "Geen besluit over een persoon volgt uit deze verwerking.",
     ]
     if listed is not None:
@@ -75,6 +78,10 @@ def rights(facts: Facts) -> tuple[Block, ...]:
     return (
         bullets(known),
         Open("Hoe worden kinderen en ouders geïnformeerd, en door wie?"),
+        Open(
+            "Beoordeel of het bewaren van die kenmerken na een verzoek tot wissen of een bezwaar gerechtvaardigd is "
+            "(AVG, artikelen 17, lid 3, en 21)."
+        ),
         Open("Hoe maakt iemand bezwaar, en wie zet hem op de lijst?")
         if listed is not None
         else Open(
@@ -110,7 +117,13 @@ def _risks(facts: Facts) -> tuple[_Risk, ...]:
         _Risk(
             "Twee tabellen verschillen in een paar kinderen, en het verschil verraadt hen.",
             "herhaalde of bijna gelijke verzoeken",
-            "De pagina bij elk verzoek noemt eerdere tabellen die erop lijken, en het verschil.",
+            f"Een vakje dat minder dan {agreed.threshold} kinderen scheelt met een vakje van een van de laatste "
+            f"{agreed.differencing} tabellen, gaat niet open; elk centrum bewaart daarvoor wie er toen meetelde. Wat "
+            "uit drie of meer tabellen samen volgt, wordt niet nagegaan. De pagina bij elk verzoek noemt eerdere "
+            "tabellen die erop lijken."
+            if agreed.differencing
+            else "Het handvest laat tabellen niet vergelijken. De pagina bij elk verzoek noemt eerdere tabellen die "
+            "erop lijken, en het verschil.",
         ),
         _Risk(
             "Alle andere centra spannen samen en leren het cijfer van dit centrum in een open vakje.",
@@ -127,8 +140,8 @@ def _risks(facts: Facts) -> tuple[_Risk, ...]:
         _Risk(
             "Het bestand of de machine van dit centrum komt in verkeerde handen.",
             "inbraak, verlies, fout bij beheer",
-            "Het bestand heeft geen namen, adressen of geboortedatums; sleutels zijn aan de machine gebonden; eigen "
-            "beveiliging.",
+            "Het bestand heeft geen namen, adressen of geboortedatums; wie in eerdere tabellen meetelde, is "
+            "versleuteld en ook daarin alleen een kenmerk; sleutels zijn aan de machine gebonden; eigen beveiliging.",
         ),
         _Risk(
             "Een groep kinderen krijgt een stempel door een cijfer.",
@@ -144,7 +157,8 @@ def _risks(facts: Facts) -> tuple[_Risk, ...]:
     if len(charter.contributors) <= PAIR:
         risks.append(
             _Risk(
-                "Er brengen maar twee centra gegevens in: elk kent na aftrek precies het cijfer van het andere.",
+                "Er brengen maar twee centra gegevens in: elk kent na aftrek het cijfer van het andere, "
+                + ("op de afronding na." if agreed.rounding > 1 else "precies."),
                 "het handvest",
                 "Geen, behalve meer centra.",
             )

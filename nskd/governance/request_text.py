@@ -52,6 +52,7 @@ _COVARIATE: Final = re.compile(r"[a-z][a-z0-9_]{0,62}(: ?[A-Za-z0-9][A-Za-z0-9_.
 _PERIOD: Final = re.compile(r"[0-9]{4}(-(0[1-9]|1[0-2]|Q[1-4]))?")
 SHARED: Final = ("kind", "title", "purpose", "measure", "where", "permit")
 _CONDITION: Final = "\"nsk_status = 'complete'\""
+_MEETS: Final = Text("of het bezoek aan de voorwaarde voldoet", "whether the visit meets the condition")
 REST: Final = "other"
 NONE: Final = "none"
 
@@ -141,7 +142,7 @@ def _spc(keys: Keys) -> _Asked:
 
 
 def _share(keys: Keys, reading: Reading, by: tuple[str, ...]) -> _Asked:
-    of = yes_no(OF, Text("teller", "numerator"), _condition(keys, "of", _CONDITION))
+    of = yes_no(OF, _MEETS, _condition(keys, "of", _CONDITION))
     return _Asked(reading, by or (OF,), (OF,) if by else (), (of,))
 
 
@@ -156,7 +157,7 @@ def _cascade(keys: Keys) -> _Asked:
     for count, step in enumerate(steps, 1):  # reaching a later step means having met all before
         levels.append(AskedLevel(step.key, step.label, tuple(met.condition for met in steps[:count])))
     by = _names(keys, "by", '"age_band"') if "by" in keys else ()
-    axis = AskedAxis(STEP, Text("bereikte stap", "step reached"), tuple(levels))
+    axis = AskedAxis(STEP, Text("verst bereikte stap", "last step reached"), tuple(levels))
     return _Asked(AsCascade(steps), by or (STEP,), (STEP,) if by else (), (axis,))
 
 
@@ -170,8 +171,10 @@ def _step(keys: Keys) -> Step:
 
 
 def _association(keys: Keys) -> _Asked:
-    exposure = yes_no(EXPOSURE, Text("blootstelling", "exposure"), _condition(keys, "exposure", _CONDITION))
-    outcome = yes_no(OUTCOME, Text("uitkomst", "outcome"), _condition(keys, "outcome", "\"vt_report = 'ja'\""))
+    first = Text("of het bezoek aan de eerste voorwaarde voldoet", "whether the visit meets the first condition")
+    second = Text("of het aan de tweede voldoet", "whether it meets the second")
+    exposure = yes_no(EXPOSURE, first, _condition(keys, "exposure", _CONDITION))
+    outcome = yes_no(OUTCOME, second, _condition(keys, "outcome", "\"vt_report = 'ja'\""))
     screening = keys.boolean("screening", default=False)
     return _Asked(AsAssociation(screening), (EXPOSURE,), (OUTCOME,), (exposure, outcome))
 
@@ -225,9 +228,9 @@ def _regression(keys: Keys) -> _Asked:
     number = None
     if family is ModelFamily.LINEAR:
         number = _name(keys, "outcome", '"age_months"', "the name of a variable that is a whole number")
-        event = yes_no(EVENT, Text("bekend", "known"), f"{number} IS NOT NULL")
+        event = yes_no(EVENT, Text(f"of {number} bekend is", f"whether {number} is known"), f"{number} IS NOT NULL")
     else:
-        event = yes_no(EVENT, Text("uitkomst", "outcome"), _condition(keys, "outcome", "\"nsk_positive = 'ja'\""))
+        event = yes_no(EVENT, _MEETS, _condition(keys, "outcome", "\"nsk_positive = 'ja'\""))
     effects = keys.boolean("centre_effects", default=False)
     if keys.choice("measure", tuple(Measure)) != Measure.VISITS:
         raise keys.fault("measure", "a model is of visits", 'Write measure = "visits".')

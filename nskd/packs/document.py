@@ -24,15 +24,15 @@ _WORDS: Final = {
     "recorded": Text("Kolommen die er moeten zijn", "Columns that must be there"),
     "derived": Text("Afgeleide kolommen", "Derived columns"),
     "derived_why": Text(
-        "Laat ze weg, dan worden ze berekend. Staan ze er wel, dan wordt elke rij tegen de berekening "
-        "gehouden. De eerste voorwaarde die opgaat, beslist.",
-        "Leave them out and they are computed. If they are there, each row is held against the computation. "
+        "Laat ze weg, dan worden ze berekend. Staan ze er wel, dan wordt elke rij met de "
+        "berekening vergeleken. De eerste voorwaarde die opgaat, beslist.",
+        "Leave them out and they are computed. If they are there, each row is compared with the computation. "
         "The first condition that holds decides.",
     ),
     "rules": Text("Samenhang tussen kolommen", "Relations between columns"),
     "rules_why": Text(
-        "Een *opmerking* wordt gemeld en het bestand wordt gebruikt; een *fout* weigert het bestand.",
-        "A *remark* is reported and the file is used; a *fault* refuses the file.",
+        "Een *opmerking* wordt gemeld en het bestand wordt gebruikt; bij een *fout* wordt het bestand geweigerd.",
+        "A *remark* is reported and the file is used; with a *fault* the file is refused.",
     ),
     "fault": Text("fout", "fault"),
     "remark": Text("opmerking", "remark"),

@@ -33,6 +33,11 @@ class Context:
     released_at: int | None = None
 
     @classmethod
+    def bare(cls, codebook: Codebook) -> Context:
+        """For figures alone: a page says under which rules and among whom, figures are the same whatever these are."""
+        return cls(codebook, (), "", DisclosureRules(), "", "", "")
+
+    @classmethod
     def of(
         cls, charter: Charter, codebook: Codebook, *, purpose: str, request: str, result: str, released_at: int | None
     ) -> Context:

@@ -16,6 +16,7 @@ _AXES: Final = MappingProxyType(
         "@of": Text("Voorwaarde van de teller", "Condition of the numerator"),
         "@exposure": Text("Kenmerk", "Exposure"),
         "@outcome": Text("Uitkomst", "Outcome"),
+        "@event": Text("Uitkomst van het model", "Outcome of the model"),
         "@step": Text("Verst bereikte stap", "Last step reached"),
         "@bin": Text("Waarde", "Value"),
     }

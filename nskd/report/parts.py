@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
 
+from nskd.governance.disclosure import Zeros
 from nskd.governance.explain.page import LANGUAGES
 from nskd.governance.explain.rules import stated_rules
 from nskd.governance.explain.words import moment, same
@@ -68,10 +69,14 @@ def assemble(
     sections: Sequence[Section],
     method: Sequence[Text] = (),
     not_shown: Sequence[Text] = (),
+    without: Collection[tuple[str, ...]] = (),
 ) -> Document:
-    """The document: what every page says, around what only this one does.  Empty sentences are left out."""
+    """The document: what every page says, around what only this one does.  Empty sentences are left out.
+
+    ``without`` are the rows that the page leaves off.
+    """
     released, context = view.released, view.context
-    hidden = [each for each in (_hidden(released), *not_shown) if each.nl]
+    hidden = [each for each in (_hidden(view, without), *not_shown) if each.nl]
     around = [Section(NOT_SHOWN, tuple(hidden))] if hidden else []
     return Document(
         title=released.title,
@@ -104,17 +109,34 @@ def together(context: Context) -> Text:
     )
 
 
-def _hidden(released: Released) -> Text:
-    cells = len(released.tab.values)
-    if not released.hidden:
+def closed(view: View, without: Collection[tuple[str, ...]] = ()) -> Text:
+    """How much is not shown, in a sentence of the summary; nothing if all is."""
+    hidden, cells = view.released.hidden(without)
+    if not hidden:
         return same("")
+    of = Text(" in de perioden op deze pagina", " in the periods on this page") if without else same("")
     return Text(
-        f"{released.hidden} van de {cells} aantallen zijn niet getoond, om kinderen in kleine groepen te beschermen; "
-        "daaronder kunnen ook grotere aantallen zijn, waaruit een klein zou volgen. Welke regel een aantal heeft "
-        "gesloten, komt niemand te weten. Wat zo'n aantal nodig heeft, is niet berekend; niets is bijgeschat.",
-        f"{released.hidden} of the {cells} counts are not shown, to protect children in small groups; among them there "
-        "can be larger ones too, from which a small one would follow. Nobody learns which rule closed a count. What "
-        "needs such a count is not computed; nothing is filled in.",
+        f"Niet getoond: {hidden} van de {cells} vakjes{of.nl}, om kinderen in kleine groepen te beschermen.",
+        f"Not shown: {hidden} of the {cells} cells{of.en}, to protect children in small groups.",
+    )
+
+
+def _hidden(view: View, without: Collection[tuple[str, ...]]) -> Text:
+    hidden, cells = view.released.hidden(without)
+    if not hidden:
+        return same("")
+    zeros = (
+        Text("nullen zijn, en ook grotere aantallen", "zeros, and larger ones too")
+        if view.context.rules.zeros is Zeros.SUPPRESS
+        else Text("ook grotere aantallen zijn", "larger ones too")
+    )
+    return Text(
+        f"{hidden} van de {cells} aantallen zijn niet getoond, om kinderen in kleine groepen te beschermen; "
+        f"daaronder kunnen {zeros.nl}, waaruit een klein zou volgen. Welke regel een aantal heeft gesloten, komt "
+        "niemand te weten. Wat zo'n aantal nodig heeft, is niet berekend; er is niets bijgeschat.",
+        f"{hidden} of the {cells} counts are not shown, to protect children in small groups; among them there can be "
+        f"{zeros.en}, from which a small one would follow. Nobody learns which rule closed a count. What needs such a "
+        "count is not computed; nothing is filled in.",
     )
 
 

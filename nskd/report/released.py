@@ -6,7 +6,7 @@ puts a visit there; the last takes the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import attrs
@@ -97,10 +97,10 @@ class Released:
         """Whether cells count distinct children, so that one child can be in several cells and once in a total."""
         return self.tab.measure == "children"
 
-    @property
-    def hidden(self) -> int:
-        """How many cells are suppressed."""
-        return sum(value is None for value in self.tab.values.values())
+    def hidden(self, without: Collection[tuple[str, ...]] = ()) -> tuple[int, int]:
+        """How many cells are suppressed, and of how many, but for the rows ``without``."""
+        values = [value for (down, _), value in self.tab.values.items() if down not in without]
+        return sum(value is None for value in values), len(values)
 
     def value(self, row: tuple[str, ...], column: tuple[str, ...]) -> Count:
         """A cell; None where it is suppressed or is not there."""

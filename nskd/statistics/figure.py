@@ -36,7 +36,9 @@ class Reason(enum.Enum):
 
 REASONS: Final = MappingProxyType(
     {
-        Reason.SUPPRESSED: Text("een nodig aantal is niet getoond", "a count it needs is not shown"),
+        Reason.SUPPRESSED: Text(
+            "een aantal dat hiervoor nodig is, wordt niet getoond", "a count it needs is not shown"
+        ),
         Reason.EMPTY: Text("er is niemand om door te delen", "there is nobody to divide by"),
         Reason.ZERO_CELL: Text("een aantal is nul", "a count is zero"),
         Reason.TOO_FEW: Text("de groep is te klein", "the group is too small"),

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from nskd.__main__ import main
 from nskd.control.answers import ResultAnswer
+from nskd.control.release_text import rate
 from nskd.control.render import Crosstab
 from nskd.packs.pack import load_pack
 from nskd.packs.synthetic import generate, write_visits
@@ -28,7 +29,7 @@ from nskd.sandbox.centres import last_complaint
 from nskd.sandbox.layout import lay_out
 from nskd.sandbox.options import Language, Options, Rules
 from nskd.sandbox.prepare import prepare
-from nskd.sandbox.show import rate, show_result
+from nskd.sandbox.show import show_result
 from nskd.sandbox.watch import PhaseLine, Watch
 
 PACK = load_pack("nsk")
@@ -260,6 +261,7 @@ def shown_table(tmp_path: Path, data: list[str], language: Language) -> list[str
     errand = prepare(options)
     values = iter([3, None, 7, 1, 2, 3, 0, 0, 4, 15, 0, 1, None, 6, 4, 16, 19, None, 15, 36])
     release = {
+        "format": 1,
         "rows": ["age_band"],
         "columns": ["nsk_positive"],
         "measure": "visits",

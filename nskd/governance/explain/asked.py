@@ -109,9 +109,9 @@ def _counts(table: TableRequest, codebook: Codebook) -> Text:
     if isinstance(table.reading, AsRegression):
         names, event = named(table, table.rows, codebook), named(table, table.columns, codebook)
         return Text(
-            f"Eerst worden {counted.nl} geteld, naar {names.nl}, elk apart, tegen {event.nl}. Kan daarvan één vakje "
+            f"Eerst worden {counted.nl} geteld, naar {names.nl}, elk apart, en naar {event.nl}. Kan daarvan één vakje "
             "niet open, dan komt er geen model en ook geen enkel aantal.",
-            f"First {counted.en} are counted, by {names.en}, each by itself, against {event.en}. If one of these cells "
+            f"First {counted.en} are counted, by {names.en}, each by itself, and by {event.en}. If one of these cells "
             "cannot be opened, there is no model, and no number either.",
         )
     axes = _axes(table, codebook)
@@ -127,7 +127,7 @@ def _axes(table: TableRequest, codebook: Codebook) -> Text:
     if not table.columns:
         return rows
     columns = named(table, table.columns, codebook)
-    return Text(f"{rows.nl}, tegen {columns.nl}", f"{rows.en}, against {columns.en}")
+    return Text(f"{rows.nl}, en naar {columns.nl}", f"{rows.en}, and by {columns.en}")
 
 
 def _condition(table: TableRequest, codebook: Codebook) -> tuple[Text, ...]:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from nskd.governance.charter import Charter
+from nskd.governance.disclosure import DisclosureRules, Zeros
 from nskd.governance.explain.hospitals import of_others
 from nskd.governance.explain.page import Question, Section
+from nskd.governance.limits import PER_CENT
+from nskd.governance.question import Measure
 from nskd.packs.codebook import Text
 
 PAIR: Final = 2  # contributors whose sum is no secret between them
@@ -18,19 +21,9 @@ def learnt(question: Question, charter: Charter) -> Section:
         "learnt",
         Text("Wat iemand hieruit kan afleiden", "What somebody could learn from it"),
         (
-            *_insiders(len(charter.contributors)),
+            *_insiders(len(charter.contributors), charter.disclosure),
             *of_others(question, charter),
-            Text(
-                "Een punt zegt: hier gaat het om weinig kinderen, of om een vakje dat andere vakjes beschermt. Welke "
-                "van de twee, staat er niet bij.",
-                "A dot says: few children are concerned here, or a cell that protects other cells. Which of the two, "
-                "it does not say.",
-            )
-            if question.table.margins
-            else Text(
-                "Een punt zegt: hier gaat het om weinig kinderen. Hoe weinig, staat er niet bij.",
-                "A dot says: few children are concerned here. How few, it does not say.",
-            ),
+            _dot(question, charter.disclosure),
             Text(
                 "Een centrum kan over zijn eigen aantallen liegen. Dan klopt het totaal niet. Andermans aantallen ziet "
                 "het daardoor niet.",
@@ -48,7 +41,34 @@ def learnt(question: Question, charter: Charter) -> Section:
     )
 
 
-def _insiders(contributors: int) -> tuple[Text, ...]:
+def _dot(question: Question, agreed: DisclosureRules) -> Text:
+    """Everything that can have closed a cell under these rules: a page that names some lets a dot be misread."""
+    reasons = [
+        Text("te weinig kinderen, of geen enkel", "too few children, or none")
+        if agreed.zeros is Zeros.SUPPRESS
+        else Text("te weinig kinderen", "too few children"),
+        Text("te weinig centra die er kinderen in hebben", "too few centres that have children in it"),
+    ]
+    shares = agreed.dominance < PER_CENT or agreed.nk < PER_CENT or agreed.p_percent
+    if question.table.measure is Measure.VISITS and shares:
+        reasons.append(Text("te veel van één of twee centra", "too much of one or two centres"))
+    if agreed.differencing:
+        reasons.append(Text("te weinig verschil met een eerdere tabel", "too little difference from an earlier table"))
+    if question.table.margins:
+        reasons.append(
+            Text(
+                "een ander gesloten vakje dat anders te berekenen was",
+                "another closed cell that could have been worked out otherwise",
+            )
+        )
+    nl, en = "; ".join(each.nl for each in reasons), "; ".join(each.en for each in reasons)
+    return Text(
+        f"Een punt heeft minstens één van deze redenen: {nl}. Welke, staat er niet bij.",
+        f"A dot has at least one of these reasons: {en}. Which, it does not say.",
+    )
+
+
+def _insiders(contributors: int, agreed: DisclosureRules) -> tuple[Text, ...]:
     subtract = Text(
         "Elk centrum kent zijn eigen cijfers en kan die van een getoond totaal aftrekken.",
         "Each centre knows its own figures and can subtract them from a total shown.",
@@ -57,6 +77,13 @@ def _insiders(contributors: int) -> tuple[Text, ...]:
         return (
             subtract,
             Text(
+                "Let op: er brengen maar twee centra gegevens in. Wie zijn eigen cijfer aftrekt, houdt op de afronding "
+                "na dat van het andere centrum over.",
+                "Mind: only two centres bring data. Whoever subtracts its own figure is left with the other's, but for "
+                "rounding.",
+            )
+            if agreed.rounding > 1
+            else Text(
                 "Let op: er brengen maar twee centra gegevens in. Wie zijn eigen cijfer aftrekt, houdt precies dat "
                 "van het andere centrum over.",
                 "Mind: only two centres bring data. Whoever subtracts its own figure is left with exactly the other's.",

@@ -82,11 +82,16 @@ def _centres_min(agreed: DisclosureRules) -> Text:
             f"In een vakje dat opengaat, heeft elk van minstens {agreed.centres_min} centra een of meer kinderen.",
             f"In a cell that is opened, each of at least {agreed.centres_min} centres has a child or more.",
         )
+    known = (
+        Text("op de afronding na dat van het andere", "that of the other, but for rounding")
+        if agreed.rounding > 1
+        else Text("precies dat van het andere", "exactly that of the other")
+    )
     return Text(
         "Let op: een vakje mag ook opengaan als er maar twee centra kinderen in hebben. Elk van die twee kan dan zijn "
-        "eigen aantal aftrekken en weet zo ongeveer dat van het andere.",
+        f"eigen aantal aftrekken en weet zo {known.nl}.",
         "Mind: a cell may be opened when only two centres have children in it. Each of those two can then subtract its "
-        "own number and so knows about that of the other.",
+        f"own number and so knows {known.en}.",
     )
 
 

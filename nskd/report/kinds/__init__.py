@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from nskd.governance.question import Kind
-from nskd.packs.codebook import Text
+from nskd.packs.codebook import Codebook, Text
 from nskd.report.context import Context, unreadable
 from nskd.report.document import Document
 from nskd.report.figures import Figures
 from nskd.report.kinds import association, cascade, funnel, rate, regression, spc, summary, table
+from nskd.report.labels import Labels
 from nskd.report.parts import View
 from nskd.report.released import Released
 from nskd.statistics.figure import StatisticsError
@@ -75,6 +76,11 @@ def figures(release: Mapping[str, Any], context: Context) -> Figures | None:
     view = _view(release, context)
     make = _FIGURES.get(view.released.kind)
     return None if make is None else _checked(lambda: make(view))
+
+
+def labels(release: Mapping[str, Any], codebook: Codebook) -> Labels:
+    """The words for its names and keys; raises :class:`~nskd.report.context.ReportError`."""
+    return _view(release, Context.bare(codebook)).labels
 
 
 def _view(release: Mapping[str, Any], context: Context) -> View:

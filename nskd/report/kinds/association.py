@@ -11,7 +11,7 @@ from nskd.report.document import REMARK, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.measures import accuracy_section
-from nskd.report.parts import ASKED, View, assemble, counts_section, exact_intervals, spoken, why
+from nskd.report.parts import ASKED, View, assemble, closed, counts_section, exact_intervals, spoken, why
 from nskd.report.plots.forest import ForestPlot, Kind, Row
 from nskd.report.released import Released
 from nskd.report.words import SUPPRESSED, count, p_value, ratio, ratio_figure
@@ -46,7 +46,7 @@ def document(view: View) -> Document:
         sections.append(accuracy_section(measures))
     return assemble(
         view,
-        summary=[*_summary(measures, found, screening), table.hidden(view)],
+        summary=[*_summary(measures, found, screening), closed(view)],
         sections=sections,
         method=[*_conditions(view), *exact_intervals(view.released), *_method(view, found)],
     )

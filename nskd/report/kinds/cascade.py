@@ -15,7 +15,7 @@ from nskd.report.document import REMARK, Block, Cell, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.labels import capital
-from nskd.report.parts import ASKED, RESULT, View, assemble, counts_section, exact_intervals, spoken
+from nskd.report.parts import ASKED, RESULT, View, assemble, closed, counts_section, exact_intervals, spoken
 from nskd.report.plots.cascade import CascadePlot
 from nskd.report.released import Group, Released, everybody
 from nskd.report.words import count, percent_figure
@@ -67,7 +67,7 @@ def document(view: View) -> Document:
         blocks.append(_by_group(view, found, steps, by))
     return assemble(
         view,
-        summary=[*_summary(view, whole, stages, steps), table.hidden(view)],
+        summary=[*_summary(view, whole, stages, steps), closed(view)],
         sections=[
             _asked(view, steps),
             Section(RESULT, tuple(blocks)),

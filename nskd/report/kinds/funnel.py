@@ -17,7 +17,7 @@ from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.kinds.shares import SHARE, asked, counted_how, groups, overall, share_of
 from nskd.report.labels import capital, number_of
-from nskd.report.parts import RESULT, View, assemble, counts_section, exact_intervals
+from nskd.report.parts import RESULT, View, assemble, closed, counts_section, exact_intervals
 from nskd.report.plots.funnel import OWN, FunnelPlot
 from nskd.report.words import count, decimal, percent, percent_figure, percent_interval
 from nskd.statistics.binomial import Proportion
@@ -47,7 +47,7 @@ def document(view: View, own: Own | None = None) -> Document:
         )
     return assemble(
         view,
-        summary=[*overall(view, whole), *_own_summary(view, found, own), table.hidden(view)],
+        summary=[*overall(view, whole), *_own_summary(view, found, own), closed(view)],
         sections=[asked(view), Section(RESULT, tuple(blocks)), counts_section(view, table.counts(view))],
         method=[*counted_how(view), *exact_intervals(view.released), *_method(view)],
         not_shown=_others(view),

@@ -24,7 +24,7 @@ from nskd.report.kinds.shares import (
     trimmed,
 )
 from nskd.report.labels import capital
-from nskd.report.parts import RESULT, View, assemble, counts_section, exact_intervals
+from nskd.report.parts import RESULT, View, assemble, closed, counts_section, exact_intervals
 from nskd.report.plots.forest import ROWS_MAX, ForestPlot, Kind
 from nskd.report.released import Group, everybody
 from nskd.report.words import percent
@@ -48,15 +48,17 @@ def document(view: View) -> Document:
     blocks: list[Block] = [plot if 0 < len(rows) <= ROWS_MAX else plot.data()]
     if ordered:
         blocks += [each for each in (left_off(parts, shown),) if each.nl]
+    off = beside(parts, shown) if shown else frozenset()
     return assemble(
         view,
-        summary=[*_whole(view, whole), _extremes(view, shown), table.hidden(view)],
+        summary=[*_whole(view, whole), _extremes(view, shown), closed(view, off)],
         sections=[
             asked(view),
             Section(RESULT, tuple(blocks)),
             counts_section(view, table.counts(view, without=beside(parts, shown))),
         ],
         method=[*counted_how(view), *exact_intervals(view.released), *_many(rows_shown=len(rows))],
+        without=off,
     )
 
 

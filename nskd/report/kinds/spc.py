@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from nskd.governance.explain.page import LANGUAGES
+from nskd.governance.explain.words import listed, same
 from nskd.governance.question import OF
 from nskd.packs.codebook import MISSING, Text
 from nskd.report.context import unreadable
@@ -27,7 +28,7 @@ from nskd.report.kinds.shares import (
     trimmed,
 )
 from nskd.report.kinds.spc_words import CHARTS, change_summary, interrupted_section, method, signals, spans
-from nskd.report.parts import RESULT, View, assemble, counts_section
+from nskd.report.parts import RESULT, View, assemble, closed, counts_section
 from nskd.report.plots.spc import ControlPlot
 from nskd.report.released import Group, everybody
 from nskd.report.words import percent
@@ -47,6 +48,11 @@ class _Series:
     change: int | None
     series: Interrupted | None
 
+    @property
+    def off(self) -> frozenset[tuple[str, ...]]:
+        """The periods that are not on the chart: a codebook has more than there are visits of."""
+        return beside(self.parts, self.shown) if self.shown else frozenset()
+
 
 def document(view: View) -> Document:
     """The page of a control chart."""
@@ -60,6 +66,7 @@ def document(view: View) -> Document:
         view,
         summary=_summary(view, found),
         sections=sections,
+        without=found.off,
         method=[*counted_how(view), *method(found.kind, view.released.rounding, change is not None)],
     )
 
@@ -153,21 +160,48 @@ def _asked_more(view: View, found: _Series) -> list[Text]:
     return said
 
 
+def _beside_the_whole(view: View, found: _Series, centre: str) -> Text:
+    """Why the centre line is not the share of all that stands above it; nothing if it is."""
+    whole = None if found.whole is None else share_of(found.whole, view.released).share.value
+    if whole is None or percent(whole, "nl") == centre:
+        return same("")
+    why = []
+    if not view.released.rounding.exact:
+        why.append(Text("getallen zijn elk apart afgerond", "numbers are rounded one by one"))
+    if view.released.children:
+        why.append(Text("een kind telt in elke periode waarin het kwam", "a child counts in each period it came in"))
+    if any(size_of(group, view.released) is None for group in groups(view)):
+        why.append(Text("perioden die niet getoond zijn, tellen niet mee", "periods that are not shown do not count"))
+    if any(group.keys[0] == MISSING for group in groups(view)):
+        why.append(Text("bezoeken zonder periode tellen niet mee", "visits without a period do not count"))
+    if not why:
+        return same("")
+    because = listed(why)
+    return Text(
+        f"Dat verschilt van het aandeel van allen samen: {because.nl}.",
+        f"It differs from the share of all together: {because.en}.",
+    )
+
+
 def _summary(view: View, found: _Series) -> list[Text]:
     said = [] if found.whole is None else overall(view, share_of(found.whole, view.released))
     chart = found.chart
     if chart is None or chart.centre.value is None:
-        return [*said, Text("Er is geen verloop te tonen.", "There is no course to show."), table.hidden(view)]
+        return [*said, Text("Er is geen verloop te tonen.", "There is no course to show."), closed(view, found.off)]
     first, last = found.shown[0].keys[0], found.shown[-1].keys[0]
     until = view.released.reading.get("baseline")
-    over = Text(f"tot en met {until}", f"up to and including {until}") if until else Text("over alles", "over all")
+    over = Text("de getoonde perioden samen", "the periods shown together")
+    if until is not None:
+        over = Text(f"de perioden tot en met {until} samen", f"the periods up to and including {until} together")
     nl, en = (percent(chart.centre.value, each) for each in LANGUAGES)
     said.append(
         Text(
-            f"Getoond is {first} tot en met {last}. Het gemiddelde {over.nl} is {nl}.",
-            f"Shown is {first} to {last}. The average {over.en} is {en}.",
+            f"Getoond is {first} tot en met {last}. De middellijn is het aandeel over {over.nl}: {nl}.",
+            f"Shown is {first} to {last}. The centre line is the share over {over.en}: {en}.",
         )
     )
+    if until is None:
+        said.append(_beside_the_whole(view, found, nl))
     stand_out = spans(chart, lambda point: bool(point.signals))
     if stand_out is not None:
         said.append(
@@ -185,4 +219,4 @@ def _summary(view: View, found: _Series) -> list[Text]:
         )
     if found.series is not None and found.change is not None:
         said += change_summary(found.shown[found.change].keys[0], found.series)
-    return [*said, table.hidden(view)]
+    return [*said, closed(view, found.off)]

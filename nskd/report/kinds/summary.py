@@ -17,7 +17,7 @@ from nskd.report.document import REMARK, Block, Cell, Document, Section, Table
 from nskd.report.figures import FigureRow, Figures
 from nskd.report.kinds import table
 from nskd.report.labels import capital, inside, number_of
-from nskd.report.parts import ASKED, RESULT, View, assemble, counts_section, why
+from nskd.report.parts import ASKED, RESULT, View, assemble, closed, counts_section, why
 from nskd.report.plots.histogram import Histogram, name
 from nskd.report.released import Group, Released, everybody
 from nskd.report.words import count, decimal
@@ -72,7 +72,7 @@ def document(view: View) -> Document:
         blocks.append(_by_group(view, found, bins, by))
     return assemble(
         view,
-        summary=[*_summary(view, whole, bins, unit), table.hidden(view)],
+        summary=[*_summary(view, whole, bins, unit), closed(view)],
         sections=[
             _asked(view, bins, unit, by),
             Section(RESULT, tuple(blocks)),

@@ -8,9 +8,9 @@ from nskd.control.render import TOTAL
 from nskd.governance.explain.words import same
 from nskd.governance.question import AXIS_MARK
 from nskd.packs.codebook import Text
-from nskd.report.document import Block, Cell, Document, Section, Table
+from nskd.report.document import Cell, Document, Section, Table
 from nskd.report.labels import capital, number_of
-from nskd.report.parts import RESULT, View, assemble, exact_intervals, rounded
+from nskd.report.parts import ASKED, RESULT, View, assemble, closed, counts_section, exact_intervals, spoken
 from nskd.report.plots.bars import BarChart
 from nskd.report.plots.forest import ROWS_MAX, ForestPlot, Kind, Row
 from nskd.report.words import count, percent
@@ -19,22 +19,28 @@ from nskd.statistics.binomial import share
 
 def document(view: View) -> Document:
     """The page of a release without a kind."""
-    pair = view.released.tab.pair
-    blocks: list[Block] = [counts(view)]
-    if not view.released.rounding.exact:
-        blocks.append(rounded(view.released))
+    tab, pair = view.released.tab, view.released.tab.pair
+    sections = [Section(ASKED, tuple(_question(view)))]
     chart = _chart(view)
     if chart.readable:
-        blocks.append(chart)
-    sections = [Section(RESULT, tuple(blocks))]
-    if pair is not None and len(view.released.tab.down) <= ROWS_MAX:
+        sections.append(Section(RESULT, (chart,)))
+    if pair is not None and len(tab.down) <= ROWS_MAX:
         sections.append(_rates(view, pair))
     return assemble(
         view,
         summary=_summary(view, pair),
-        sections=sections,
+        sections=[*sections, counts_section(view, counts(view))],
         method=exact_intervals(view.released) if pair is not None else (),
     )
+
+
+def _question(view: View) -> list[Text]:
+    whom, tab = view.selected(), view.released.tab
+    number, names = number_of(tab.measure), view.labels.variables(tab.rows + tab.columns)
+    return [
+        Text(f"Het gaat om {whom.nl}.", f"This is about {whom.en}."),
+        Text(f"Geteld is het {number.nl} naar {names.nl}.", f"Counted is the {number.en} by {names.en}."),
+    ]
 
 
 def counts(view: View, *, without: Collection[tuple[str, ...]] = ()) -> Table:
@@ -88,24 +94,33 @@ def _rates(view: View, pair: tuple[str, str]) -> Section:
 
 
 def _summary(view: View, pair: tuple[str, str] | None) -> list[Text]:
+    tab, counted, said = view.released.tab, view.counted, _question(view)
+    down, across = tuple(TOTAL for _ in tab.rows), tuple(TOTAL for _ in tab.columns)
+    if (down, across) in tab.values:
+        whole = view.released.value(down, across)
+        said.append(
+            Text(f"Samen zijn het {whole} {counted.nl}.", f"Together they are {whole} {counted.en}.")
+            if whole is not None
+            else Text("Hoeveel het er samen zijn, is niet getoond.", "How many they are together is not shown.")
+        )
+    if pair is not None:
+        said += [*_overall(view, pair, down), _extremes(view, pair)]
+    return [*said, closed(view)]
+
+
+def _overall(view: View, pair: tuple[str, str], down: tuple[str, ...]) -> list[Text]:
+    """The share of all, where their totals were asked."""
     tab = view.released.tab
-    number, names = number_of(tab.measure), view.labels.variables(tab.rows + tab.columns)
-    said = [
-        Text(f"Geteld is het {number.nl} naar {names.nl}.", f"Counted is the {number.en} by {names.en}."),
-        hidden(view),
+    if down not in tab.down:
+        return []
+    yes, no = (view.labels.level(tab.columns[0], key) for key in pair)
+    found = spoken(share(*(view.released.value(down, (key,)) for key in pair), rounding=view.released.rounding))
+    return [
+        Text(
+            f"Het aandeel {yes.nl} van allen samen, van {yes.nl} en {no.nl}, is {found.nl}.",
+            f"The share of {yes.en} of all, among {yes.en} and {no.en}, is {found.en}.",
+        )
     ]
-    return [*said, _extremes(view, pair)] if pair is not None else said
-
-
-def hidden(view: View) -> Text:
-    """How much is not shown; nothing if all is."""
-    hidden, cells = view.released.hidden, len(view.released.tab.values)
-    if not hidden:
-        return same("")
-    return Text(
-        f"Niet getoond: {hidden} van de {cells} vakjes, om kinderen in kleine groepen te beschermen.",
-        f"Not shown: {hidden} of the {cells} cells, to protect children in small groups.",
-    )
 
 
 def _extremes(view: View, pair: tuple[str, str]) -> Text:

@@ -29,7 +29,14 @@ from nskd.control.methods import DecideParams
 from nskd.errors import OperatorError
 from nskd.governance import sshsig
 from nskd.governance.statement import NAMESPACE, Statement, Verdict, read_statement
+from nskd.packs.errors import PackError
+from nskd.packs.pack import Pack, load_pack
+from nskd.report.words import percent_interval
+from nskd.statistics.association import VERIFICATION_BIAS
+from nskd.statistics.binomial import share
+from nskd.statistics.rounding import Rounding
 from tests.nskd.governance.test_audit import KEY, write
+from tests.nskd.report import releases
 
 from .fake import DIGEST, RELEASE, ROLES, Running, serving
 
@@ -274,11 +281,14 @@ async def test_presence(running: Running, monkeypatch: pytest.MonkeyPatch) -> No
 async def test_results(running: Running) -> None:
     shown = (await nskctl(running, "result", "show", "abab")).output.splitlines()
     assert shown[0] == "Positive by age"
-    assert shown[1].split() == ["age_band", "nsk_positive=ja", "nsk_positive=nee"]
-    assert [line.split() for line in shown if line.startswith(("0-3", "4-8"))] == [
-        ["0-3", ".", "410"],
-        ["4-8", "23", "987"],
+    assert shown[1] == "Number of children by result of the NSK: positive"
+    assert " ".join(shown[2].split()) == "Age band in years positive negative positive / (positive + negative)"
+    assert [line.split() for line in shown if line.startswith(("0–3", "4–8"))] == [
+        ["0–3", "years", ".", "410", "."],
+        ["4–8", "years", "23", "987", "2.3", "%"],
     ]
+    dutch = (await nskctl(running, "result", "show", "abab", "--language", "nl")).output
+    assert "Leeftijdsgroep in jaren  positief  negatief" in dutch and "4–8 jaar" in dutch and "2,3 %" in dutch
     waited = await nskctl(running, "result", "show", "abab", "--wait", "--timeout", "0.01")
     assert "triples" in waited.stderr
     assert "410" in waited.stdout
@@ -294,6 +304,46 @@ async def test_results(running: Running) -> None:
     assert "none shown" in (await nskctl(running, "result", "show", "abab")).output
     running.service.release = None
     assert "timeout" in (await nskctl(running, "result", "show", "abab", code=1)).output
+
+
+async def test_a_rate_is_shown_with_its_shares_and_their_intervals(running: Running) -> None:
+    release = releases.rate(hidden=lambda cell: cell["age_band"] == "9-11")
+    running.service.release = release
+    shown = [" ".join(line.split()) for line in (await nskctl(running, "result", "show", "abab")).output.splitlines()]
+    assert "Age band in years meets it does not total" in shown
+    assert "Age band in years share 95 % interval counts" in shown
+    counts = {cell["@of"]: cell["value"] for cell in release["cells"] if cell["age_band"] == "0-3"}
+    found = share(counts["yes"], counts["no"], rounding=Rounding(5))
+    interval = found.share.interval
+    assert found.share.value is not None and interval is not None
+    within = percent_interval(interval, "en").replace("\u00a0", " ")
+    line = f"0–3 years {100 * found.share.value:.1f} % {within} {counts['yes']} / {counts['yes'] + counts['no']}"
+    assert line in shown
+    assert "not computable from what is shown: 1 of the 5" in shown
+    assert not any("@of" in each or "nsk_status" in each for each in shown)
+
+
+async def test_sensitivity_is_not_shown_without_what_biases_it(running: Running) -> None:
+    running.service.release = releases.association()
+    for language, note in (("nl", VERIFICATION_BIAS.nl), ("en", VERIFICATION_BIAS.en)):
+        shown = (await nskctl(running, "result", "show", "abab", "--language", language)).output
+        assert "sensitivity" in shown and note in shown
+    running.service.release = releases.association(screening=False)
+    assert VERIFICATION_BIAS.en not in (await nskctl(running, "result", "show", "abab")).output
+
+
+async def test_a_pack_that_is_not_at_hand_leaves_the_numbers_under_their_keys(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def elsewhere(source: str) -> Pack:
+        if source == "nsk":
+            raise PackError("it is not there", file=source, remedy="Name it.")
+        return load_pack("nsk")
+
+    monkeypatch.setattr("nskd.packs.pack.load_pack", elsewhere)
+    shown = (await nskctl(running, "result", "show", "abab")).output
+    assert "nsk_positive=ja" in shown and "give its directory with --pack" in shown
+    assert "4–8 years" in (await nskctl(running, "result", "show", "abab", "--pack", "/srv/pack")).output
 
 
 async def test_documents_are_printed_as_they_come(running: Running) -> None:

@@ -197,6 +197,38 @@ def test_a_model_is_explained_with_what_its_steps_tell() -> None:
     assert "keeps to itself" in asked
 
 
+@pytest.mark.parametrize(
+    ("lines", "nl", "en"),
+    [
+        (
+            b'kind = "rate"\nof = "sex = \'M\'"\nby = "hospital_type"\n',
+            "naar Soort ziekenhuis (hospital_type), en naar of het bezoek aan de voorwaarde voldoet, met totalen.",
+            "by Type of hospital (hospital_type), and by whether the visit meets the condition, with totals.",
+        ),
+        (
+            b'kind = "rate"\nof = "sex = \'M\'"\n',
+            "uitgesplitst naar of het bezoek aan de voorwaarde voldoet, met totalen.",
+            "broken down by whether the visit meets the condition, with totals.",
+        ),
+        (
+            b'kind = "association"\nexposure = "sex = \'M\'"\noutcome = "delay = \'ja\'"\n',
+            "naar of het bezoek aan de eerste voorwaarde voldoet, en naar of het aan de tweede voldoet, met totalen.",
+            "by whether the visit meets the first condition, and by whether it meets the second, with totals.",
+        ),
+        (
+            b'kind = "table"\nrows = "hospital_type"\ncolumns = "sex"\n',
+            "naar Soort ziekenhuis (hospital_type), en naar Geslacht (sex).",
+            "by Type of hospital (hospital_type), and by Sex (sex).",
+        ),
+    ],
+)
+def test_what_the_counts_are_broken_down_by_reads_as_a_sentence(lines: bytes, nl: str, en: str) -> None:
+    text = lines + b'title = "T"\npurpose = "improvement"\nmeasure = "visits"\n'
+    page = explain(question(text), own="noord", charter=CHARTER, codebook=BOOK)
+    assert nl in words(page, "asked", "nl")
+    assert en in words(page, "asked")
+
+
 def combinations() -> list[DisclosureRules]:
     """Every combination of what the charter's switches can say."""
     switched: dict[str, tuple[object, ...]] = {
@@ -234,7 +266,39 @@ def test_every_combination_of_rules_is_stated(
     assert ("Mind: numbers are not rounded" in said) == (disclosure.rounding == 1)
     assert ("is shown as 0" in said) == (disclosure.zeros is Zeros.SHOW)
     assert ("worked out from the totals" in said) == margins
-    assert ("Mind: only two centres" in words(page, "learnt")) == (len(names) == 2)
+    learnt = words(page, "learnt")
+    assert ("Mind: only two centres" in learnt) == (len(names) == 2)
+    # Of rounded numbers nothing on the page may be said to be known exactly.
+    whole = written(page, "en")
+    assert ("exactly the other's" in whole) == (len(names) == 2 and disclosure.rounding == 1)
+    assert ("exactly that of the other" in whole) == (disclosure.centres_min == 2 and disclosure.rounding == 1)
+    assert ("precies dat van het andere" in written(page, "nl")) == (
+        disclosure.rounding == 1 and (len(names) == 2 or disclosure.centres_min == 2)
+    )
+    assert ("too few children, or none;" in learnt) == (disclosure.zeros is Zeros.SUPPRESS)
+    assert ("another closed cell" in learnt) == margins
+
+
+@pytest.mark.parametrize("measure", Measure)
+@pytest.mark.parametrize(
+    ("changes", "large", "earlier"),
+    [
+        ({}, True, True),
+        ({"dominance": 100}, True, True),
+        ({"dominance": 100, "nk": 100}, True, True),
+        ({"dominance": 100, "nk": 100, "p_percent": 0}, False, True),
+        ({"differencing": 0}, True, False),
+    ],
+)
+def test_a_dot_has_every_reason_that_the_charter_gives_it(
+    measure: Measure, changes: dict[str, int], large: bool, earlier: bool
+) -> None:
+    agreed_on = attrs.evolve(CHARTER, disclosure=attrs.evolve(CHARTER.disclosure, **changes))
+    asked = attrs.evolve(question(TYPICAL), table=attrs.evolve(question(TYPICAL).table, measure=measure))
+    said = words(explain(asked, own="noord", charter=agreed_on, codebook=BOOK), "learnt")
+    assert "too few centres that have children in it" in said
+    assert ("too much of one or two centres" in said) == (large and measure is Measure.VISITS)
+    assert ("too little difference from an earlier table" in said) == earlier
 
 
 FUNNEL = b'kind = "funnel"\ntitle = "T"\npurpose = "improvement"\nmeasure = "children"\nof = "sex = \'M\'"\n'

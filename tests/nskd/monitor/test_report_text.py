@@ -78,7 +78,9 @@ def test_what_is_on_no_list_stays(fields: dict[str, Any]) -> None:
 
 def test_the_configuration_shows_numbers_and_choices() -> None:
     text = (Path(__file__).parents[3] / "configs" / "nskd.toml").read_text()
-    text = text.replace("amsterdam-umc", "noord").replace("/srv/nsk/", f"/srv/{MARK}/").replace("@nskd-", f"@{MARK}-")
+    text = (
+        text.replace("ziekenhuis-noord", "noord").replace("/srv/nsk/", f"/srv/{MARK}/").replace("@nskd-", f"@{MARK}-")
+    )
     text = text.replace("ziekenhuis.example", f"{MARK}.example").replace("Datadesk", MARK)
     shown = config_tree(parse_config(text.encode(), "nskd.toml"))
     assert MARK not in json.dumps(shown)

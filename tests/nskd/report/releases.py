@@ -66,6 +66,17 @@ def every(_: Keys) -> bool:
     return True
 
 
+def table(columns: str = "nsk_positive", *, where: str = "", margins: bool = True, **options: Any) -> dict[str, Any]:
+    """Children by age and the result of the screen."""
+
+    def counts(cell: Keys) -> int:
+        return 30 + sum(ord(c) for key in cell.values() for c in key) * 11 % 700
+
+    lines = f'rows = "age_band"\nmargins = {str(margins).lower()}' + (f'\ncolumns = "{columns}"' if columns else "")
+    lines += f'\nwhere = "{where}"' if where else ""
+    return release("table", lines, counts, **{"measure": "children", **options})
+
+
 def rate(by: str = '"age_band"', **options: Any) -> dict[str, Any]:
     """Complete screens, more of them with age."""
     names = by.replace('"', "").replace("[", "").replace("]", "").split(", ") if by else []
@@ -200,6 +211,10 @@ def releases() -> dict[str, dict[str, Any]]:
     """Many sorts of each kind: whole, broken down, with cells closed, exact and rounded, of visits and children."""
     quarter = {"by": '"visit_quarter"', "hidden": lambda cell: cell["visit_quarter"] > "2026"}
     return {
+        "table": table(),
+        "table-where": table(where="sex IN ('M', 'V') AND nsk_status = 'complete'", measure="visits"),
+        "table-alone": table("", margins=False, rounding=1),
+        "table-hidden": table(hidden=lambda cell: "total" in cell.values()),
         "rate": rate(),
         "rate-alone": rate(by=""),
         "rate-two": rate(by='["age_band", "hospital_type"]'),

@@ -34,7 +34,7 @@ from nskd.report.plots.funnel import FunnelPlot
 from nskd.report.plots.histogram import Histogram
 from nskd.report.plots.spc import ControlPlot
 from nskd.statistics.association import VERIFICATION_BIAS
-from nskd.statistics.figure import Figure
+from nskd.statistics.figure import REASONS, Figure, Reason
 from nskd.statistics.interrupted import Interrupted
 from tests.examples import examples
 
@@ -87,6 +87,16 @@ def cells(release: dict[str, Any], *axes: str) -> dict[tuple[str, ...], int]:
     return {tuple(cell[axis] for axis in axes): cell["value"] for cell in release["cells"]}
 
 
+def on_the_page(release: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cells of a release but for periods before the first and after the last of which a count is shown."""
+    axis = next((each for each in release["rows"] if each.startswith("visit_")), None)
+    there = [cell for cell in release["cells"] if cell.get(axis) != "total" and cell["value"] is not None]
+    if axis is None or not there:
+        return list(release["cells"])
+    first, last = there[0][axis], there[-1][axis]
+    return [cell for cell in release["cells"] if cell[axis] == "total" or first <= cell[axis] <= last]
+
+
 # --- every kind --------------------------------------------------------------------------------------------------
 
 
@@ -111,12 +121,18 @@ def test_every_page_says_what_was_asked_how_and_what_is_missing(name: str) -> No
     document, language = page(release), "en"
     words = said(document, language)
     assert document.sections[0].title.en == "What was asked"
-    for levels in release["axes"].values():
+    for levels in release.get("axes", {}).values():
         for level in levels[:1]:
             if level["where"] is not None and release["kind"] in ("rate", "spc", "funnel", "association"):
                 assert level["where"] in words
-    hidden = sum(cell["value"] is None for cell in release["cells"])
-    assert (f"{hidden} of the {len(release['cells'])} counts are not shown" in words) == bool(hidden)
+    there = on_the_page(release)
+    hidden = sum(cell["value"] is None for cell in there)
+    assert (f"{hidden} of the {len(there)} counts are not shown" in words) == bool(hidden)
+    shown = " ".join(each.en for each in document.summary)
+    of = " in the periods on this page" if len(there) < len(release["cells"]) else ""
+    assert (f"Not shown: {hidden} of the {len(there)} cells{of}, to protect" in shown) == (
+        bool(hidden) and name != "regression-none"
+    )
     assert ("rounded to multiples of 5" in words) == (release["rounding"] == 5)
 
 
@@ -134,7 +150,7 @@ def test_with_all_counts_closed_every_figure_says_so(name: str) -> None:
             if isinstance(one, ForestPlot | CascadePlot | Histogram):
                 data = one.data()
                 remarks = [row[index] for row in data.rows for index, h in enumerate(data.heads) if h.en == "remark"]
-                assert Text("een nodig aantal is niet getoond", "a count it needs is not shown") in remarks
+                assert REASONS[Reason.SUPPRESSED] in remarks
 
 
 def test_a_figure_without_value_says_why_where_it_would_be() -> None:
@@ -287,6 +303,23 @@ def test_other_charts_say_what_they_are() -> None:
     assert "Laney 2002" in said(page(RELEASES["spc-laney"]), "nl")
     assert "Roberts 1959" in said(page(RELEASES["spc-ewma"]), "nl")
     assert "no chart" in said(page(RELEASES["spc-closed"]), "en")
+
+
+@pytest.mark.parametrize(("rounding", "why"), [(5, True), (1, False)])
+def test_a_centre_line_that_is_not_the_share_of_all_says_why(rounding: int, why: bool) -> None:
+    def size(cell: releases.Keys) -> int:  # rounding takes two from each month, and four from the whole
+        return {"2025-01": 12, "2025-02": 12}.get(cell["visit_month"], 0) * (1 if cell["@of"] == "yes" else 3)
+
+    lines = 'of = "nsk_status = \'complete\'"\nby = "visit_month"'
+    release = releases.release("spc", lines, size, rounding=rounding)
+    summary = " ".join(each.en for each in page(release).summary)
+    assert "The centre line is the share over the periods shown together" in summary
+    assert ("It differs from the share of all together: numbers are rounded one by one" in summary) == why
+    hidden = releases.spc(baseline=None, rounding=1)
+    assert "periods that are not shown do not count" in " ".join(each.en for each in page(hidden).summary)
+    until = " ".join(each.en for each in page(releases.spc()).summary)
+    assert "the share over the periods up to and including 2025-02 together" in until
+    assert "It differs" not in until
 
 
 # --- cascade -------------------------------------------------------------------------------------------------------
@@ -591,7 +624,7 @@ JUNK = st.one_of(
 
 
 @examples(60)
-@given(st.sampled_from(["rate", "spc", "cascade-by", "association", "summary", "funnel-points"]), st.data())
+@given(st.sampled_from(["table", "rate", "spc", "cascade-by", "association", "summary", "funnel-points"]), st.data())
 def test_any_other_document_is_a_page_or_refused(name: str, data: st.DataObject) -> None:
     release = copy.deepcopy(RELEASES[name])
     for _ in range(data.draw(st.integers(1, 2))):

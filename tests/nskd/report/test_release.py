@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
+from nskd.governance.disclosure import Zeros
 from nskd.governance.explain.page import say
+from nskd.packs.codebook import Text
 from nskd.report.context import ReportError
 from nskd.report.document import Document, Table
 from nskd.report.kinds import document as document_of
 from nskd.report.page import render
 from nskd.report.plots.bars import BarChart
 from nskd.report.plots.forest import ForestPlot
+from nskd.report.words import percent
 from nskd.statistics.binomial import share
 from nskd.statistics.figure import Reason
 from nskd.statistics.rounding import Rounding
@@ -61,7 +65,7 @@ def test_a_table_without_columns_has_one_bar_a_row() -> None:
     table = block(document, Table)
     assert isinstance(table, Table)
     assert table.heads[1].en == "number of children"
-    assert len(document.sections) == 1
+    assert [section.title.en for section in document.sections] == ["What was asked", "Result", "Counts"]
     read(render(document))
 
 
@@ -77,7 +81,7 @@ def test_the_page_says_who_why_when_how_and_under_which_digests() -> None:
     words = read(render(samples.table(), "en")).words
     for wanted in (
         samples.TITLE,
-        "To see how well screening",
+        "Nagaan hoe goed het signaleren",
         "Ziekenhuis Noord",
         "21 September 2026",
         "Not shown: 1 of the 12 cells",
@@ -97,6 +101,41 @@ def test_a_condition_is_stated() -> None:
     assert (
         "Only visits for which: sex = 'M' AND 1 < 2" in read(render(document_of(release, samples.CONTEXT), "en")).words
     )
+
+
+def test_who_is_counted_stands_in_words_where_it_was_asked_and_in_the_summary() -> None:
+    document = document_of(samples.release(margins=True) | {"where": "sex = 'M' AND age_months < 48"}, samples.CONTEXT)
+    asked = document.sections[0]
+    assert (asked.title.nl, asked.title.en) == ("Wat is gevraagd", "What was asked")
+    of = "kinderen met een bezoek waarvoor geldt: „Geslacht” is man en „Leeftijd in maanden” is kleiner dan 48."
+    for said in (asked.blocks, document.summary):
+        assert any(isinstance(each, Text) and each.nl.endswith(of) for each in said)
+    everybody = document_of(samples.release(), samples.CONTEXT)
+    assert Text("Het gaat om alle kinderen.", "This is about all children.") in everybody.summary
+
+
+def test_a_table_with_totals_says_how_many_and_which_share_of_all() -> None:
+    release = samples.release(margins=True, hidden=())
+    totals = {cell["nsk_positive"]: cell["value"] for cell in release["cells"] if cell["age_band"] == "total"}
+    whole = share(totals["ja"], totals["nee"], rounding=Rounding(5)).share
+    assert whole.value is not None
+    summary = " ".join(each.en for each in document_of(release, samples.CONTEXT).summary)
+    assert f"Together they are {totals['total']} children." in summary
+    assert f"The share of positive of all, among positive and negative, is {percent(whole.value, 'en')}" in summary
+    closed = samples.release(margins=True, hidden=tuple(range(len(release["cells"]))))
+    assert "How many they are together is not shown." in [
+        each.en for each in document_of(closed, samples.CONTEXT).summary
+    ]
+    without = " ".join(each.en for each in samples.table().summary)
+    assert "Together they are" not in without and "of all, among" not in without
+
+
+@pytest.mark.parametrize(("zeros", "said"), [(Zeros.SUPPRESS, True), (Zeros.SHOW, False)])
+def test_a_dot_may_hide_a_zero_where_zeros_are_closed(zeros: Zeros, said: bool) -> None:
+    rules = attrs.evolve(samples.CONTEXT.rules, zeros=zeros)
+    words = read(render(document_of(samples.release(), attrs.evolve(samples.CONTEXT, rules=rules)), "en")).words
+    assert ("among them there can be zeros, and larger ones too" in words) == said
+    assert ("among them there can be larger ones too" in words) != said
 
 
 def test_nothing_suppressed_says_nothing_of_it() -> None:
