@@ -97,6 +97,19 @@ def test_every_command_is_one_that_is_run() -> None:
         assert needed in used
 
 
+def test_what_to_type_when_the_storage_key_was_stolen_is_what_is_run_here() -> None:
+    """In SECURITY.md it stands by itself, for somebody in a hurry; the first line is run where all keys were stolen."""
+    text = (ROOT / "SECURITY.md").read_text()
+    (block,) = [
+        found for found in re.findall(r"^```console\n(.*?)^```$", text, re.DOTALL | re.M) if "nskd-rekey" in found
+    ]
+    first, *rest = [line.removeprefix("$ ") for line in block.splitlines()]
+    assert first.startswith("nskctl epoch end --yes --reason")
+    walked = [command for where, command in commands() if where == "zuid"]
+    start = walked.index(rest[0])
+    assert walked[start : start + len(rest)] == rest
+
+
 @needs_machines
 @pytest.mark.long
 @pytest.mark.timeout(900)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from nskd.__main__ import main as nskd
 from nskd.control.cli import main as nskctl
 
 ROOT = Path(__file__).parents[1]
@@ -108,14 +109,14 @@ def test_the_number_of_fixes_is_what_the_text_says() -> None:
 
 
 def commands() -> list[str]:
-    """Every ``nskctl`` command that SECURITY.md gives, in blocks and in sentences."""
-    return re.findall(r"(?:^\$ |`)(nskctl [^`\n]+)", SECURITY, flags=re.MULTILINE)
+    """Every command of ours that SECURITY.md gives, in blocks and in sentences."""
+    return re.findall(r"(?:^\$ |`)(nsk(?:ctl|d) [^`\n]+)", SECURITY, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", sorted(set(commands())))
 def test_every_command_exists(command: str) -> None:
-    words = command.split()[1:]
-    found: click.Command = nskctl
+    program, *words = command.split()
+    found: click.Command = {"nskctl": nskctl, "nskd": nskd}[program]
     while isinstance(found, click.Group):
         assert words and words[0] in found.commands, command
         found = found.commands[words.pop(0)]

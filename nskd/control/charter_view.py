@@ -89,7 +89,7 @@ def show_changes(console: Console, found: tuple[Text, ...], language: page.Langu
 
 
 def report(app: App, agreed: Charter, signatures: CharterSignatures, before: Charter | None) -> bool:
-    """Print who has signed and who has not; whether all have."""
+    """Print which text it is, who has signed it and who has not; whether all have."""
     needed = signers(agreed, before)
     wrong = review_signatures(agreed, signatures, before)
     if app.json:
@@ -103,6 +103,9 @@ def report(app: App, agreed: Charter, signatures: CharterSignatures, before: Cha
         )
     else:
         console = app.console()
+        # What people compare by telephone stands beside what was checked, of the very same bytes.
+        render.pairs(console, [("version", agreed.version), ("digest", agreed.digest.hex())])
+        console.print()
         render.table(
             console,
             ("centre", "key", "signature"),

@@ -11,6 +11,8 @@ import attrs
 import trio
 
 from nskd.control import answers
+from nskd.daemon import backup_watch
+from nskd.daemon.backup_watch import Kept
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.expiry import any_purpose_left, expiries
 from nskd.daemon.generation import Generator
@@ -65,31 +67,51 @@ class Parts:
     disk_kept_s: float = 5.0  # how long a reading is good for; a thread is slow to come by on a busy machine
 
 
+@attrs.frozen
+class _Reading:
+    """What the disk says, and when it was asked."""
+
+    at: float = -math.inf
+    disk: Disk | None = None  # where it can be told
+    backup: Kept | None = None  # where one was ever made
+
+
 class Health:
     """Looks at all parts and remembers since when something has been wrong."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._memory = Memory()
-        self._disk_read: tuple[float, Disk | None] = (-math.inf, None)
+        self._reading = _Reading()
         self.housekeeping_problem: str | None = None  # why the last round came to nothing
 
     async def disk(self) -> Disk | None:
         """How full the disk is; None where it cannot be told."""
-        read_at, found = self._disk_read
-        if trio.current_time() - read_at >= self._parts.disk_kept_s:
-            try:
-                found = await trio.to_thread.run_sync(self._parts.disk, self._parts.state)
-            except OSError:
-                found = None
-            self._disk_read = trio.current_time(), found
-        return found
+        return (await self._read()).disk
+
+    async def backup(self) -> Kept | None:
+        """The backups that are kept here; None where none was ever made."""
+        return (await self._read()).backup
+
+    async def _read(self) -> _Reading:
+        if trio.current_time() - self._reading.at >= self._parts.disk_kept_s:
+            disk, backup = await trio.to_thread.run_sync(self._look)
+            self._reading = _Reading(trio.current_time(), disk, backup)
+        return self._reading
+
+    def _look(self) -> tuple[Disk | None, Kept | None]:
+        state = self._parts.state
+        try:
+            disk = self._parts.disk(state)
+        except OSError:
+            disk = None
+        return disk, backup_watch.kept_in(state)
 
     async def findings(self) -> list[Finding]:
         """All that is wrong, the worst first."""
         parts = self._parts
         stock = (await parts.generator.stock_answer()).rows if self._is_quiet(parts.workshop.clock()) else []
-        disk = await self.disk()
+        disk, backup = await self.disk(), await self.backup()
         now = parts.workshop.clock()
         found = [
             *self._peers(now),
@@ -100,6 +122,7 @@ class Health:
             *parts.key_watch.findings(),
             *self._records(),
             *(self._disk(disk) if disk is not None else ()),
+            *backup_watch.old(backup, now),
             *self._stock(stock),
             *self._checks(now),
             *self._documents(now),

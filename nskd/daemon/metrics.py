@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from nskd.control import answers
+from nskd.daemon.backup_watch import Kept
 from nskd.daemon.expiry import expiries
 from nskd.daemon.health import Disk, Health, Parts
 from nskd.governance.ledger import Ledger
@@ -47,14 +48,14 @@ class Metrics:
         stock = await parts.generator.stock_answer()
         counts = await parts.workshop.ledger(Ledger.counts)
         found = await self._health.findings()
-        disk = await self._health.disk()
+        disk, backup = await self._health.disk(), await self._health.backup()
         return render(
             (
                 *self._itself(found),
                 *self._stock(stock),
                 *self._sessions(counts),
                 *self._peers(),
-                *self._records(disk),
+                *self._records(disk, backup),
             )
         )
 
@@ -152,10 +153,12 @@ class Metrics:
         yield counter("nskd_failed_answers_total", "Callers that failed in the handshake.", mesh.failed_answers)
         yield gauge("nskd_strangers", "Callers that have not shown yet who they are.", mesh.strangers)
 
-    def _records(self, disk: Disk | None) -> Iterator[Family]:
+    def _records(self, disk: Disk | None, backup: Kept | None) -> Iterator[Family]:
         audit = self._parts.workshop.audit
         yield gauge("nskd_audit_entries", "Entries of the audit log.", audit.head.sequence)
         yield counter("nskd_audit_unwritten_total", "Entries that could not be written.", audit.unwritten)
         if disk is not None:
             yield gauge("nskd_disk_free_bytes", "Free on the disk of the state directory.", disk.free)
             yield gauge("nskd_disk_size_bytes", "All of it.", disk.size)
+        made_at = 0 if backup is None or backup.made_at is None else backup.made_at
+        yield gauge("nskd_backup_timestamp_seconds", "When the last backup here was made; 0 if none is here.", made_at)

@@ -54,6 +54,7 @@ class Name(enum.StrEnum):
     DOCUMENT_EXPIRING = "document-expiring"
     NO_PURPOSE_LEFT = "no-purpose-left"
     KEY_DUE = "key-due"
+    BACKUP_OLD = "backup-old"
 
 
 _NOT_WORKING: Final = frozenset(

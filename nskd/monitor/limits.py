@@ -18,6 +18,7 @@ DISK_FULL_BYTES: Final = 100_000_000  # less than the batches on their way need
 ALONE_S: Final = 60  # a start, or a restart of a router, is over by then
 STOCK_PATIENCE_S: Final = 900  # a batch takes minutes on a slow machine; nothing made in this time is no batch
 EXPIRY_NOTICE_S: Final = 30 * 86_400  # a steward and an authority need a month
+BACKUP_OLD_S: Final = 3 * 86_400  # of a backup every night; one that was missed makes nobody get up
 CHECK_FAILED_SHOWN_S: Final = 7 * 86_400
 
 # --- the report for whoever helps ---------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from nskd.credentials import NoiseKey, SigningKey, StorageKey
 ROOT = Path(__file__).parents[2]
 UNIT = ROOT / "systemd" / "nskd.service"
 REKEY = ROOT / "systemd" / "nskd-rekey.service"
+BACKUP = ROOT / "systemd" / "nskd-backup.service"
+TIMER = ROOT / "systemd" / "nskd-backup.timer"
 EXPOSURE_MAX = 2.0
 
 needs_systemd = pytest.mark.skipif(
@@ -42,15 +44,16 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 @needs_systemd
 def test_systemd_understands_the_units(tmp_path: Path) -> None:
     """With stand-ins for the programs, which are not installed where tests run."""
-    for unit in (UNIT, REKEY):
+    units = (UNIT, REKEY, BACKUP, TIMER)
+    for unit in units:
         text = re.sub(r"/usr/bin/nsk(d|ctl)\b", shutil.which("true") or "/bin/true", unit.read_text())
         (tmp_path / unit.name).write_text(text)
-    done = analyze("verify", "--man=no", *(str(tmp_path / unit.name) for unit in (UNIT, REKEY)))
+    done = analyze("verify", "--man=no", *(str(tmp_path / unit.name) for unit in units))
     assert (done.returncode, [line for line in done.stderr.splitlines() if "nskd" in line]) == (0, [])
 
 
 @needs_systemd
-@pytest.mark.parametrize("unit", [UNIT, REKEY], ids=lambda unit: unit.stem)
+@pytest.mark.parametrize("unit", [UNIT, REKEY, BACKUP], ids=lambda unit: unit.stem)
 def test_exposure(unit: Path, capsys: pytest.CaptureFixture[str]) -> None:
     done = analyze("security", "--offline=true", "--no-pager", str(unit))
     match = re.search(rf"Overall exposure level for {re.escape(unit.name)}: ([0-9.]+)", done.stdout)
@@ -89,6 +92,16 @@ def test_resealing_has_what_it_takes_and_no_network(service: dict[str, list[str]
     assert rekey["ExecStart"] == [f"/usr/bin/nskd rekey --config {DEFAULT_PATH}"]
     for shared in ("User", "StateDirectory", "UMask", "LimitCORE"):
         assert rekey[shared] == service[shared]
+
+
+def test_a_backup_is_asked_of_the_daemon_by_its_own_user_every_night(service: dict[str, list[str]]) -> None:
+    backup, timer = read(BACKUP), read(TIMER)
+    assert (backup["Type"], backup["ExecStart"]) == (["oneshot"], ["/usr/bin/nskctl backup"])
+    assert (backup["User"], backup["PrivateNetwork"], backup["LimitCORE"]) == (service["User"], ["yes"], ["0"])
+    assert "LoadCredentialEncrypted" not in backup  # the daemon has the key that it is sealed under
+    assert "Unit" not in timer and TIMER.stem == BACKUP.stem  # so that it starts that one
+    assert timer["OnCalendar"][0].startswith("*-*-* ") and timer["Persistent"] == ["yes"]
+    assert timer["WantedBy"] == ["timers.target"]
 
 
 def test_the_unit_and_the_sample_agree(service: dict[str, list[str]]) -> None:

@@ -50,6 +50,7 @@ _DONE_HERE = (
     " RestartPreventExitStatus User Group UMask LoadCredentialEncrypted Environment LimitCORE LimitNOFILE Conflicts"
     " IPAddressDeny IPAddressAllow"
 )
+_TIMER = "Description Documentation OnCalendar RandomizedDelaySec Persistent WantedBy"
 KNOWN = {
     *_SANDBOX.split(),
     *_DONE_HERE.split(),
@@ -288,6 +289,20 @@ class Manager:
 
     services: dict[str, Service] = attrs.field(factory=dict)
 
+    def enable(self, name: str, now: bool) -> None:
+        """A timer is read, and its service looked up; by the clock nothing is started here."""
+        if not name.endswith(".timer"):
+            if now:
+                self.start(name)
+            else:
+                self.service(name)
+            return
+        for line in (UNITS / name).read_text().splitlines():
+            key, assigned, _ = line.partition("=")
+            if assigned and line[0] not in "#;[" and key not in _TIMER.split():
+                raise UnitError(f"{name}: {key}= is not known here")
+        read_unit(self.service(name.removesuffix(".timer")).name)
+
     def service(self, name: str) -> Service:
         name = name.removesuffix(".service")
         if not (UNITS / f"{name}.service").exists():
@@ -316,7 +331,7 @@ class Manager:
             "stop": lambda name: self.service(name).stop(),
             "restart": self.restart,
             "reload": lambda name: self.service(name).reload(),
-            "enable": lambda name: self.start(name) if now else self.service(name),
+            "enable": lambda name: self.enable(name, now),
             "disable": lambda name: self.service(name).stop() if now else self.service(name),
             "kill": lambda name: self.service(name).process.kill(),  # type: ignore[union-attr]
         }

@@ -54,6 +54,26 @@ async def test_one_process_at_a_time(daemon: Daemon, tmp_path: Path) -> None:
     assert rekeyed_by(daemon) == [None]
 
 
+async def test_a_stolen_key_takes_the_stock_with_it_while_no_daemon_runs(daemon: Daemon, tmp_path: Path) -> None:
+    """As SECURITY.md has it: the keys in use from a directory with others beside them, the new one from its own."""
+    daemon.start()
+    await daemon.until_logged("ready")
+    assert daemon.stop() == 0
+    ring = keyring.load(daemon.state, load_keys(daemon.credentials).storage)
+    assert ring is not None
+    with Stockpile.open(daemon.state / "stock", ring.sealing[0]) as stock:
+        stock.begin_epoch(EPOCH, STATE)
+    shutil.copy(daemon.credentials / "storage.key", daemon.credentials / "storage.key.until-2026-01-01")
+    generate_one(tmp_path, "storage")
+    done = offline(daemon, "rekey", "--end-epoch", "--new", tmp_path / "storage.key")
+    assert done.returncode == 0, done.stderr
+    shutil.copy(tmp_path / "storage.key", daemon.credentials / "storage.key")
+    after = keyring.load(daemon.state, load_keys(daemon.credentials).storage)
+    assert after is not None
+    with Stockpile.open(daemon.state / "stock", after.sealing[0]) as stock:
+        assert stock.epoch() is None
+
+
 async def test_a_copied_directory_is_known_and_a_rekey_seen_through(daemon: Daemon, tmp_path: Path) -> None:
     daemon.start()
     await daemon.until_logged("ready")

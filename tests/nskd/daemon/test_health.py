@@ -18,7 +18,10 @@ import pytest
 import trio
 import yaml
 
+from nskd import backup
 from nskd.control import answers, methods
+from nskd.credentials import StorageKey
+from nskd.daemon.backups import Backups
 from nskd.daemon.epochs import Epochs
 from nskd.daemon.generation import Generator
 from nskd.daemon.heads import Heads
@@ -344,6 +347,19 @@ async def key_due(centre: Centre) -> None:
     centre.ages.append(Age("storage", centre.here.now - 701 * DAY_S))
 
 
+async def backup_old(centre: Centre) -> None:
+    await Backups(centre.parts.workshop, centre.directory, StorageKey(bytes(32))).make(check=False)
+    assert "nskd_backup_timestamp_seconds 0" not in await centre.metrics.text()
+    centre.here.now += limits.BACKUP_OLD_S - 1
+    assert await centre.names() == set()
+    centre.here.now += 1
+
+
+async def backup_removed(centre: Centre) -> None:
+    await Backups(centre.parts.workshop, centre.directory, StorageKey(bytes(32))).make(check=False)
+    backup.remove_all(centre.directory)
+
+
 async def no_purpose_left(centre: Centre) -> None:
     centre.use_purposes(day(centre, -40))
 
@@ -387,6 +403,8 @@ CASES: Final = (
     Case(disk_full, "NskdDiskFull", Name.DISK_FULL, frozenset({"NskdDiskLow", "NskdNotWorking"})),
     Case(document_expiring, "NskdDocumentExpiring", Name.DOCUMENT_EXPIRING),
     Case(key_due, "NskdKeyDue", Name.KEY_DUE),
+    Case(backup_old, "NskdBackupOld", Name.BACKUP_OLD),
+    Case(backup_removed, "NskdBackupOld", Name.BACKUP_OLD),
     Case(no_purpose_left, "NskdNoPurposeLeft", Name.NO_PURPOSE_LEFT, frozenset({"NskdNotWorking"})),
 )
 

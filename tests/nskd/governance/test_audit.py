@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ FIELDS: tuple[tuple[Event, dict[str, Any]], ...] = (
     (Event.RUN_BEGUN, {"request": "ab" * 32, "purpose": "improvement", "approvals": ["noord approve A. sha256:cd"]}),
     (Event.RUN_RELEASED, {"request": "ab" * 32, "result": "cd" * 32, "details": {"signature": "not the log's"}}),
 )
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "audit.md").read_text()
+
+
+def test_the_document_says_what_every_event_is() -> None:
+    rows = re.findall(r"^\|((?: `[a-z.-]+`,?)+) \|", DOCUMENT, flags=re.MULTILINE)
+    told = [name for row in rows for name in re.findall(r"`([a-z.-]+)`", row)]
+    assert sorted(told) == sorted(event.value for event in Event)
 
 
 def opened(path: Path, centre: str = "noord") -> AuditFile:
