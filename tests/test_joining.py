@@ -37,7 +37,7 @@ NEWCOMER = "oost"
 MEMBERS = ("noord", "zuid")
 EVERYBODY = (*MEMBERS, NEWCOMER)
 WHERE = {**{name: (name,) for name in ("oost", "noord")}, "others": MEMBERS, "all": EVERYBODY}
-PATHS = re.compile(r"(?<![\w./-])/(etc/nskd|srv/nsk|root/nskd-keys)(?![\w-])")
+PATHS = re.compile(r"(?<![\w./-])/(etc/nskd|etc/credstore\.encrypted|srv/nsk|root/nskd-keys|var/lib/nskd)(?![\w-])")
 STOCK = "[stock]\ntriples = { low = 0, high = 0 }\nbits = { low = 0, high = 0 }\nmasks = { low = 0, high = 0 }\n"
 PATIENCE_S = 150
 
@@ -45,10 +45,19 @@ SYSTEMCTL = """#!/bin/bash
 set -euo pipefail
 stop() { kill "$(cat "$MACHINE/pid")"; tail --pid="$(cat "$MACHINE/pid")" -s 0.02 -f /dev/null; rm "$MACHINE/pid"; }
 start() {
-  nskd run --config "$MACHINE/etc/nskd/nskd.toml" --credentials "$MACHINE/root/nskd-keys" \\
+  nskd run --config "$MACHINE/etc/nskd/nskd.toml" --credentials "$MACHINE/credentials" \\
     >>"$MACHINE/log" 2>&1 </dev/null &
   echo $! >"$MACHINE/pid"
 }
+# What is sealed to a machine is here as it is, and what its unit is given.
+seal() {
+  mkdir -p -m 700 "$MACHINE/credentials" "$MACHINE/etc/credstore.encrypted"
+  for key in noise signing storage; do
+    cp -p "$MACHINE/root/nskd-keys/$key.key" "$MACHINE/credentials/"
+    mv "$MACHINE/root/nskd-keys/$key.key" "$MACHINE/etc/credstore.encrypted/nskd.$key.key"
+  done
+}
+if [ ! -e "$MACHINE/credentials" ]; then seal; fi
 case "$*" in
   "restart nskd") if [ -e "$MACHINE/pid" ]; then stop; fi; start ;;
   "enable --now nskd") start ;;
@@ -102,7 +111,7 @@ class Hospitals:
             path.chmod(0o700)
         for number, name in enumerate(EVERYBODY):
             machine = self.machine(name)
-            for each in ("etc/nskd", "srv/nsk", "root", "home", "run"):
+            for each in ("etc/nskd", "srv/nsk", "root", "home", "run", "var/lib"):
                 (machine / each).mkdir(parents=True)
             pack = load_pack("nsk")
             write_visits(synthesise(pack, seed=3, centre=number, visits=400), machine / "srv/nsk/visits.csv")
@@ -113,7 +122,7 @@ class Hospitals:
             (self.machine(name) / "etc/nskd/charter.toml").write_text(PURPOSES + "".join(entries))
         self._sign()
         self._write_newcomers_config()
-        for command in ("systemctl restart nskd", "nskctl wait --timeout 60"):
+        for command in ("systemctl restart nskd", "nskctl wait --timeout 120"):
             self.give("others", command)
 
     def _member(self, name: str) -> str:
@@ -139,7 +148,7 @@ class Hospitals:
         (text,) = blocks("toml")
         machine = self.machine(NEWCOMER)
         text = self._here(NEWCOMER, text).replace("0.0.0.0:7443", f"127.0.0.1:{self.ports[NEWCOMER]}")
-        text += f'[state]\ndirectory = "{machine}/state"\n[control]\nsocket = "{machine}/run/s"\n{STOCK}'
+        text += f'[state]\ndirectory = "{machine}/var/lib/nskd"\n[control]\nsocket = "{machine}/run/s"\n{STOCK}'
         (machine / "etc/nskd/nskd.toml").write_text(text)
 
     @property
@@ -282,7 +291,10 @@ def test_a_hospital_joins_and_leaves_by_the_document(hospitals: Hospitals) -> No
     assert "0–3 jaar" in of("nskd sandbox")
     private = (home / "visser").read_text()
     assert "OPENSSH PRIVATE KEY" in private
-    assert not list((hospitals.machine(NEWCOMER) / "root/nskd-keys").glob("*.key"))
+    gone = hospitals.machine(NEWCOMER)
+    assert not list((gone / "root/nskd-keys").glob("*.key")) and not list((gone / "etc/credstore.encrypted").iterdir())
+    left = {path.name for path in (gone / "var/lib/nskd").iterdir()}
+    assert not left & {"stock", "backup", "contributions", "populations"} and {"ledger.sqlite", "audit.ndjson"} <= left
     assert not (hospitals.machine(NEWCOMER) / "pid").exists()
     for name in MEMBERS:
         charter = load_charter(hospitals.machine(name) / "etc/nskd/charter.toml")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from protocol.lattice.machine import kernel_path
-from tests.console import PURPOSES, commands, config, lines, run
+from tests.console import commands, config, lines, run
 from tests.ports import free_ports
 
 ROOT = Path(__file__).parents[1]
@@ -30,15 +30,15 @@ def test_every_file_linked_exists() -> None:
 
 @pytest.mark.timeout(240)
 def test_the_walk_through_two_centres(tmp_path: Path) -> None:
+    workshop = tmp_path / "workshop"
     ports = dict(zip(("7443", "7444"), free_ports(2), strict=True))
     for name, port in zip(("noord", "zuid"), ports.values(), strict=True):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "nskd.toml").write_text(config(tmp_path, name, port, charter=tmp_path / "charter.toml"))
-    (tmp_path / "purposes.toml").write_text(PURPOSES)
-    (tmp_path / "request.toml").write_bytes((ROOT / "configs" / "request.toml").read_bytes())
+        (workshop / name).mkdir(parents=True)
+        (workshop / name / "nskd.toml").write_text(config(workshop, name, port, charter=workshop / "charter.toml"))
     # The demo is run by the sandbox tests, and `make test` is this.
     script = [line for line in lines(README, ports=ports) if not line.startswith("make ")]
-    done = run(tmp_path, script, timeout_s=200)
+    begin = [f"cd '{ROOT}'", f"export HOME='{tmp_path}'"]  # in a clone, as somebody whose home is empty
+    done = run(workshop, [*begin, *script], timeout_s=200)
     assert done.status == 0, f"{done.errors[-2000:]}\n{done.daemons[-4000:]}"
     assert "age_band" in done.output
     assert re.search(rf"^kernels +{re.escape(kernel_path())}$", done.output, flags=re.MULTILINE), done.output
