@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from nskd.daemon.notices import request_notice
-from nskd.governance.ledger import Ledger, LedgerError
+from nskd.governance.database import LedgerError
+from nskd.governance.ledger import Ledger
 from nskd.governance.lifecycle import State
 from nskd.governance.limits import CLOCK_SKEW_MAX_S
 from nskd.governance.request import SignedRequest
