@@ -353,11 +353,12 @@ class Daemon:
         while True:
             changed: list[tuple[bytes, State]] = []
             try:
+                ended = await end_requests(self.workshop)
                 changed = await self.workshop.ledger(
                     Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
                 )
                 await self.presence.refresh()
-                if await end_requests(self.workshop) | await self.permits.apply():
+                if await self.permits.apply() or ended:
                     self.notices.poke()
                 await self.notices.tell_again()
                 await self.heads.refresh()

@@ -1,5 +1,5 @@
-"""Requests that end before they are decided: the charter was amended, the purpose is over, a centre has left, or this
-one was restored from a backup.
+"""Requests that end before they are decided: the charter was amended, the purpose is over, a centre has left, this
+one was restored from a backup, or nobody decided for too long.
 
 An approval names the charter under which it was given, so nothing approved under one version runs under the next; who
 asked submits again.  Done at the start and at every round of housekeeping, from the ledger, the charter and the clock
@@ -13,6 +13,7 @@ from nskd.governance.audit import Event
 from nskd.governance.ledger import Entry, Ledger
 from nskd.governance.lifecycle import Event as Ending
 from nskd.governance.lifecycle import State
+from nskd.governance.limits import DAY_S, REQUEST_OPEN_MAX_S
 from nskd.governance.policy import Refusal, Rule, day_of
 
 
@@ -57,4 +58,7 @@ def over_by_now(workshop: Workshop, entry: Entry) -> Refusal | None:
     if purpose is not None and purpose.valid_until is not None and day_of(workshop.clock()) > purpose.valid_until:
         what = f"purpose {purpose.id} ended on {purpose.valid_until}"
         return Refusal(Rule.PURPOSE_EXPIRED, purpose.id, what, "Renew it in the charter, and submit the request again.")
+    if workshop.clock() >= entry.open_until:
+        what = f"not all centres approved within {REQUEST_OPEN_MAX_S // DAY_S} days"
+        return Refusal(Rule.REQUEST_LAPSED, request.centre, what, "Submit the request again.")
     return None

@@ -40,7 +40,7 @@ class Event(enum.StrEnum):
     DAEMON_STOPPED = "daemon.stopped"
     CHARTER_SIGNED = "charter.signed"  # this centre agrees to the next version
     CHARTER_TAKEN_UP = "charter.taken-up"  # from here on it is in force at this centre
-    REQUEST_ENDED = "request.ended"  # its charter was amended, its purpose is over, or a centre has left
+    REQUEST_ENDED = "request.ended"  # before it was decided, by a rule
     DATA_LOADED = "data.loaded"
     OPT_OUT_APPLIED = "opt-out.applied"
     OPT_OUT_UNREADABLE = "opt-out.unreadable"

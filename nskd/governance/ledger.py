@@ -100,6 +100,14 @@ class Entry:
     retryable: bool
 
     @property
+    def open_until(self) -> int:
+        """When it is over if nobody has decided; by when it was submitted, where that was before it came here.
+
+        Others take offence at one that is told after its time.
+        """
+        return min(self.received_at, self.request.submitted_at) + limits.REQUEST_OPEN_MAX_S
+
+    @property
     def undecided(self) -> bool:
         """Whether it could still run, and does not now."""
         return self.state in (State.SUBMITTED, State.APPROVED) or (self.state is State.FAILED and self.retryable)
@@ -455,8 +463,7 @@ class Ledger:
             raise self._database.damaged(f"an approval of request {digest.hex()[:12]}: {exc.detail}") from None
         if stands.refused:
             return self._move(db, digest, Event.REFUSE, now)
-        # By when it was submitted, where that was earlier: others take offence at one told after its time.
-        if now - min(entry.received_at, entry.request.submitted_at) >= limits.REQUEST_OPEN_MAX_S:
+        if now >= entry.open_until:
             return self._move(db, digest, Event.EXPIRE, now)
         if state is State.SUBMITTED and stands.complete:
             return self._move(db, digest, Event.COMPLETE, now)

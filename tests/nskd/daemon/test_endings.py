@@ -15,6 +15,7 @@ from nskd.daemon.epochs import Epochs
 from nskd.governance.amendment import amended_text
 from nskd.governance.charter import Charter, parse_charter
 from nskd.governance.lifecycle import State
+from nskd.governance.limits import REQUEST_OPEN_MAX_S
 from nskd.governance.policy import Rule
 from nskd.governance.request import SignedRequest
 from nskd.governance.statement import Verdict
@@ -66,6 +67,20 @@ async def test_an_amendment_ends_what_is_open(tmp_path: Path) -> None:
             assert not await end_requests(seat.workshop)  # once
             ended = (tmp_path / f"{name}.ndjson").read_bytes().count(b'"event":"request.ended"')
             assert ended == 5  # of seven: all but the one done and the one refused
+
+
+async def test_what_nobody_decides_on_ends_on_record(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        requests = await in_every_state(here)
+        seat, begun = here["zuid"], here.now
+        for here.now, ended in ((begun + REQUEST_OPEN_MAX_S - 1, False), (begun + REQUEST_OPEN_MAX_S, True)):
+            assert await end_requests(seat.workshop) is ended
+        for state in (State.SUBMITTED, State.APPROVED, State.FAILED):
+            entry = seat.entry(requests[state])
+            assert (entry.state, entry.fault) == (State.EXPIRED, Rule.REQUEST_LAPSED)
+            assert entry.detail == "not all centres approved within 90 days"
+        assert seat.state(requests[State.DONE]) is State.DONE
+        assert (tmp_path / "zuid.ndjson").read_bytes().count(b'"rule":"request-lapsed"') == 5
 
 
 async def test_nothing_ends_under_the_same_charter(tmp_path: Path) -> None:
