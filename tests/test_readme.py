@@ -42,4 +42,4 @@ def test_the_walk_through_two_centres(tmp_path: Path) -> None:
     assert done.status == 0, f"{done.errors[-2000:]}\n{done.daemons[-4000:]}"
     assert "age_band" in done.output
     assert re.search(rf"^kernels +{re.escape(kernel_path())}$", done.output, flags=re.MULTILINE), done.output
-    assert re.search(r"^0-3\s+[\d.]+\s+\d+\s+\d+$", done.output, flags=re.MULTILINE), done.output
+    assert re.search(r"^0–3 years(\s+[\d.]+){4}( %)?$", done.output, flags=re.MULTILINE), done.output

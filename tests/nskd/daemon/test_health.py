@@ -19,6 +19,7 @@ import trio
 import yaml
 
 from nskd import backup
+from nskd.backup import AUDIT
 from nskd.control import answers, methods
 from nskd.credentials import StorageKey
 from nskd.daemon.backups import Backups
@@ -347,8 +348,13 @@ async def key_due(centre: Centre) -> None:
     centre.ages.append(Age("storage", centre.here.now - 701 * DAY_S))
 
 
-async def backup_old(centre: Centre) -> None:
+async def back_up(centre: Centre) -> None:
+    (centre.directory / AUDIT).hardlink_to(centre.directory / f"{centre.parts.workshop.own}.ndjson")
     await Backups(centre.parts.workshop, centre.directory, StorageKey(bytes(32))).make(check=False)
+
+
+async def backup_old(centre: Centre) -> None:
+    await back_up(centre)
     assert "nskd_backup_timestamp_seconds 0" not in await centre.metrics.text()
     centre.here.now += limits.BACKUP_OLD_S - 1
     assert await centre.names() == set()
@@ -356,7 +362,7 @@ async def backup_old(centre: Centre) -> None:
 
 
 async def backup_removed(centre: Centre) -> None:
-    await Backups(centre.parts.workshop, centre.directory, StorageKey(bytes(32))).make(check=False)
+    await back_up(centre)
     backup.remove_all(centre.directory)
 
 
