@@ -74,6 +74,7 @@ class _Ordered:
     """A session that was proposed, and when the next may be."""
 
     proposal: Proposal
+    only_compares: bool  # though something is short: the order before this one failed
     next_may_begin: trio.Event = attrs.field(factory=trio.Event)
 
 
@@ -108,6 +109,7 @@ class Generator:
         self._doubtful = True  # whatever the last life of this daemon left
         # Another centre may have failed to unlock the last batch after we had; it cannot tell us any more.
         self._uncompared = False
+        self._failed = False  # the last order
         self._pause_s = PAUSE_AFTER_FAILURE_S  # ever longer while sessions fail
         self._not_before = -math.inf  # on trio's clock
         self._last_problem: str | None = None
@@ -161,7 +163,10 @@ class Generator:
                 if self._doubtful:
                     async with self._storing:  # stock is compared when none is on its way
                         pass
-                ordered = _Ordered(self._order(shortage, compare=self._doubtful))
+                # After a failure by itself: whoever refuses the order would refuse an epoch and a comparison with it.
+                only_compares = shortage is not None and self._doubtful and self._failed
+                order = self._order(None if only_compares else shortage, compare=self._doubtful)
+                ordered = _Ordered(order, only_compares)
                 self._uncompared = shortage is not None
                 self._doubtful = False  # what becomes doubtful meanwhile stays so
                 self._ordered = ordered
@@ -190,13 +195,16 @@ class Generator:
             self._workshop.log.exception("generation failed through an error of our own")
             self.doubt()
         else:
-            self._pause_s = PAUSE_AFTER_FAILURE_S
-            self._last_problem = None
+            self._failed = False
+            if not ordered.only_compares:  # else what failed has yet to succeed
+                self._pause_s = PAUSE_AFTER_FAILURE_S
+                self._last_problem = None
         finally:
             ordered.next_may_begin.set()
 
     def _later(self) -> None:
         """Order nothing for a while, after each failure in a row a longer one."""
+        self._failed = True
         self._not_before = trio.current_time() + self._pause_s
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
 

@@ -157,6 +157,25 @@ async def test_a_batch_that_cannot_be_stored_is_made_again_ever_later(
     assert not centre.generator.findings()
 
 
+async def test_a_refused_order_holds_up_no_comparison(autojump_clock: Clock) -> None:
+    """Nor the next epoch: who has plenty of one kind may have lost its place in another.  Orders get ever rarer."""
+    centre = Centre(100)
+
+    async def refuse(order: Order) -> None:
+        if order.ciphertexts:
+            raise REFUSED
+
+    centre.session = refuse
+    await centre.drive(1000)
+    orders = [(order.ciphertexts > 0, order.compare) for _, order in centre.orders]
+    assert orders[:5] == [(True, True), (False, True), (True, False), (False, True), (True, False)]
+    refused = [at for at, order in centre.orders if order.ciphertexts]
+    pauses = np.diff(refused).tolist()
+    assert pauses == pytest.approx([min(PAUSE_AFTER_FAILURE_S * 2**k, LONGEST_PAUSE_S) for k in range(len(pauses))])
+    assert len(pauses) > 10
+    assert centre.generator.findings()
+
+
 async def test_stock_is_compared_when_none_is_on_its_way(autojump_clock: Clock) -> None:
     centre = Centre(300)
     storing = 0.0
