@@ -7,7 +7,7 @@ import attrs
 
 @attrs.define
 class Allowance:
-    """``burst`` in a row, then one more for every ``every_s`` seconds since ``at``; no jump of a clock gives more."""
+    """``burst`` in a row, then one more for every ``every_s`` seconds since ``at``, and at most a burst."""
 
     burst: int
     every_s: float

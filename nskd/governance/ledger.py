@@ -165,13 +165,7 @@ class Ledger:
         with self._database.writing() as db:
             if _is_here(db, request.digest):
                 return False
-            held, undecided = db.execute(_COUNT_BY_CENTRE, (request.centre,)).fetchone()
-            if held >= limits.REQUESTS_PER_CENTRE_MAX or undecided >= limits.REQUESTS_OPEN_PER_CENTRE_MAX:
-                raise LedgerFullError(
-                    f"centre {request.centre} has {undecided} requests open and {held} on record",
-                    where="request",
-                    remedy=f"{limits.REQUESTS_OPEN_PER_CENTRE_MAX} may be open: decide on some first.",
-                )
+            _require_room(db, request.centre, open_too=True)
             _insert(db, request, now)
             return True
 
@@ -236,10 +230,12 @@ class Ledger:
 
         It has ended here then: it may have run on other rows.  How many others are open does not matter: what this
         centre does not know of here it would leave out of its own comparisons, and they would be refused.
+        Raises :class:`LedgerFullError`.
         """
         with self._database.writing() as db:
             known = _is_here(db, request.digest)
             if not known:
+                _require_room(db, request.centre, open_too=False)
                 _insert(db, request, now)
             runs, state = db.execute("SELECT runs, state FROM request WHERE digest = ?", (request.digest,)).fetchone()
             if known and runs:
@@ -518,6 +514,16 @@ class Ledger:
 
 def _is_here(db: sqlite3.Connection, digest: bytes) -> bool:
     return db.execute("SELECT 1 FROM request WHERE digest = ?", (digest,)).fetchone() is not None
+
+
+def _require_room(db: sqlite3.Connection, centre: str, *, open_too: bool) -> None:
+    held, undecided = db.execute(_COUNT_BY_CENTRE, (centre,)).fetchone()
+    if held >= limits.REQUESTS_PER_CENTRE_MAX or (open_too and undecided >= limits.REQUESTS_OPEN_PER_CENTRE_MAX):
+        raise LedgerFullError(
+            f"centre {centre} has {undecided} requests open and {held} on record",
+            where="request",
+            remedy=f"{limits.REQUESTS_OPEN_PER_CENTRE_MAX} may be open: decide on some first.",
+        )
 
 
 def _insert(db: sqlite3.Connection, request: SignedRequest, now: int) -> None:

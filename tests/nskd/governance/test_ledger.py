@@ -575,3 +575,6 @@ def test_what_began_is_learnt_however_many_are_open(ledger: Ledger, monkeypatch:
     assert ledger.learn(forgotten, now=NOW)
     assert not ledger.learn(forgotten, now=NOW)
     assert [entry.request.digest for entry in ledger.begun()] == [forgotten.digest]
+    monkeypatch.setattr(limits, "REQUESTS_PER_CENTRE_MAX", 2)
+    with pytest.raises(LedgerFullError):
+        ledger.learn(request(nonce=b"c" * 16), now=NOW)
