@@ -353,12 +353,13 @@ class Daemon:
         while True:
             changed: list[tuple[bytes, State]] = []
             try:
-                ended = await end_requests(self.workshop)
+                if await end_requests(self.workshop):
+                    self.notices.poke()
                 changed = await self.workshop.ledger(
                     Ledger.refresh, charter=self.workshop.charter, now=self.workshop.clock()
                 )
                 await self.presence.refresh()
-                if await self.permits.apply() or ended:
+                if await self.permits.apply():
                     self.notices.poke()
                 await self.notices.tell_again()
                 await self.heads.refresh()

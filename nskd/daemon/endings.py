@@ -1,5 +1,5 @@
 """Requests that end before they are decided: the charter was amended, the purpose is over, a centre has left, this
-one was restored from a backup, or nobody decided for too long.
+one was restored from a backup, or it came to nothing for too long.
 
 An approval names the charter under which it was given, so nothing approved under one version runs under the next; who
 asked submits again.  Done at the start and at every round of housekeeping, from the ledger, the charter and the clock
@@ -59,6 +59,10 @@ def over_by_now(workshop: Workshop, entry: Entry) -> Refusal | None:
         what = f"purpose {purpose.id} ended on {purpose.valid_until}"
         return Refusal(Rule.PURPOSE_EXPIRED, purpose.id, what, "Renew it in the charter, and submit the request again.")
     if workshop.clock() >= entry.open_until:
-        what = f"not all centres approved within {REQUEST_OPEN_MAX_S // DAY_S} days"
+        what = f"it did not come to a result within {REQUEST_OPEN_MAX_S // DAY_S} days"
+        if entry.state is State.SUBMITTED:
+            what += ": not all centres have approved"
+        elif entry.detail:
+            what += f", and last failed: {entry.detail}"
         return Refusal(Rule.REQUEST_LAPSED, request.centre, what, "Submit the request again.")
     return None

@@ -312,12 +312,12 @@ def retention(facts: Facts) -> tuple[Block, ...]:
                 (
                     "per verzoek een kenmerk van de bijgedragen aantallen; niets per kind",
                     "`contributions`",
-                    "zolang het centrum de map bewaart",
+                    "zolang het centrum de map bewaart, of tot een vergunning wissen eist",
                 ),
                 (
                     "reservekopie van deze map, zonder voorraad",
                     "`backup`, versleuteld, en waar het centrum haar heen kopieert",
-                    "de laatste; wat elders staat, bepaalt het centrum",
+                    "de laatste, of tot een vergunning wissen eist; wat elders staat, bepaalt het centrum",
                 ),
                 (
                     "verzoeken, goedkeuringen, vrijgegeven tabellen",

@@ -57,7 +57,7 @@ class Rule(enum.StrEnum):
     STEWARD_AGAIN = "steward-signs-twice"
     RUN_BEGUN = "run-has-begun"
     RESTORED = "restored-from-backup"  # this centre was, after the request was submitted
-    REQUEST_LAPSED = "request-lapsed"  # undecided for too long
+    REQUEST_LAPSED = "request-lapsed"  # it came to nothing for too long
 
     # What a standing policy covers (`standing_policy`).
     POLICY_MALFORMED = "policy-malformed"

@@ -44,7 +44,9 @@ async def in_every_state(here: World) -> dict[State, SignedRequest]:
         for state in (State.FAILED, State.DONE):
             seat.ledger.start(requests[state].digest, b"s" * 16, charter=here.charter, now=here.now)
         failed = requests[State.FAILED].digest
-        seat.ledger.fail(failed, fault="timeout", detail="", retryable=True, charter=here.charter, now=here.now)
+        seat.ledger.fail(
+            failed, fault="timeout", detail="zuid is silent", retryable=True, charter=here.charter, now=here.now
+        )
         seat.ledger.finish(requests[State.DONE].digest, b"{}", now=here.now)
     return requests
 
@@ -78,7 +80,15 @@ async def test_what_nobody_decides_on_ends_on_record(tmp_path: Path) -> None:
         for state in (State.SUBMITTED, State.APPROVED, State.FAILED):
             entry = seat.entry(requests[state])
             assert (entry.state, entry.fault) == (State.EXPIRED, Rule.REQUEST_LAPSED)
-            assert entry.detail == "not all centres approved within 90 days"
+            assert (
+                entry.detail
+                == "it did not come to a result within 90 days"
+                + {
+                    State.SUBMITTED: ": not all centres have approved",
+                    State.APPROVED: "",
+                    State.FAILED: ", and last failed: zuid is silent",
+                }[state]
+            )
         assert seat.state(requests[State.DONE]) is State.DONE
         assert (tmp_path / "zuid.ndjson").read_bytes().count(b'"rule":"request-lapsed"') == 5
 
