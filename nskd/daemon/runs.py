@@ -139,6 +139,7 @@ class Runs:
                 await self._record_beginning(session, entry)
                 async with self._turns.run():
                     released = await self._compute(session, entry, watch)
+                self._wanted.take(digest)  # all have it: who lacked it until now says so anew, should it not keep it
                 await workshop.audit.record(  # on record before anybody here can see it
                     Event.RUN_RELEASED,
                     peer=entry.request.centre,
@@ -242,7 +243,6 @@ class Runs:
             await self._check_same(entry, released)
             party.record("release", octets(release_digest(released)))
             await party.confirm()
-            self._wanted.take(entry.request.digest)  # who lacked it until now says so anew, should it not keep it
             # A model made again comes out alike whatever the steps on its way have told: such a run stays counted.
             if "model" not in outcome.further or entry.state is not State.DONE:
                 self._contributions.end_venture(entry.request.digest)
