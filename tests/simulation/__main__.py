@@ -6,11 +6,13 @@ import argparse
 import multiprocessing
 import os
 import resource
+import signal
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from functools import partial
 from itertools import count
 
 from tests.simulation.run import Report, Setting, simulate
@@ -30,11 +32,14 @@ def main() -> int:
     if given.seed is not None:
         total.add(simulate(_setting(given, given.seed), print))
     else:
-        for report in _reports(given, began_s):
-            total.add(report)
-            total.show_now_and_then()
-            if report.problems or total.hours >= given.hours:
-                break
+        try:
+            for report in _reports(given, began_s):
+                total.add(report)
+                total.show_now_and_then()
+                if report.problems or total.hours >= given.hours:
+                    break
+        except KeyboardInterrupt:
+            print("stopped: the seeds under way do not count", flush=True)
     return total.conclude(given, time.monotonic() - began_s)
 
 
@@ -66,7 +71,8 @@ def _reports(given: argparse.Namespace, began_s: float) -> Iterator[Report]:
     """Seed after seed, as many at once as there are processes."""
     seeds = count(given.first_seed)
     spawning = multiprocessing.get_context("spawn")  # a fresh interpreter, so that nothing is inherited
-    with ProcessPoolExecutor(given.jobs, mp_context=spawning) as pool:
+    deaf = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # a keyboard's goes to all of them
+    with ProcessPoolExecutor(given.jobs, mp_context=spawning, initializer=deaf) as pool:
         under_way: set[Future[Report]] = set()
         try:
             while True:
@@ -77,6 +83,10 @@ def _reports(given: argparse.Namespace, began_s: float) -> Iterator[Report]:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
+        except KeyboardInterrupt:  # nobody who stops it wants to wait for what is under way
+            for process in multiprocessing.active_children():
+                process.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
