@@ -11,6 +11,7 @@ out, moved or cut off.
 
 from __future__ import annotations
 
+import datetime
 import io
 import os
 import re
@@ -35,6 +36,8 @@ DIRECTORIES: Final = ("charter", "populations", "contributions")
 LEDGER: Final = "ledger.sqlite"
 AUDIT: Final = "audit.ndjson"
 DIRECTORY: Final = "backup"  # in the state directory: the latest backup
+SUFFIX: Final = ".backup"
+_TIME: Final = "%Y%m%dT%H%M%SZ"
 FORMAT: Final = 1
 _HEAD: Final = b"nskd backup 1\n"
 _SALT_BYTES: Final = 32
@@ -117,6 +120,21 @@ def write(path: Path, manifest: Manifest, parts: Iterable[Part], storage: Storag
             where=str(error.filename or path),
             remedy="Check free space and the disk, and make it again.",
         ) from error
+
+
+def file_name(centre: str, made_at: int) -> str:
+    """What a backup of a centre is called, made so many seconds after 1970."""
+    stamp = datetime.datetime.fromtimestamp(made_at, datetime.UTC).strftime(_TIME)
+    return f"{centre}-{stamp}{SUFFIX}"
+
+
+def named_time(path: Path) -> int | None:
+    """When a backup was made, by its name; None for another file."""
+    try:
+        made = datetime.datetime.strptime(path.stem.rpartition("-")[2], _TIME).replace(tzinfo=datetime.UTC)
+    except ValueError:
+        return None
+    return int(made.timestamp())
 
 
 def remove_all(state: Path) -> None:

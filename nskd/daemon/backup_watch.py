@@ -6,19 +6,16 @@ a result is erased.
 
 from __future__ import annotations
 
-import datetime
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import attrs
 
-from nskd.backup import DIRECTORY
+from nskd.backup import DIRECTORY, SUFFIX, named_time
 from nskd.monitor import limits
 from nskd.monitor.findings import Finding, Name
 
-_STAMPED: Final = re.compile(r".*-([0-9]{8}T[0-9]{6}Z)\.backup")
 _DAY_S: Final = 86_400
 _REMEDY: Final = "Make one with `nskctl backup`, and see why there was none: `systemctl status nskd-backup`."
 
@@ -33,13 +30,10 @@ class Kept:
 def kept_in(state: Path) -> Kept | None:
     """Look into a state directory; None where no backup was ever made.  Reads the disk."""
     try:
-        stamps = [found[1] for path in (state / DIRECTORY).iterdir() if (found := _STAMPED.fullmatch(path.name))]
+        made = [named_time(path) for path in (state / DIRECTORY).iterdir() if path.suffix == SUFFIX]
     except OSError:
         return None
-    if not stamps:
-        return Kept(None)
-    made = datetime.datetime.strptime(max(stamps), "%Y%m%dT%H%M%S%z")
-    return Kept(int(made.timestamp()))
+    return Kept(max((at for at in made if at is not None), default=None))
 
 
 def old(kept: Kept | None, now: int) -> Iterator[Finding]:

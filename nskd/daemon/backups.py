@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
 
 import trio
 
@@ -19,8 +17,6 @@ from nskd.credentials import StorageKey
 from nskd.daemon.workshop import Workshop
 from nskd.governance.audit_file import AuditFile
 from nskd.governance.ledger import Ledger
-
-_SUFFIX: Final = ".backup"
 
 
 class Backups:
@@ -54,8 +50,7 @@ class Backups:
                     hash=head[1].hex(),
                     nskd=version("nskd"),
                 )
-                stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
-                path = directory / f"{workshop.own}-{stamp}{_SUFFIX}"
+                path = directory / backup.file_name(workshop.own, now)
                 await trio.to_thread.run_sync(partial(self._write, path, manifest, copy, size))
             finally:
                 with trio.CancelScope(shield=True):
@@ -77,7 +72,7 @@ class Backups:
 
     def _write(self, path: Path, manifest: Manifest, copy: Path, audit_bytes: int) -> None:
         backup.write(path, manifest, backup.parts_of(self._state, copy, audit_bytes), self._storage)
-        for former in path.parent.glob(f"*{_SUFFIX}"):
+        for former in path.parent.glob(f"*{backup.SUFFIX}"):
             if former != path:
                 former.unlink(missing_ok=True)
 

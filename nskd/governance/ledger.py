@@ -426,7 +426,8 @@ class Ledger:
             if not entry.undecided:
                 return entry.state
             db.execute(
-                "UPDATE request SET fault = ?, detail = ?, retryable = 0 WHERE digest = ?", (rule, detail, digest)
+                "UPDATE request SET fault = ?, detail = ?, retryable = 0 WHERE digest = ?",
+                (rule, detail[: limits.DETAIL_CHARS_MAX], digest),
             )
             return self._move(db, digest, event, now)
 
