@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from tests.simulation import __main__ as soak
 from tests.simulation.disk import Connection, Disk, Doom
 from tests.simulation.machine import HERE, Clock, Machine, PowerCut
 from tests.simulation.network import Network
-from tests.simulation.run import Setting, simulate
+from tests.simulation.run import Report, Setting, simulate
 from tests.simulation.sabotage.__main__ import DEFECTS
 
 SHORT = Setting(seed=1, hours=0.3, requests_per_hour=4, faults_per_hour=20, calm_s=1200, centres=3)
@@ -33,6 +37,22 @@ def test_a_deliberate_defect_is_found(name: str) -> None:
     reports = (defect.simulate(defect.setting(seed, 0.5)) for seed in range(1, 7))  # the first that finds it is enough
     problems = next((report.problems for report in reports if report.problems), ["none"])
     assert defect.explains(problems[0]), problems
+
+
+def test_who_stops_a_soak_is_told_what_it_saw(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def reports(*_: object) -> Iterator[Report]:
+        yield Report(1, hours=150.0, counts=Counter({"fault: power cut": 7}))
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    monkeypatch.setattr(sys, "argv", ["soak"])
+    monkeypatch.setattr(soak, "_reports", reports)
+    assert soak.main() == 0
+    told = capsys.readouterr().out
+    assert "7  fault: power cut" in told
+    assert "150.0 simulated workshop-hours in 1 seeds" in told
 
 
 @pytest.mark.parametrize("seed", range(12))
